@@ -1,0 +1,1 @@
+"""City Information Model: coded city objects, a verifiable change log, renewal scenarios."""

@@ -1,0 +1,297 @@
+"""Feature types as data: what the JSON Schemas of `schemas/` say, in the form the rest of the code asks for.
+
+A feature type is one file `<type>.schema.json` (JSON Schema 2020-12). Beyond JSON Schema it uses the keywords of
+OGC API Features Part 5 (`x-ogc-role`, `x-ogc-unit`, `x-ogc-codelistUri`) and these of ours:
+
+- on the type: `x-cim-title-zh`, `x-cim-code-scheme`, `x-cim-parent` (the type whose code this one's begins with or names);
+- on a property: `x-cim-title-zh`, `x-cim-codelist`, `x-cim-references` (a feature type), `x-cim-private`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import rfc8785
+
+import schemas
+from cim.errors import InvalidData, NotFound
+
+Kind = Literal["string", "integer", "number", "boolean", "date", "datetime", "object"]
+GeometryKind = Literal["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Geometry"]
+
+# OGC API Features Part 5, "Schemas", requirement on spatial properties: format geometry-{type}.
+GEOMETRY_FORMATS: Mapping[str, GeometryKind] = MappingProxyType(
+    {
+        "geometry-point": "Point",
+        "geometry-multipoint": "MultiPoint",
+        "geometry-linestring": "LineString",
+        "geometry-multilinestring": "MultiLineString",
+        "geometry-polygon": "Polygon",
+        "geometry-multipolygon": "MultiPolygon",
+        "geometry-any": "Geometry",
+    }
+)
+# Columns every feature table has, whatever its schema says.
+RESERVED = ("code", "rev", "attributes", "geom")
+
+
+@dataclass(frozen=True, slots=True)
+class CodelistValue:
+    """One value of a codelist with its labels and what other vocabularies call it."""
+
+    value: str
+    title: str
+    title_zh: str
+    mappings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Codelist:
+    """A closed list of values; `source` and `confidence` say where it comes from and how sure that is."""
+
+    name: str
+    title: str
+    title_zh: str
+    source: str
+    confidence: str
+    values: Mapping[str, CodelistValue]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.values
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One attribute column of a feature type. `unit` is a UCUM code; limits are inclusive; None means none."""
+
+    name: str
+    kind: Kind
+    title: str
+    title_zh: str
+    description: str
+    unit: str | None = None
+    codelist: str | None = None
+    references: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    required: bool = False
+    private: bool = False
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureType:
+    """One kind of city object: its code scheme, geometry and columns, in the order of its schema."""
+
+    name: str
+    title: str
+    title_zh: str
+    description: str
+    code_scheme: str
+    geometry: GeometryKind | None
+    geometry_required: bool
+    parent: str | None
+    properties: tuple[Property, ...]
+    schema: Mapping[str, Any]
+
+    @property
+    def public_properties(self) -> tuple[Property, ...]:
+        """Columns that may leave the database and stand in the log as they are."""
+        return tuple(p for p in self.properties if not p.private)
+
+    @property
+    def private_properties(self) -> tuple[Property, ...]:
+        """Columns of personal data: the log holds only a salted commitment to them."""
+        return tuple(p for p in self.properties if p.private)
+
+    def property(self, name: str) -> Property:
+        """Return the property of that name; NotFound lists the ones there are."""
+        for candidate in self.properties:
+            if candidate.name == name:
+                return candidate
+        raise NotFound(f"{self.name} has no property {name!r}; it has {', '.join(p.name for p in self.properties)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """All feature types and codelists of a deployment, by name."""
+
+    types: Mapping[str, FeatureType]
+    codelists: Mapping[str, Codelist]
+
+    def type(self, name: str) -> FeatureType:
+        """Return the feature type of that name; NotFound lists the ones there are."""
+        if name not in self.types:
+            raise NotFound(f"no feature type {name!r}; there are {', '.join(self.types)}")
+        return self.types[name]
+
+    def digests(self) -> dict[str, str]:
+        """Return the SHA-256 of each type's schema (JCS bytes, RFC 8785) by type name: what the log records of it."""
+        return {
+            name: hashlib.sha256(rfc8785.dumps(dict(feature_type.schema))).hexdigest()
+            for name, feature_type in self.types.items()
+        }
+
+
+def load_dictionary(
+    *folders: Path, code_schemes: Mapping[str, str] = MappingProxyType({})
+) -> Dictionary:
+    """Read the dictionary from `schemas/v1` and then from `folders`, which may add types and codelists.
+
+    Types come parents first, so that loading in this order never meets a missing parent.
+
+    Raises
+    ------
+    InvalidData : a file is not a schema we can make a table from, or a name is taken, unknown, or reserved.
+    """
+    types: dict[str, FeatureType] = {}
+    codelists: dict[str, Codelist] = {}
+    try:
+        for folder in (schemas.V1, *folders):
+            for path, document in schemas.documents(folder / "codelists"):
+                _add(codelists, _codelist(path, document), path)
+            for path, document in schemas.documents(folder, ".schema.json"):
+                _add(types, _feature_type(path, document), path)
+    except ValueError as error:
+        raise InvalidData(str(error)) from error
+    for name, scheme in code_schemes.items():
+        if name not in types:
+            raise InvalidData(f"CIM_CODE_SCHEMES names no feature type: {name!r}; there are {', '.join(types)}")
+        types[name] = replace(types[name], code_scheme=scheme)
+    _check_names(types, codelists)
+    return Dictionary(MappingProxyType(_parents_first(types)), MappingProxyType(codelists))
+
+
+def _add(found: dict[str, Any], item: FeatureType | Codelist, path: Path) -> None:
+    if item.name in found:
+        raise InvalidData(f"{path}: {item.name!r} is defined already; give it another name")
+    found[item.name] = item
+
+
+def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
+    try:
+        values = {
+            entry["value"]: CodelistValue(
+                entry["value"], entry["title"], entry["title-zh"], MappingProxyType(entry.get("mappings", {}))
+            )
+            for entry in document["values"]
+        }
+        return Codelist(
+            name=path.stem,
+            title=document["title"],
+            title_zh=document["title-zh"],
+            source=document["source"],
+            confidence=document["confidence"],
+            values=MappingProxyType(values),
+        )
+    except (KeyError, TypeError) as error:
+        raise InvalidData(f"{path}: a codelist needs title, title-zh, source, confidence, values: {error}") from error
+
+
+def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
+    name = path.name.removesuffix(".schema.json")
+    if not (name.isidentifier() and name.islower() and name.isascii()):
+        raise InvalidData(f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}")
+    declared = document.get("properties", {})
+    required = set(document.get("required", ()))
+    geometry = _geometry(path, declared)
+    properties = tuple(
+        _property(path, key, value, required) for key, value in declared.items() if key not in RESERVED
+    )
+    for keyword in ("title", "x-cim-title-zh", "description", "x-cim-code-scheme"):
+        if not isinstance(document.get(keyword), str):
+            raise InvalidData(f"{path}: {keyword!r} must be a string")
+    if declared.get("code", {}).get("x-ogc-role") != "id":
+        raise InvalidData(f"{path}: property 'code' with \"x-ogc-role\": \"id\" is missing")
+    return FeatureType(
+        name=name,
+        title=document["title"],
+        title_zh=document["x-cim-title-zh"],
+        description=document["description"],
+        code_scheme=document["x-cim-code-scheme"],
+        geometry=geometry,
+        geometry_required="geom" in required,
+        parent=document.get("x-cim-parent"),
+        properties=properties,
+        schema=document,
+    )
+
+
+def _geometry(path: Path, declared: Mapping[str, Any]) -> GeometryKind | None:
+    if "geom" not in declared:
+        return None
+    wanted = declared["geom"].get("format")
+    if wanted not in GEOMETRY_FORMATS:
+        raise InvalidData(f"{path}: geom needs a format out of {', '.join(GEOMETRY_FORMATS)}, got {wanted!r}")
+    return GEOMETRY_FORMATS[wanted]
+
+
+def _property(path: Path, name: str, schema: Mapping[str, Any], required: set[str]) -> Property:
+    if not (name.isidentifier() and name.islower() and name.isascii()):
+        raise InvalidData(f"{path}: a property's name must be lower-case letters, digits and _, got {name!r}")
+    return Property(
+        name=name,
+        kind=_kind(path, name, schema),
+        title=schema.get("title", name),
+        title_zh=schema.get("x-cim-title-zh", ""),
+        description=schema.get("description", ""),
+        unit=schema.get("x-ogc-unit"),
+        codelist=schema.get("x-cim-codelist"),
+        references=schema.get("x-cim-references"),
+        minimum=schema.get("minimum"),
+        maximum=schema.get("maximum"),
+        max_length=schema.get("maxLength"),
+        pattern=schema.get("pattern"),
+        required=name in required,
+        private=bool(schema.get("x-cim-private", False)),
+        role=schema.get("x-ogc-role"),
+    )
+
+
+def _kind(path: Path, name: str, schema: Mapping[str, Any]) -> Kind:
+    match schema.get("type"), schema.get("format"):
+        case "string", "date":
+            return "date"
+        case "string", "date-time":
+            return "datetime"
+        case "string", _:
+            return "string"
+        case ("integer" | "number" | "boolean" | "object") as kind, _:
+            return kind
+        case kind, _:
+            raise InvalidData(f"{path}: {name} has type {kind!r}; a column needs string, integer, number, boolean, object")
+
+
+def _check_names(types: Mapping[str, FeatureType], codelists: Mapping[str, Codelist]) -> None:
+    for feature_type in types.values():
+        for prop in feature_type.properties:
+            if prop.codelist is not None and prop.codelist not in codelists:
+                raise InvalidData(f"{feature_type.name}.{prop.name} names no codelist: {prop.codelist!r}")
+            if prop.references is not None and prop.references not in types:
+                raise InvalidData(f"{feature_type.name}.{prop.name} references no feature type: {prop.references!r}")
+        if feature_type.parent is not None and feature_type.parent not in types:
+            raise InvalidData(f"{feature_type.name}: x-cim-parent names no feature type: {feature_type.parent!r}")
+
+
+def _parents_first(types: Mapping[str, FeatureType]) -> dict[str, FeatureType]:
+    ordered: dict[str, FeatureType] = {}
+
+    def place(name: str, trail: tuple[str, ...]) -> None:
+        if name in trail:
+            raise InvalidData(f"feature types are each other's parents: {' → '.join((*trail, name))}")
+        if name not in ordered:
+            parent = types[name].parent
+            if parent is not None and parent != name:
+                place(parent, (*trail, name))
+            ordered[name] = types[name]
+
+    for name in sorted(types):
+        place(name, ())
+    return ordered

@@ -1,0 +1,75 @@
+"""Everything the platform raises on purpose.
+
+CimError                      exit 1
+├── InvalidData               exit 3   HTTP 422/400
+│   ├── InvalidCode
+│   ├── InvalidFilter
+│   ├── InvalidProof
+│   ├── UnknownFormat
+│   └── CrsError
+├── NotFound                  exit 4   HTTP 404
+├── DatabaseError             exit 5   HTTP 503
+├── Conflict                  exit 6   HTTP 409
+└── AuditFailed               exit 7
+
+Exit 2 is the command line library's (bad usage). Any other exception is a defect and keeps its traceback.
+A message names the object, what was expected, what came, and the next step.
+"""
+
+from __future__ import annotations
+
+
+class CimError(Exception):
+    """Base of every error raised on purpose."""
+
+    exit_code = 1
+
+
+class InvalidData(CimError):
+    """Input that cannot be taken: a file, a record, a parameter."""
+
+    exit_code = 3
+
+
+class InvalidCode(InvalidData):
+    """A code that its scheme refuses."""
+
+
+class InvalidFilter(InvalidData):
+    """A filter, bounding box or sort key that cannot be understood."""
+
+
+class InvalidProof(InvalidData):
+    """A proof, signature or checkpoint that does not verify."""
+
+
+class UnknownFormat(InvalidData):
+    """A file whose format is not one we read."""
+
+
+class CrsError(InvalidData):
+    """A coordinate reference system that is missing, unknown, or not reachable without guessing."""
+
+
+class NotFound(CimError):
+    """No such object, type, scheme, scenario, tree size."""
+
+    exit_code = 4
+
+
+class DatabaseError(CimError):
+    """The database cannot be found, started, reached, or is not one of ours."""
+
+    exit_code = 5
+
+
+class Conflict(CimError):
+    """The state does not allow it: stale revision, other writer, edited migration."""
+
+    exit_code = 6
+
+
+class AuditFailed(CimError):
+    """The log, the database and the signer record do not agree."""
+
+    exit_code = 7

@@ -1,0 +1,114 @@
+"""Deployment settings: read once at the edge, then passed down. Importing this module does nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from cim.errors import InvalidData
+
+# EPSG:4548 is CGCS2000 / 3-degree Gauss-Kruger CM 117E, the CRS of the sample district.
+DEFAULT_SRID = 4548
+DEFAULT_ORIGIN = "localhost/cim"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where a deployment keeps its data and how it names itself.
+
+    Attributes
+    ----------
+    home : folder of the embedded cluster, the log directory, the keys and the file store.
+    database_url : SQLAlchemy or libpq URL of a PostgreSQL server; None runs the embedded cluster.
+    srid : EPSG code of the storage CRS, projected, metres.
+    origin : name of the change log, a scheme-less URL without `+` or white space (C2SP checkpoint origin).
+    dictionary : folder of a city's own feature types, laid out like schemas/v1; None for none.
+    code_schemes : feature type -> code scheme, where the city departs from the dictionary's default.
+    """
+
+    home: Path
+    database_url: str | None = None
+    srid: int = DEFAULT_SRID
+    origin: str = DEFAULT_ORIGIN
+    dictionary: Path | None = None
+    code_schemes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def log_dir(self) -> Path:
+        """Folder of the published log: checkpoint and tiles, nothing secret."""
+        return self.home / "log"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Folder of the signing key and the last-signed record."""
+        return self.home / "keys"
+
+    @property
+    def files_dir(self) -> Path:
+        """Folder of content-addressed source and representation files."""
+        return self.home / "files"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read CIM_* variables; a `.env` file in the working folder supplies those the environment lacks.
+
+        Raises
+        ------
+        InvalidData : a variable has a value of the wrong form, or an unknown CIM_ variable is set.
+        """
+        variables = {**_dotenv(Path(".env")), **(os.environ if environment is None else environment)}
+        unknown = sorted(k for k in variables if k.startswith("CIM_") and k not in VARIABLES)
+        if unknown:
+            raise InvalidData(f"unknown setting {', '.join(unknown)}; known: {', '.join(VARIABLES)}")
+        home = variables.get("CIM_HOME")
+        dictionary = variables.get("CIM_DICTIONARY")
+        return cls(
+            home=Path(home).absolute() if home else Path(platformdirs.user_data_dir("cim")),
+            database_url=variables.get("CIM_DATABASE_URL") or None,
+            srid=_srid(variables.get("CIM_SRID") or str(DEFAULT_SRID)),
+            origin=_origin(variables.get("CIM_ORIGIN") or DEFAULT_ORIGIN),
+            dictionary=Path(dictionary).absolute() if dictionary else None,
+            code_schemes=_pairs(variables.get("CIM_CODE_SCHEMES", "")),
+        )
+
+
+VARIABLES = {
+    "CIM_HOME": "folder of the embedded database, log, keys and files",
+    "CIM_DATABASE_URL": "PostgreSQL server to use instead of the embedded one",
+    "CIM_SRID": "EPSG code of the storage CRS (projected, metres)",
+    "CIM_ORIGIN": "name of the change log, a URL without scheme",
+    "CIM_DICTIONARY": "folder with the city's own feature types",
+    "CIM_CODE_SCHEMES": "code scheme per feature type, as building=nl-bag,parcel=cn-bdcdyh",
+}
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs if key.startswith("CIM_")}
+
+
+def _srid(text: str) -> int:
+    digits = text.upper().removeprefix("EPSG:")
+    if not digits.isdecimal():
+        raise InvalidData(f"CIM_SRID must be an EPSG code such as 4548, got {text!r}")
+    return int(digits)
+
+
+def _origin(text: str) -> str:
+    if "://" in text or "+" in text or any(c.isspace() for c in text):
+        raise InvalidData(f"CIM_ORIGIN must be a URL without scheme, '+' or spaces, got {text!r}")
+    return text
+
+
+def _pairs(text: str) -> dict[str, str]:
+    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
+    if any(not (key.strip() and value.strip()) for key, _, value in pairs):
+        raise InvalidData(f"CIM_CODE_SCHEMES must look like building=nl-bag,parcel=cn-bdcdyh, got {text!r}")
+    return {key.strip(): value.strip() for key, _, value in pairs}
