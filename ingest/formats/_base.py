@@ -1,0 +1,76 @@
+"""What a format gives to the rest of ingest: layers of Arrow records, whatever the file was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+import pyproj
+
+# Column names of `Layer.table` that are not attributes of the source.
+GEOMETRY = "geom"
+SOURCE_ID = "_source_id"
+PARENT_SOURCE_ID = "_parent_source_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of a file, read but not yet interpreted.
+
+    Attributes
+    ----------
+    name : what the source calls it; the file's stem where the format has no layers.
+    feature_type : the type its records are, where the format itself knows (IFC does); None leaves it to the mapping.
+    table : attribute columns, and `geom` (ISO WKB, little endian, null where missing), `_source_id` (string, null
+        where the source has no identifier of its own), optionally `_parent_source_id` (string, the `_source_id` of
+        the parent object in the same file).
+    crs : of `geom` as read; None where the source does not say.
+    warnings : sentences for the report, each about this layer.
+    """
+
+    name: str
+    feature_type: str | None
+    table: pa.Table
+    crs: pyproj.CRS | None
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the operator says about the sources, because they do not say it themselves.
+
+    Attributes
+    ----------
+    place : a placement: file or text that georeferences a model (format `ifc` reads it).
+    encoding : character encoding of attribute text, for formats that may not declare it (shp).
+    layer : read only the layer of this name; None reads all.
+    assume_crs : CRS to take for layers that state none or whose statement is wrong.
+    srid : EPSG code of the storage CRS, for formats that compute geometry rather than read it.
+    extra : options of single formats, by name.
+    """
+
+    place: str | None = None
+    encoding: str | None = None
+    layer: str | None = None
+    assume_crs: pyproj.CRS | None = None
+    srid: int | None = None
+    extra: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A file format: what it is called, how its files end, where it is specified, and how it is read.
+
+    `read` yields the layers of one file one after another. It raises InvalidData for a file it cannot take, naming
+    the file, what is wrong with it and what to do.
+    """
+
+    name: str
+    title: str
+    suffixes: tuple[str, ...]
+    spec: str
+    read: Callable[[Path, ReadOptions], Iterator[Layer]]
