@@ -3,7 +3,8 @@
 A feature type is one file `<type>.schema.json` (JSON Schema 2020-12). Beyond JSON Schema it uses the keywords of
 OGC API Features Part 5 (`x-ogc-role`, `x-ogc-unit`, `x-ogc-codelistUri`) and these of ours:
 
-- on the type: `x-cim-title-zh`, `x-cim-code-scheme`, `x-cim-parent` (the type whose code this one's begins with or names);
+- on the type: `x-cim-title-zh`, `x-cim-code-scheme`, `x-cim-code-level` (which of the scheme's levels, where it has several),
+  `x-cim-parent` (the type whose code this one's begins with or names);
 - on a property: `x-cim-title-zh`, `x-cim-codelist`, `x-cim-references` (a feature type), `x-cim-private`.
 """
 
@@ -42,11 +43,12 @@ RESERVED = ("code", "rev", "attributes", "geom")
 
 @dataclass(frozen=True, slots=True)
 class CodelistValue:
-    """One value of a codelist with its labels and what other vocabularies call it."""
+    """One value of a codelist with its labels, how sure it is, and what other vocabularies call it."""
 
     value: str
     title: str
     title_zh: str
+    confidence: str
     mappings: Mapping[str, str]
 
 
@@ -95,6 +97,7 @@ class FeatureType:
     title_zh: str
     description: str
     code_scheme: str
+    code_level: str | None
     geometry: GeometryKind | None
     geometry_required: bool
     parent: str | None
@@ -164,7 +167,9 @@ def load_dictionary(
     for name, scheme in code_schemes.items():
         if name not in types:
             raise InvalidData(f"CIM_CODE_SCHEMES names no feature type: {name!r}; there are {', '.join(types)}")
-        types[name] = replace(types[name], code_scheme=scheme)
+        # The level is one of the schema's own scheme and means nothing in another.
+        level = types[name].code_level if scheme == types[name].code_scheme else None
+        types[name] = replace(types[name], code_scheme=scheme, code_level=level)
     _check_names(types, codelists)
     return Dictionary(MappingProxyType(_parents_first(types)), MappingProxyType(codelists))
 
@@ -179,7 +184,11 @@ def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
     try:
         values = {
             entry["value"]: CodelistValue(
-                entry["value"], entry["title"], entry["title-zh"], MappingProxyType(entry.get("mappings", {}))
+                value=entry["value"],
+                title=entry["title"],
+                title_zh=entry["title-zh"],
+                confidence=entry.get("confidence", document["confidence"]),
+                mappings=MappingProxyType(entry.get("mappings", {})),
             )
             for entry in document["values"]
         }
@@ -216,6 +225,7 @@ def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
         title_zh=document["x-cim-title-zh"],
         description=document["description"],
         code_scheme=document["x-cim-code-scheme"],
+        code_level=document.get("x-cim-code-level"),
         geometry=geometry,
         geometry_required="geom" in required,
         parent=document.get("x-cim-parent"),
