@@ -1,0 +1,56 @@
+"""The database of a deployment: where it is, its engine, its tables."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import sqlalchemy as sa
+
+from cim.db.cluster import ensure_running
+from cim.db.migrate import migrate
+from cim.db.tables import SCHEMA, metadata_of
+from cim.dictionary import Dictionary, load_dictionary
+from cim.errors import DatabaseError
+from cim.settings import Settings
+
+
+class Database:
+    """A migrated PostGIS database and the dictionary it was made from.
+
+    Opening it starts the embedded cluster where no server is named, and brings the database up to date.
+
+    Raises
+    ------
+    DatabaseError : no server could be started or reached.
+    Conflict : the database belongs to another version, CRS or dictionary.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.url = ensure_running(settings)
+        folders = [settings.dictionary] if settings.dictionary else []
+        self.dictionary: Dictionary = load_dictionary(*folders, code_schemes=settings.code_schemes)
+        self.engine = sa.create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        try:
+            with self.engine.begin() as connection:
+                migrate(connection, self.dictionary, settings.srid)
+        except sa.exc.OperationalError as error:
+            self.engine.dispose()
+            raise DatabaseError(f"cannot reach the database: {error.orig}; check CIM_DATABASE_URL") from error
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    @cached_property
+    def metadata(self) -> sa.MetaData:
+        """SQLAlchemy metadata of the feature tables."""
+        return metadata_of(self.dictionary, self.settings.srid)
+
+    def table(self, type_name: str) -> sa.Table:
+        """Return the table of a feature type; NotFound where there is no such type."""
+        self.dictionary.type(type_name)
+        return self.metadata.tables[f"{SCHEMA}.{type_name}"]
+
+    def dispose(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()

@@ -1,0 +1,38 @@
+-- What has been recorded stays recorded.
+CREATE OR REPLACE FUNCTION cim.refuse() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% on %.% is refused: %', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0]
+        USING ERRCODE = 'restrict_violation';
+END;
+$$;
+
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cim.revision
+    FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse('revisions are append-only');
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cim.leaf
+    FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse('leaves are append-only');
+ALTER TABLE cim.revision ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE cim.leaf ENABLE ALWAYS TRIGGER append_only;
+
+-- Number the revision of each row. Row by row, because a row must know its number before it is written.
+CREATE OR REPLACE FUNCTION cim.number_revision() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        IF NEW.code <> OLD.code THEN
+            RAISE EXCEPTION 'code of % % cannot become %: a code is never changed in place; supersede it',
+                TG_TABLE_NAME, OLD.code, NEW.code USING ERRCODE = 'restrict_violation';
+        END IF;
+        NEW.rev := OLD.rev;
+        IF OLD *= NEW THEN
+            RETURN NULL;  -- nothing changed, nothing to record
+        END IF;
+        NEW.rev := OLD.rev + 1;
+        RETURN NEW;
+    END IF;
+    -- An object that was deleted goes on counting. A race with its deletion ends at the unique index.
+    SELECT coalesce(max(r.rev), 0) + 1 INTO NEW.rev
+    FROM cim.revision r WHERE r.type = TG_TABLE_NAME AND r.code = NEW.code;
+    RETURN NEW;
+END;
+$$;

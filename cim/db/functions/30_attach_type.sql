@@ -1,0 +1,74 @@
+-- Give the table city.<type> its capture triggers and its as-of function, from cim.feature_property.
+--
+-- The capture functions name each column: casting a whole row with its geometry to json looks up the CRS per row.
+-- One function per operation, because a transition table cannot be chosen at run time.
+CREATE OR REPLACE FUNCTION cim.attach_type(type_name text) RETURNS void
+LANGUAGE plpgsql AS $attach$
+DECLARE
+    body text;        -- public columns of the row n, as jsonb
+    personal text;    -- (field, value) rows of the private columns of n
+    geom text;        -- geometry of the row n
+    operation record;
+BEGIN
+    SELECT 'jsonb_strip_nulls((SELECT to_jsonb(q) FROM (SELECT '
+           || string_agg(
+                CASE kind WHEN 'datetime' THEN format('cim.rfc3339(n.%1$I) AS %1$I', name)
+                          ELSE format('n.%I', name) END, ', ' ORDER BY position)
+           || ') q))'
+    INTO body FROM cim.feature_property p WHERE p.type = type_name AND NOT private;
+    SELECT string_agg(format('(%L, to_jsonb(n.%I))', name, name), ', ' ORDER BY position)
+    INTO personal FROM cim.feature_property p WHERE p.type = type_name AND private;
+    SELECT CASE WHEN t.geometry IS NULL THEN 'NULL' ELSE 'n.geom' END
+    INTO geom FROM cim.feature_type t WHERE t.name = type_name;
+
+    FOR operation IN
+        SELECT * FROM (VALUES ('insert', 'NEW', 'n.rev', body, geom),
+                              ('update', 'NEW', 'n.rev', body, geom),
+                              ('delete', 'OLD', 'n.rev + 1', 'NULL', 'NULL')) AS o(op, side, rev, body, geom)
+    LOOP
+        EXECUTE format($function$
+            CREATE OR REPLACE FUNCTION city.%1$I() RETURNS trigger
+            LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $body$
+            DECLARE
+                instant timestamptz := clock_timestamp();
+            BEGIN
+                %6$s
+                INSERT INTO cim.revision (xid, type, code, rev, op, at, actor, reason, dataset, body, geom)
+                SELECT pg_current_xact_id(), %2$L, n.code, %4$s, %3$L, instant,
+                       coalesce(nullif(current_setting('cim.actor', true), ''), session_user),
+                       nullif(current_setting('cim.reason', true), ''),
+                       nullif(current_setting('cim.dataset', true), ''),
+                       %5$s, %8$s
+                FROM changed n
+                %7$s
+                RETURN NULL;
+            END;
+            $body$
+            $function$,
+            'capture_' || operation.op || '_' || type_name, type_name, operation.op, operation.rev, operation.body,
+            CASE WHEN personal IS NULL OR operation.op = 'delete' THEN '' ELSE 'WITH recorded AS (' END,
+            CASE WHEN personal IS NULL OR operation.op = 'delete' THEN ';'
+                 ELSE format('RETURNING id, code)
+                    INSERT INTO cim.private_value (revision_id, field, salt, value)
+                    SELECT recorded.id, p.field, public.gen_random_bytes(32), p.value
+                    FROM recorded JOIN changed n USING (code)
+                    CROSS JOIN LATERAL (VALUES %s) AS p(field, value)
+                    WHERE p.value IS NOT NULL;', personal) END,
+            operation.geom);
+        EXECUTE format(
+            'CREATE OR REPLACE TRIGGER capture_%1$s AFTER %1$s ON city.%2$I
+             REFERENCING %3$s TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION city.%4$I()',
+            operation.op, type_name, operation.side, 'capture_' || operation.op || '_' || type_name);
+        EXECUTE format('ALTER TABLE city.%I ENABLE ALWAYS TRIGGER %I', type_name, 'capture_' || operation.op);
+    END LOOP;
+
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER number_revision BEFORE INSERT OR UPDATE ON city.%I
+         FOR EACH ROW EXECUTE FUNCTION cim.number_revision()', type_name);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER keep BEFORE TRUNCATE ON city.%I
+         FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse(''delete rows instead, so that each is recorded'')', type_name);
+    EXECUTE format('ALTER TABLE city.%I ENABLE ALWAYS TRIGGER number_revision, ENABLE ALWAYS TRIGGER keep', type_name);
+    PERFORM cim.attach_as_of(type_name);
+END;
+$attach$;

@@ -1,0 +1,41 @@
+-- Make city.<type>_at(n): the type's objects at tree size n, or the live table where n is null.
+--
+-- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
+-- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
+-- Its parameter has no name, so that no column can hide it.
+CREATE OR REPLACE FUNCTION cim.attach_as_of(type_name text) RETURNS void
+LANGUAGE plpgsql AS $attach$
+DECLARE
+    signature text;
+    live text;
+    logged text;
+BEGIN
+    SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, NULL)), ', ' ORDER BY a.attnum),
+           string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum),
+           string_agg(
+               CASE WHEN a.attname IN ('code', 'rev', 'geom') THEN format('r.%I', a.attname)
+                    WHEN p.private THEN format('NULL::%s', format_type(a.atttypid, NULL))
+                    WHEN p.kind = 'string' THEN format('r.body ->> %L', a.attname)
+                    WHEN p.kind = 'object' THEN format('r.body -> %L', a.attname)
+                    ELSE format('(r.body ->> %L)::%s', a.attname, format_type(a.atttypid, NULL)) END,
+               ', ' ORDER BY a.attnum)
+    INTO signature, live, logged
+    FROM pg_attribute a
+    LEFT JOIN cim.feature_property p ON p.type = type_name AND p.name = a.attname
+    WHERE a.attrelid = format('city.%I', type_name)::regclass AND a.attnum > 0 AND NOT a.attisdropped;
+
+    EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_at');
+    EXECUTE format($function$
+        CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)
+        LANGUAGE sql STABLE ROWS 100000 AS $body$
+            SELECT %3$s FROM city.%4$I t WHERE $1 IS NULL
+            UNION ALL
+            SELECT %5$s FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+            WHERE $1 IS NOT NULL AND r.type = %4$L AND r.op <> 'delete' AND l.idx < $1
+              AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1)
+        $body$
+        $function$, type_name || '_at', signature, live, type_name, logged);
+    EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_at',
+        format('Objects of type %s at tree size n; the live table where n is null', type_name));
+END;
+$attach$;

@@ -1,0 +1,195 @@
+"""Bring a database up to this version of the platform and of the dictionary: additive, one transaction, one lock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import produce_migrations
+from alembic.config import Config
+from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.schema import AddConstraint, CheckConstraint, DropConstraint
+
+from cim.db.script import execute_script, functions, query
+from cim.db.tables import SCHEMA, checks_of, metadata_of
+from cim.dictionary import Dictionary, FeatureType
+from cim.errors import Conflict, DatabaseError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+ADDITIVE = (ops.CreateTableOp, ops.AddColumnOp, ops.CreateIndexOp)
+
+
+def migrate(connection: sa.Connection, dictionary: Dictionary, srid: int) -> list[str]:
+    """Apply what is missing and return the names of the feature types that changed (none on an up-to-date database).
+
+    Must run in a transaction of its own: it lands whole or not at all. Two callers at once wait for each other.
+
+    Raises
+    ------
+    Conflict : an applied migration was edited; the dictionary drops or changes a column; the storage CRS differs.
+    DatabaseError : the database cannot hold us (no PostGIS, no right to create schemas).
+    """
+    connection.execute(query("migration/lock"))
+    try:
+        _apply_platform(connection)
+    except sa.exc.DBAPIError as error:
+        raise DatabaseError(f"cannot set up database: {error.orig}; give the role CREATE rights and PostGIS") from error
+    _check_srid(connection, srid)
+    changed = _changed_types(connection, dictionary)
+    if changed:
+        _apply_dictionary(connection, dictionary, srid, changed)
+    return [feature_type.name for feature_type in changed]
+
+
+def _scripts() -> dict[str, str]:
+    files = sorted((MIGRATIONS / "versions").glob("*.sql"))
+    return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _apply_platform(connection: sa.Connection) -> None:
+    known = sa.inspect(connection).has_table("migration", schema="cim")
+    applied = dict(connection.execute(query("migration/list")).tuples().all()) if known else {}
+    current = _scripts()
+    edited = [version for version, digest in applied.items() if current.get(version, digest) != digest]
+    if edited:
+        raise Conflict(
+            f"migration {', '.join(edited)} was edited after it was applied; restore the file and write a new migration"
+        )
+    unknown = applied.keys() - current.keys()
+    if unknown:
+        raise Conflict(f"the database is newer than this version: it has migration {', '.join(sorted(unknown))}")
+    if applied.keys() == current.keys():
+        _refresh_functions(connection)
+        return
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    for version, digest in current.items():
+        if version not in applied:
+            connection.execute(query("migration/record"), {"version": version, "sha256": digest})
+    _refresh_functions(connection)
+
+
+def _refresh_functions(connection: sa.Connection) -> None:
+    """Apply the function scripts, if they are not the ones applied last."""
+    scripts = functions()
+    digest = hashlib.sha256("\0".join(scripts).encode()).hexdigest()
+    if connection.execute(query("migration/functions_digest")).scalar() == digest:
+        return
+    for script in scripts:
+        execute_script(connection, script)
+    connection.execute(query("migration/reattach_types"))
+    connection.execute(query("migration/record_functions"), {"digest": digest})
+
+
+def _check_srid(connection: sa.Connection, srid: int) -> None:
+    stored = connection.execute(query("migration/deployment_srid"), {"srid": srid}).scalar_one()
+    if stored != srid:
+        raise Conflict(
+            f"this database stores EPSG:{stored}, but CIM_SRID is {srid}; set CIM_SRID={stored} or use another database"
+        )
+
+
+def _changed_types(connection: sa.Connection, dictionary: Dictionary) -> list[FeatureType]:
+    stored = dict(connection.execute(query("migration/type_digests")).tuples().all())
+    missing = stored.keys() - dictionary.types.keys()
+    if missing:
+        raise Conflict(
+            f"the dictionary lacks {', '.join(sorted(missing))}, which this database holds; types are never dropped: "
+            "set CIM_DICTIONARY to the folder that defines them"
+        )
+    return [t for t in dictionary.types.values() if stored.get(t.name) != _digest(t, dictionary)]
+
+
+def _digest(feature_type: FeatureType, dictionary: Dictionary) -> str:
+    """Digest of all that the table is made from: the schema, the scheme in force, the values of its codelists."""
+    codelists = {
+        prop.codelist: sorted(dictionary.codelists[prop.codelist].values)
+        for prop in feature_type.properties
+        if prop.codelist is not None
+    }
+    basis = [feature_type.schema, feature_type.code_scheme, codelists]
+    return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()
+
+
+def _apply_dictionary(
+    connection: sa.Connection, dictionary: Dictionary, srid: int, changed: list[FeatureType]
+) -> None:
+    metadata = metadata_of(dictionary, srid)
+    _add_tables_and_columns(connection, metadata)
+    for feature_type in changed:
+        _renew_checks(connection, feature_type, dictionary, metadata)
+        _record_type(connection, feature_type, dictionary)
+        connection.execute(query("migration/attach_type"), {"type": feature_type.name})
+    connection.execute(query("migration/record_schema_entry"), {"digests": json.dumps(dictionary.digests())})
+
+
+def _add_tables_and_columns(connection: sa.Connection, metadata: sa.MetaData) -> None:
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "include_schemas": True,
+            "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
+            "include_object": lambda _object, _name, kind, _reflected, _other: kind != "unique_constraint",
+            "compare_type": False,
+        },
+    )
+    operations = Operations(context)
+    upgrade = produce_migrations(context, metadata).upgrade_ops
+    for operation in _flatten(upgrade.ops if upgrade else []):
+        if isinstance(operation, ADDITIVE):
+            operations.invoke(operation)
+        elif isinstance(operation, (ops.DropTableOp, ops.DropColumnOp)) or _narrows(operation):
+            raise Conflict(
+                f"the dictionary no longer agrees with the database: {operation.to_diff_tuple()}; columns and tables "
+                "are only ever added: keep the old one and add a new one"
+            )
+
+
+def _narrows(operation: ops.MigrateOperation) -> bool:
+    return isinstance(operation, ops.AlterColumnOp) and operation.modify_nullable is not None
+
+
+def _flatten(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
+    flat: list[ops.MigrateOperation] = []
+    for operation in operations:
+        flat += operation.ops if isinstance(operation, ops.ModifyTableOps) else [operation]
+    return flat
+
+
+def _renew_checks(
+    connection: sa.Connection, feature_type: FeatureType, dictionary: Dictionary, metadata: sa.MetaData
+) -> None:
+    table = metadata.tables[f"{SCHEMA}.{feature_type.name}"]
+    existing = {c["name"] for c in sa.inspect(connection).get_check_constraints(feature_type.name, schema=SCHEMA)}
+    for name, rule in checks_of(feature_type, dictionary.codelists, table).items():
+        constraint = CheckConstraint(rule, name=name, table=table)
+        if name in existing:
+            connection.execute(DropConstraint(constraint))
+        connection.execute(AddConstraint(constraint))
+
+
+def _record_type(connection: sa.Connection, feature_type: FeatureType, dictionary: Dictionary) -> None:
+    connection.execute(
+        query("migration/record_type"),
+        {
+            "name": feature_type.name,
+            "code_scheme": feature_type.code_scheme,
+            "geometry": feature_type.geometry,
+            "digest": _digest(feature_type, dictionary),
+            "schema": json.dumps(dict(feature_type.schema)),
+        },
+    )
+    columns = [(p.name, p.kind, p.private) for p in feature_type.properties] + [("attributes", "object", False)]
+    connection.execute(
+        query("migration/record_property"),
+        [
+            {"type": feature_type.name, "name": name, "position": position, "kind": kind, "private": private}
+            for position, (name, kind, private) in enumerate(columns)
+        ],
+    )

@@ -1,0 +1,1 @@
+UPDATE cim.tree_state SET size = :size, root = :root, edge = :edge WHERE size = :old_size

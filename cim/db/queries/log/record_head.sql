@@ -1,0 +1,1 @@
+INSERT INTO cim.tree_head (size, root, at) VALUES (:size, :root, clock_timestamp())

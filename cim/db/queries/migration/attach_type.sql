@@ -1,0 +1,1 @@
+SELECT cim.attach_type(:type)

@@ -1,0 +1,1 @@
+SELECT cim.attach_type(name) FROM cim.feature_type

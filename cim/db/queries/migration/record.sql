@@ -1,0 +1,1 @@
+INSERT INTO cim.migration (version, sha256) VALUES (:version, :sha256)

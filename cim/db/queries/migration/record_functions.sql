@@ -1,0 +1,1 @@
+SELECT cim.comment_functions(:digest)

@@ -1,0 +1,1 @@
+SELECT name, digest FROM cim.feature_type

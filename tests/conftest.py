@@ -1,0 +1,97 @@
+"""Fixtures for every test: a real PostGIS, migrated once per run, and the optional folder of shared real files."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from cim.db.cluster import ensure_running, stop
+from cim.db.engine import Database
+from cim.errors import DatabaseError
+from cim.settings import Settings
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real files and published vectors that lies beside a checkout; not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared folder beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+    """A running PostGIS server: CIM_DATABASE_URL, else an embedded cluster made for this run."""
+    home = tmp_path_factory.mktemp("server")
+    settings = Settings(home=home, database_url=os.environ.get("CIM_DATABASE_URL"))
+    try:
+        url = ensure_running(settings)
+    except DatabaseError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostGIS: {error}")
+    yield sa.make_url(url)
+    if settings.database_url is None:
+        stop(settings)
+
+
+@pytest.fixture(scope="session")
+def administrator(server_url: sa.URL) -> Iterator[sa.Engine]:
+    """Engine on the server's own database, to create and drop others."""
+    engine = sa.create_engine(server_url, isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def template(administrator: sa.Engine, server_url: sa.URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a migrated, empty database that the others are cloned from."""
+    name = f"cim_template_{uuid.uuid4().hex[:8]}"
+    with administrator.connect() as connection:
+        connection.exec_driver_sql(f'CREATE DATABASE "{name}"')
+    url = server_url.set(database=name).render_as_string(hide_password=False)
+    Database(Settings(home=tmp_path_factory.mktemp("template"), database_url=url)).dispose()
+    yield name
+    with administrator.connect() as connection:
+        connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def clone(
+    administrator: sa.Engine, server_url: sa.URL, template: str
+) -> Iterator[Callable[[], str]]:
+    """Make databases of one's own, migrated and empty, and answer their URLs; dropped at the end of the run."""
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"cim_test_{uuid.uuid4().hex[:8]}")
+        with administrator.connect() as connection:
+            connection.exec_driver_sql(f'CREATE DATABASE "{names[-1]}" TEMPLATE "{template}"')
+        return server_url.set(database=names[-1]).render_as_string(hide_password=False)
+
+    yield make
+    with administrator.connect() as connection:
+        for name in names:
+            connection.exec_driver_sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def settings(clone: Callable[[], str], tmp_path: Path) -> Settings:
+    """Settings of a deployment of one's own: an empty database, log, keys and files."""
+    return Settings(home=tmp_path / "home", database_url=clone(), origin="example.org/test")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """An empty, migrated database that the test may commit to."""
+    database = Database(replace(settings))
+    yield database
+    database.dispose()
