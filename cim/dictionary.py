@@ -1,10 +1,10 @@
 """Feature types as data: what the JSON Schemas of `schemas/` say, in the form the rest of the code asks for.
 
-A feature type is one file `<type>.schema.json` (JSON Schema 2020-12). Beyond JSON Schema it uses the keywords of
-OGC API Features Part 5 (`x-ogc-role`, `x-ogc-unit`, `x-ogc-codelistUri`) and these of ours:
+A feature type is one file `<type>.schema.json` (JSON Schema 2020-12). Beyond JSON Schema it uses the keywords
+of OGC API Features Part 5 (`x-ogc-role`, `x-ogc-unit`) and these of ours:
 
-- on the type: `x-cim-title-zh`, `x-cim-code-scheme`, `x-cim-code-level` (which of the scheme's levels, where it has several),
-  `x-cim-parent` (the type whose code this one's begins with or names);
+- on the type: `x-cim-title-zh`, `x-cim-code-scheme`, `x-cim-code-level` (one of the scheme's levels, where
+  it has several), `x-cim-parent` (the type whose code this one's begins with or names);
 - on a property: `x-cim-title-zh`, `x-cim-codelist`, `x-cim-references` (a feature type), `x-cim-private`.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import rfc8785
 
@@ -23,7 +23,9 @@ import schemas
 from cim.errors import InvalidData, NotFound
 
 Kind = Literal["string", "integer", "number", "boolean", "date", "datetime", "object"]
-GeometryKind = Literal["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Geometry"]
+GeometryKind = Literal[
+    "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Geometry"
+]
 
 # OGC API Features Part 5, "Schemas", requirement on spatial properties: format geometry-{type}.
 GEOMETRY_FORMATS: Mapping[str, GeometryKind] = MappingProxyType(
@@ -69,7 +71,7 @@ class Codelist:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """One attribute column of a feature type. `unit` is a UCUM code; limits are inclusive; None means none."""
+    """One attribute column of a feature type; `unit` is a UCUM code, limits are inclusive, None is none."""
 
     name: str
     kind: Kind
@@ -119,7 +121,9 @@ class FeatureType:
         for candidate in self.properties:
             if candidate.name == name:
                 return candidate
-        raise NotFound(f"{self.name} has no property {name!r}; it has {', '.join(p.name for p in self.properties)}")
+        raise NotFound(
+            f"{self.name} has no property {name!r}; it has {', '.join(p.name for p in self.properties)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +140,14 @@ class Dictionary:
         return self.types[name]
 
     def digests(self) -> dict[str, str]:
-        """Return the SHA-256 of each type's schema (JCS bytes, RFC 8785) by type name: what the log records of it."""
+        """Return the SHA-256 of each type's schema (its JCS bytes, RFC 8785) by type name, for the log."""
         return {
             name: hashlib.sha256(rfc8785.dumps(dict(feature_type.schema))).hexdigest()
             for name, feature_type in self.types.items()
         }
 
 
-def load_dictionary(
-    *folders: Path, code_schemes: Mapping[str, str] = MappingProxyType({})
-) -> Dictionary:
+def load_dictionary(*folders: Path, code_schemes: Mapping[str, str] = MappingProxyType({})) -> Dictionary:
     """Read the dictionary from `schemas/v1` and then from `folders`, which may add types and codelists.
 
     Types come parents first, so that loading in this order never meets a missing parent.
@@ -166,7 +168,9 @@ def load_dictionary(
         raise InvalidData(str(error)) from error
     for name, scheme in code_schemes.items():
         if name not in types:
-            raise InvalidData(f"CIM_CODE_SCHEMES names no feature type: {name!r}; there are {', '.join(types)}")
+            raise InvalidData(
+                f"CIM_CODE_SCHEMES names no feature type: {name!r}; there are {', '.join(types)}"
+            )
         # The level is one of the schema's own scheme and means nothing in another.
         level = types[name].code_level if scheme == types[name].code_scheme else None
         types[name] = replace(types[name], code_scheme=scheme, code_level=level)
@@ -201,13 +205,17 @@ def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
             values=MappingProxyType(values),
         )
     except (KeyError, TypeError) as error:
-        raise InvalidData(f"{path}: a codelist needs title, title-zh, source, confidence, values: {error}") from error
+        raise InvalidData(
+            f"{path}: a codelist needs title, title-zh, source, confidence, values: {error}"
+        ) from error
 
 
 def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
     name = path.name.removesuffix(".schema.json")
     if not (name.isidentifier() and name.islower() and name.isascii()):
-        raise InvalidData(f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}")
+        raise InvalidData(
+            f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}"
+        )
     declared = document.get("properties", {})
     required = set(document.get("required", ()))
     geometry = _geometry(path, declared)
@@ -218,7 +226,7 @@ def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
         if not isinstance(document.get(keyword), str):
             raise InvalidData(f"{path}: {keyword!r} must be a string")
     if declared.get("code", {}).get("x-ogc-role") != "id":
-        raise InvalidData(f"{path}: property 'code' with \"x-ogc-role\": \"id\" is missing")
+        raise InvalidData(f'{path}: property \'code\' with "x-ogc-role": "id" is missing')
     return FeatureType(
         name=name,
         title=document["title"],
@@ -274,9 +282,11 @@ def _kind(path: Path, name: str, schema: Mapping[str, Any]) -> Kind:
         case "string", _:
             return "string"
         case ("integer" | "number" | "boolean" | "object") as kind, _:
-            return kind
+            return cast("Kind", kind)
         case kind, _:
-            raise InvalidData(f"{path}: {name} has type {kind!r}; a column needs string, integer, number, boolean, object")
+            raise InvalidData(
+                f"{path}: {name} has type {kind!r}; a column needs string, integer, number, boolean, object"
+            )
 
 
 def _check_names(types: Mapping[str, FeatureType], codelists: Mapping[str, Codelist]) -> None:
@@ -285,9 +295,13 @@ def _check_names(types: Mapping[str, FeatureType], codelists: Mapping[str, Codel
             if prop.codelist is not None and prop.codelist not in codelists:
                 raise InvalidData(f"{feature_type.name}.{prop.name} names no codelist: {prop.codelist!r}")
             if prop.references is not None and prop.references not in types:
-                raise InvalidData(f"{feature_type.name}.{prop.name} references no feature type: {prop.references!r}")
+                raise InvalidData(
+                    f"{feature_type.name}.{prop.name} references no feature type: {prop.references!r}"
+                )
         if feature_type.parent is not None and feature_type.parent not in types:
-            raise InvalidData(f"{feature_type.name}: x-cim-parent names no feature type: {feature_type.parent!r}")
+            raise InvalidData(
+                f"{feature_type.name}: x-cim-parent names no feature type: {feature_type.parent!r}"
+            )
 
 
 def _parents_first(types: Mapping[str, FeatureType]) -> dict[str, FeatureType]:
