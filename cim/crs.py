@@ -1,0 +1,300 @@
+"""Coordinate reference systems: the only module that touches PROJ.
+
+PROJ is lenient where a cadastre must not be: without a known datum change it returns coordinates as they came, it
+takes operations made for another area, and it projects points far outside a zone. Everything here asks for x before
+y (east before north), forbids such "ballpark" steps, always names the area of the data, and checks results against
+the area a system is made for.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyproj
+import shapely
+from pyproj.aoi import AreaOfInterest
+from pyproj.exceptions import CRSError as ProjCrsError
+from pyproj.exceptions import ProjError
+
+from cim.errors import CrsError
+
+Bounds = tuple[float, float, float, float]
+Geometries = npt.NDArray[np.object_]
+
+# Datums without published parameters to any other; a user-supplied WKT with parameters of its own (a bound CRS)
+# is taken. EPSG codes of their geographic systems, with the names other sources write.
+_CLOSED_DATUMS = {4214: ("beijing1954", "beijing54"), 4610: ("xian1980", "xian80")}
+# Data of a city may reach a little beyond the zone its storage system is made for: half a 3-degree zone.
+_MARGIN_DEGREES = 1.5
+
+
+def parse(text: str | int | pyproj.CRS) -> pyproj.CRS:
+    """Return the CRS that an EPSG code, URN, name, PROJ string or WKT denotes.
+
+    Raises
+    ------
+    CrsError : PROJ does not know it.
+    """
+    if isinstance(text, pyproj.CRS):
+        return text
+    try:
+        return pyproj.CRS.from_user_input(int(text) if str(text).isdecimal() else text)
+    except ProjCrsError as error:
+        raise CrsError(
+            f"{text!r} is not a coordinate reference system PROJ knows; give an EPSG code (EPSG:4548) or WKT"
+        ) from error
+
+
+def name(crs: pyproj.CRS) -> str:
+    """Return how to call a CRS in a message: authority code if it has one, and its name."""
+    authority = crs.to_authority()
+    return f"{':'.join(authority)} ({crs.name})" if authority else crs.name
+
+
+def same(first: pyproj.CRS, second: pyproj.CRS) -> bool:
+    """Tell whether coordinates in x, y order mean the same in both systems."""
+    return bool(first.equals(second, ignore_axis_order=True))
+
+
+def is_metric(crs: pyproj.CRS) -> bool:
+    """Tell whether the CRS is projected with metres on its axes, so that areas and distances are planar."""
+    return bool(crs.is_projected and all(a.unit_conversion_factor == 1.0 for a in crs.axis_info[:2]))
+
+
+def horizontal(crs: pyproj.CRS) -> pyproj.CRS:
+    """Return the horizontal part of a compound or three-dimensional CRS, and any other CRS as it is."""
+    if crs.is_compound:
+        return horizontal(crs.sub_crs_list[0])
+    return crs.to_2d() if len(crs.axis_info) == 3 and not crs.is_bound else crs
+
+
+def transform(
+    geometries: Geometries,
+    source: pyproj.CRS,
+    target: pyproj.CRS,
+    area_of_interest: Bounds | None = None,
+) -> Geometries:
+    """Return the geometries in the target system; the input stays as it is.
+
+    Parameters
+    ----------
+    geometries : array of shapely geometries in `source`, x before y; None and empty stay None and empty
+    source, target : any CRS of two axes or more; only x and y are touched
+    area_of_interest : west, south, east, north in degrees; computed from the data where not given
+
+    Returns
+    -------
+    array of geometries, same order; the very same array where both systems are the same.
+
+    Raises
+    ------
+    CrsError : no operation between the two is known for this area, a datum has no published parameters, or a
+        coordinate has no image in the target.
+    """
+    source, target = horizontal(source), horizontal(target)
+    if same(source, target):
+        return geometries
+    _refuse_closed(source, target)
+    coordinates = shapely.get_coordinates(geometries)
+    if len(coordinates) == 0:
+        return geometries
+    if area_of_interest is None:
+        area_of_interest = geographic_bounds(_extent(coordinates), source)
+    transformer = _transformer(source.to_wkt(), target.to_wkt(), area_of_interest)
+    x, y = coordinates[:, 0], coordinates[:, 1]
+    try:
+        transformed = np.column_stack(transformer.transform(x, y, errcheck=True))
+    except ProjError as error:
+        raise CrsError(
+            f"coordinates between {_range(coordinates)} cannot be transformed from {name(source)} to {name(target)}:"
+            f" {error}; check the CRS the source states, or correct it with --assume-crs"
+        ) from error
+    moved: Geometries = shapely.set_coordinates(np.array(geometries, dtype=object), transformed)
+    return moved
+
+
+def accuracy(source: pyproj.CRS, target: pyproj.CRS, area_of_interest: Bounds) -> float | None:
+    """Return the stated accuracy of the transformation in metres: 0.0 without datum change, None if unstated.
+
+    Raises
+    ------
+    CrsError : as `transform`.
+    """
+    source, target = horizontal(source), horizontal(target)
+    if same(source, target):
+        return 0.0
+    _refuse_closed(source, target)
+    transformer = _transformer(source.to_wkt(), target.to_wkt(), area_of_interest)
+    west, south, east, north = area_of_interest
+    middle = _to_projection(source, (west + east) / 2, (south + north) / 2)
+    transformer.transform(*middle)  # PROJ decides among several operations only when it meets a coordinate
+    value = transformer.get_last_used_operation().accuracy
+    return None if value is None or value < 0 else float(value)
+
+
+def geographic_bounds(bounds: Bounds, crs: pyproj.CRS) -> Bounds:
+    """Return west, south, east, north in degrees, on the system's own datum, of bounds given in it.
+
+    Raises
+    ------
+    CrsError : the bounds have no place on the earth in this system.
+    """
+    crs = horizontal(crs)
+    _check_degrees(bounds, crs)
+    if crs.is_geographic:
+        return bounds
+    try:
+        result = _geographic(crs.to_wkt()).transform_bounds(*bounds, errcheck=True)
+    except ProjError as error:
+        raise CrsError(
+            f"coordinates between {_span(bounds)} have no place in {name(crs)}: {error}"
+        ) from error
+    if not np.isfinite(result).all():
+        raise CrsError(f"coordinates between {_span(bounds)} have no place in {name(crs)}")
+    west, south, east, north = (float(v) for v in result)
+    return west, south, east, north
+
+
+def check_envelope(bounds: Bounds, crs: pyproj.CRS) -> None:
+    """Refuse bounds that do not lie in the area the CRS is made for, with a margin of 1.5 degrees.
+
+    Parameters
+    ----------
+    bounds : minimum x, minimum y, maximum x, maximum y, in `crs`, x before y
+    crs : the system the data claims; one without a stated area of use passes if its degrees are degrees
+
+    Raises
+    ------
+    CrsError : degrees beyond the globe, or bounds outside the area of use: the usual sign of a wrong statement.
+    """
+    crs = horizontal(crs)
+    west, south, east, north = geographic_bounds(bounds, crs)
+    area = crs.area_of_use
+    if area is None:
+        return
+    outside = south < area.south - _MARGIN_DEGREES or north > area.north + _MARGIN_DEGREES
+    if area.west <= area.east:
+        outside |= west < area.west - _MARGIN_DEGREES or east > area.east + _MARGIN_DEGREES
+    if outside:
+        raise CrsError(
+            f"coordinates between {_span(bounds)} lie at {_span((west, south, east, north))} degrees, outside the area"
+            f" of {name(crs)} ({_span((area.west, area.south, area.east, area.north))}); if the source states a wrong"
+            " CRS, say the right one with --assume-crs, or choose another storage CRS (CIM_SRID)"
+        )
+
+
+def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bool_]:
+    """Tell for each box (rows of minimum x, minimum y, maximum x, maximum y) whether its middle lies in the area.
+
+    The same test as `check_envelope`, object by object. A box of NaN (empty geometry) counts as inside.
+    """
+    crs = horizontal(crs)
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    missing = np.isnan(x)
+    if not crs.is_geographic:
+        x, y = _geographic(crs.to_wkt()).transform(x, y)
+    area = crs.area_of_use
+    west, south, east, north = (-180.0, -90.0, 180.0, 90.0) if area is None else area.bounds
+    if west > east:  # an area across the 180th meridian
+        west, east = -180.0, 180.0
+    margin = 0.0 if area is None else _MARGIN_DEGREES
+    within = (
+        (np.maximum(west - margin, -180) <= x)
+        & (x <= np.minimum(east + margin, 180))
+        & (np.maximum(south - margin, -90) <= y)
+        & (y <= np.minimum(north + margin, 90))
+    )
+    result: npt.NDArray[np.bool_] = missing | within
+    return result
+
+
+def _refuse_closed(source: pyproj.CRS, target: pyproj.CRS) -> None:
+    closed_source, closed_target = _closed(source), _closed(target)
+    if closed_source != closed_target:
+        refused = source if closed_source else target
+        raise CrsError(
+            f"{name(source)} to {name(target)}: the datum of {name(refused)} has no published parameters to any other"
+            " (they are local); give a WKT with the parameters of your survey office as --assume-crs"
+        )
+
+
+def _closed(crs: pyproj.CRS) -> int | None:
+    """Return the EPSG code of the closed datum's geographic system that `crs` stands on, or None."""
+    geodetic = None if crs.is_bound else crs.geodetic_crs
+    if geodetic is None or geodetic.datum is None:
+        return None
+    spelled = "".join(c for c in geodetic.datum.name.lower().removeprefix("d_") if c.isalnum())
+    for code, names in _CLOSED_DATUMS.items():
+        if spelled in names:
+            return code
+    return None
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: str, target: str, area: Bounds) -> pyproj.Transformer:
+    try:
+        return pyproj.Transformer.from_crs(
+            source,
+            target,
+            always_xy=True,
+            allow_ballpark=False,
+            area_of_interest=AreaOfInterest(*area),
+        )
+    except ProjError as error:
+        first, second = pyproj.CRS(source), pyproj.CRS(target)
+        raise CrsError(
+            f"no transformation from {name(first)} to {name(second)} is known for {_span(area)} degrees; if the"
+            f" coordinates may count as {_same_kind(first, second)}, say so: --assume-crs {_same_kind(first, second)}"
+        ) from error
+
+
+def _same_kind(source: pyproj.CRS, target: pyproj.CRS) -> str:
+    """Name the target's geographic system where the source is geographic, else the target itself."""
+    wanted = target.geodetic_crs if source.is_geographic and target.geodetic_crs is not None else target
+    authority = wanted.to_authority()
+    return ":".join(authority) if authority else wanted.name
+
+
+@lru_cache(maxsize=64)
+def _geographic(wkt: str) -> pyproj.Transformer:
+    """Return the conversion from a projected system to degrees on its own datum: never a datum change."""
+    crs = pyproj.CRS(wkt)
+    plain = crs.source_crs if crs.is_bound and crs.source_crs is not None else crs
+    if plain.geodetic_crs is None:
+        raise CrsError(
+            f"{name(crs)} has no place on the earth; give a projected or geographic CRS with --assume-crs"
+        )
+    return pyproj.Transformer.from_crs(plain, plain.geodetic_crs, always_xy=True)
+
+
+def _to_projection(crs: pyproj.CRS, longitude: float, latitude: float) -> tuple[float, float]:
+    if crs.is_geographic:
+        return longitude, latitude
+    x, y = _geographic(crs.to_wkt()).transform(longitude, latitude, direction="INVERSE")
+    return float(x), float(y)
+
+
+def _check_degrees(bounds: Bounds, crs: pyproj.CRS) -> None:
+    west, south, east, north = bounds
+    if crs.is_geographic and (west < -180.0 or east > 360.0 or south < -90.0 or north > 90.0):
+        raise CrsError(
+            f"coordinates between {_span(bounds)} are no degrees, though the source states {name(crs)};"
+            " say what they are with --assume-crs"
+        )
+
+
+def _extent(coordinates: npt.NDArray[Any]) -> Bounds:
+    low, high = np.nanmin(coordinates, axis=0), np.nanmax(coordinates, axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _range(coordinates: npt.NDArray[Any]) -> str:
+    return _span(_extent(coordinates))
+
+
+def _span(bounds: Bounds) -> str:
+    west, south, east, north = bounds
+    return f"{west:.7g}, {south:.7g} and {east:.7g}, {north:.7g}"
