@@ -1,9 +1,9 @@
 """Coordinate reference systems: the only module that touches PROJ.
 
 PROJ is lenient where a cadastre must not be: without a known datum change it returns coordinates as they came, it
-takes operations made for another area, and it projects points far outside a zone. Everything here asks for x before
-y (east before north), forbids such "ballpark" steps, always names the area of the data, and checks results against
-the area a system is made for.
+takes operations made for another area, and it projects points far outside a zone. Everything here asks for x
+before y (east before north), forbids such "ballpark" steps, always names the area of the data, and checks
+results against the area a system is made for.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from cim.errors import CrsError
 Bounds = tuple[float, float, float, float]
 Geometries = npt.NDArray[np.object_]
 
-# Datums without published parameters to any other; a user-supplied WKT with parameters of its own (a bound CRS)
-# is taken. EPSG codes of their geographic systems, with the names other sources write.
+# Datums without published parameters to any other: EPSG code of the geographic system, and the names it goes by.
+# A WKT with parameters of its own (a bound CRS) is taken.
 _CLOSED_DATUMS = {4214: ("beijing1954", "beijing54"), 4610: ("xian1980", "xian80")}
 # Data of a city may reach a little beyond the zone its storage system is made for: half a 3-degree zone.
 _MARGIN_DEGREES = 1.5
@@ -109,8 +109,8 @@ def transform(
         transformed = np.column_stack(transformer.transform(x, y, errcheck=True))
     except ProjError as error:
         raise CrsError(
-            f"coordinates between {_range(coordinates)} cannot be transformed from {name(source)} to {name(target)}:"
-            f" {error}; check the CRS the source states, or correct it with --assume-crs"
+            f"coordinates between {_range(coordinates)} cannot be transformed from {name(source)} to"
+            f" {name(target)}: {error}; check the CRS the source states, or correct it with --assume-crs"
         ) from error
     moved: Geometries = shapely.set_coordinates(np.array(geometries, dtype=object), transformed)
     return moved
@@ -168,7 +168,7 @@ def check_envelope(bounds: Bounds, crs: pyproj.CRS) -> None:
 
     Raises
     ------
-    CrsError : degrees beyond the globe, or bounds outside the area of use: the usual sign of a wrong statement.
+    CrsError : degrees beyond the globe, or bounds outside the area of use: the sign of a wrong statement.
     """
     crs = horizontal(crs)
     west, south, east, north = geographic_bounds(bounds, crs)
@@ -180,14 +180,14 @@ def check_envelope(bounds: Bounds, crs: pyproj.CRS) -> None:
         outside |= west < area.west - _MARGIN_DEGREES or east > area.east + _MARGIN_DEGREES
     if outside:
         raise CrsError(
-            f"coordinates between {_span(bounds)} lie at {_span((west, south, east, north))} degrees, outside the area"
-            f" of {name(crs)} ({_span((area.west, area.south, area.east, area.north))}); if the source states a wrong"
-            " CRS, say the right one with --assume-crs, or choose another storage CRS (CIM_SRID)"
+            f"coordinates between {_span(bounds)} lie at {_span((west, south, east, north))} degrees, outside the"
+            f" area of {name(crs)} ({_span(area.bounds)}); if the source states a wrong CRS, say the right one"
+            " with --assume-crs, or choose another storage CRS (CIM_SRID)"
         )
 
 
 def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bool_]:
-    """Tell for each box (rows of minimum x, minimum y, maximum x, maximum y) whether its middle lies in the area.
+    """Tell for each box (a row of minimum x, minimum y, maximum x, maximum y) if its middle lies in the area.
 
     The same test as `check_envelope`, object by object. A box of NaN (empty geometry) counts as inside.
     """
@@ -216,8 +216,8 @@ def _refuse_closed(source: pyproj.CRS, target: pyproj.CRS) -> None:
     if closed_source != closed_target:
         refused = source if closed_source else target
         raise CrsError(
-            f"{name(source)} to {name(target)}: the datum of {name(refused)} has no published parameters to any other"
-            " (they are local); give a WKT with the parameters of your survey office as --assume-crs"
+            f"{name(source)} to {name(target)}: the datum of {name(refused)} has no published parameters to any"
+            " other (they are local); give a WKT with the parameters of your survey office as --assume-crs"
         )
 
 
@@ -241,13 +241,13 @@ def _transformer(source: str, target: str, area: Bounds) -> pyproj.Transformer:
             target,
             always_xy=True,
             allow_ballpark=False,
-            area_of_interest=AreaOfInterest(*area),
+            area_of_interest=AreaOfInterest(*area),  # type: ignore[arg-type] # two names of one class
         )
     except ProjError as error:
         first, second = pyproj.CRS(source), pyproj.CRS(target)
         raise CrsError(
             f"no transformation from {name(first)} to {name(second)} is known for {_span(area)} degrees; if the"
-            f" coordinates may count as {_same_kind(first, second)}, say so: --assume-crs {_same_kind(first, second)}"
+            f" coordinates may count as another system's, say so: --assume-crs {_same_kind(first, second)}"
         ) from error
 
 

@@ -1,0 +1,1 @@
+"""From files to rows: formats, mapping, cleaning, codes, merge and report."""

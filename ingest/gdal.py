@@ -1,10 +1,10 @@
 """GDAL, confined: the only module that imports pyogrio.
 
-GDAL decides by content which driver opens a file, and some drivers open other files in turn: a "GeoJSON" that holds
-a virtual data source made it hand out /etc/passwd. Two locks, each sufficient alone:
+GDAL decides by content which driver opens a file, and some drivers open other files in turn: a "GeoJSON" that
+holds a virtual data source made it hand out /etc/passwd. Two locks, each sufficient alone:
 
-- every driver but the four named here is switched off through the environment *before* pyogrio is loaded, and the
-  list of what is left is checked;
+- every driver but the four named here is switched off through the environment *before* pyogrio is loaded, and
+  the list of what is left is checked;
 - a file is given to GDAL only after its first bytes were seen to be those of the format its suffix claims.
 """
 
@@ -42,7 +42,8 @@ def pyogrio() -> ModuleType:
     import pyogrio as module
 
     _check_drivers(set(module.list_drivers()))
-    return module
+    loaded: ModuleType = module
+    return loaded
 
 
 def _check_drivers(loaded: set[str]) -> None:
@@ -54,8 +55,9 @@ def _check_drivers(loaded: set[str]) -> None:
     surplus = sorted(loaded - set(DRIVERS))
     if surplus:
         raise InvalidData(
-            f"GDAL was loaded in this process with drivers that may open other files ({', '.join(surplus[:5])} …);"
-            " ingest in a process of its own (`cim ingest`), or import ingest before geopandas reads a file"
+            "GDAL was loaded in this process with drivers that may open other files"
+            f" ({', '.join(surplus[:5])} …); ingest in a process of its own (`cim ingest`), or before geopandas"
+            " reads a file"
         )
 
 

@@ -1,6 +1,6 @@
 """File formats, one module each, found by being here: a module ends in `FORMAT = Format(...)`.
 
-Modules import their heavy libraries (GDAL, ifcopenshell) inside `read`, so that naming the formats stays cheap.
+Heavy libraries (GDAL, ifcopenshell) are imported inside `read`, so that naming the formats stays cheap.
 """
 
 from __future__ import annotations

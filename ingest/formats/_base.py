@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,8 @@ import pyproj
 GEOMETRY = "geom"
 SOURCE_ID = "_source_id"
 PARENT_SOURCE_ID = "_parent_source_id"
+FEATURE_ID = "_fid"
+RESERVED = frozenset({GEOMETRY, SOURCE_ID, PARENT_SOURCE_ID, FEATURE_ID})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,12 @@ class Layer:
     Attributes
     ----------
     name : what the source calls it; the file's stem where the format has no layers.
-    feature_type : the type its records are, where the format itself knows (IFC does); None leaves it to the mapping.
+    feature_type : the type its records are, where the format itself knows (IFC does); None leaves it to the
+        mapping.
     table : attribute columns, and `geom` (ISO WKB, little endian, null where missing), `_source_id` (string, null
-        where the source has no identifier of its own), optionally `_parent_source_id` (string, the `_source_id` of
-        the parent object in the same file).
+        where the source has no identifier of its own), optionally `_parent_source_id` (string, the `_source_id`
+        of the parent object in the same file) and `_fid` (the file's own row number, which an export may renumber:
+        never an attribute, an identifier only where a mapping says so).
     crs : of `geom` as read; None where the source does not say.
     warnings : sentences for the report, each about this layer.
     """
@@ -58,15 +61,16 @@ class ReadOptions:
     layer: str | None = None
     assume_crs: pyproj.CRS | None = None
     srid: int | None = None
-    extra: Mapping[str, Any] = MappingProxyType({})
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """A file format: what it is called, how its files end, where it is specified, and how it is read.
 
-    `read` yields the layers of one file one after another. It raises InvalidData for a file it cannot take, naming
-    the file, what is wrong with it and what to do.
+    `read` yields the layers of one file one after another. It raises InvalidData for a file it cannot take,
+    naming the file, what is wrong with it and what to do. `sidecars` are the suffixes of files that belong to the
+    one named: they count for its digest.
     """
 
     name: str
@@ -74,3 +78,4 @@ class Format:
     suffixes: tuple[str, ...]
     spec: str
     read: Callable[[Path, ReadOptions], Iterator[Layer]]
+    sidecars: tuple[str, ...] = ()

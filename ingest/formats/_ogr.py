@@ -1,0 +1,103 @@
+"""Read the layers of a vector file through GDAL, as Arrow records: what the four vector formats have in common."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyproj
+
+from cim import crs
+from cim.errors import InvalidData
+from ingest.formats._base import FEATURE_ID, GEOMETRY, RESERVED, SOURCE_ID, Layer, ReadOptions
+from ingest.gdal import check_signature, pyogrio
+
+# Names pyogrio gives to geometry and feature number where the file has none of its own.
+_UNNAMED_GEOMETRY = "wkb_geometry"
+_UNNAMED_FID = "OGC_FID"
+
+
+def read_layers(
+    path: Path, options: ReadOptions, title: str, signatures: tuple[bytes, ...], encoding: str | None = None
+) -> Iterator[Layer]:
+    """Yield every layer of the file, or the one that `options.layer` names.
+
+    Raises
+    ------
+    InvalidData : not a file of this format, damaged, text in another encoding, or without the layer asked for.
+    """
+    check_signature(path, signatures, title)
+    gdal = pyogrio()
+    try:
+        with warnings.catch_warnings(action="ignore"):  # they come again, one layer at a time
+            names = [str(name) for name, _ in gdal.list_layers(path)]
+    except gdal.errors.DataSourceError as error:
+        raise InvalidData(f"{path}: cannot be read as {title}: {_first_line(error)}") from error
+    if options.layer is not None and options.layer not in names:
+        raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {', '.join(names)}")
+    for name in names:
+        if options.layer in (None, name):
+            yield _read_layer(path, name, title, encoding)
+
+
+def _read_layer(path: Path, name: str, title: str, encoding: str | None) -> Layer:
+    gdal = pyogrio()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            meta, table = gdal.read_arrow(path, layer=name, encoding=encoding, return_fids=True)
+        except UnicodeDecodeError as error:
+            raise InvalidData(
+                f"{path}: text of layer {name!r} is not {error.encoding}; name its encoding, as --encoding GB18030"
+            ) from error
+        except (gdal.errors.DataSourceError, gdal.errors.DataLayerError, pa.ArrowException, ValueError) as error:
+            raise InvalidData(f"{path}: layer {name!r} cannot be read as {title}: {_first_line(error)}") from error
+    said = sorted({_first_line(w.message) for w in caught})
+    return Layer(name, None, _attributes_and_geometry(table, meta), _crs(path, meta["crs"]), said)
+
+
+def _attributes_and_geometry(table: pa.Table, meta: Mapping[str, Any]) -> pa.Table:
+    """Put the columns under our names: attributes first, then geometry, source id and feature number."""
+    geometry = meta["geometry_name"] or _UNNAMED_GEOMETRY
+    fid = meta["fid_column"] or _UNNAMED_FID
+    columns: dict[str, pa.ChunkedArray] = {}
+    for position, name in enumerate(table.column_names):
+        if name == geometry or (name == fid and position == 0):
+            continue
+        column = table.column(position)
+        if isinstance(column.type, pa.BaseExtensionType):  # JSON inside an attribute travels as its text
+            column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=column.type.storage_type)
+        columns[_free_name(name, columns)] = column
+    columns[GEOMETRY] = (
+        table.column(geometry).cast(pa.binary())
+        if geometry in table.column_names
+        else pa.chunked_array([pa.nulls(table.num_rows, pa.binary())])
+    )
+    columns[SOURCE_ID] = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+    if meta["fid_column"] not in ("", _UNNAMED_FID):
+        columns[FEATURE_ID] = table.column(0)
+    return pa.table(columns)
+
+
+def _free_name(name: str, taken: Mapping[str, object]) -> str:
+    """Keep an attribute apart from our own columns and from a namesake."""
+    candidate, number = f"source_{name}" if name in RESERVED else name, 1
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def _crs(path: Path, text: str | None) -> pyproj.CRS | None:
+    if not text:
+        return None
+    try:
+        return crs.parse(text)
+    except InvalidData as error:
+        raise InvalidData(f"{path}: {error}") from error
+
+
+def _first_line(error: object) -> str:
+    return str(error).split("; It might help", maxsplit=1)[0].split("\n", maxsplit=1)[0]

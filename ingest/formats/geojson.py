@@ -1,0 +1,27 @@
+"""GeoJSON: a feature collection as JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ingest.formats._base import Format, Layer, ReadOptions
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
+    """Yield the one layer of a GeoJSON file, named like the file.
+
+    Coordinates are degrees of WGS 84 (RFC 7946) unless the file has the `crs` member of the 2008 specification.
+    """
+    from ingest.formats._ogr import read_layers
+
+    yield from read_layers(path, options, "GeoJSON", (b"{",))
+
+
+FORMAT = Format(
+    name="geojson",
+    title="GeoJSON",
+    suffixes=(".geojson", ".json"),
+    spec="RFC 7946, The GeoJSON Format. https://www.rfc-editor.org/rfc/rfc7946",
+    read=read,
+)
