@@ -1,0 +1,338 @@
+"""What every code scheme is made of: a layout of segments, rules over them, and how codes relate.
+
+Places count from 1 in the canonical form: half-width, upper case, no spaces. Only that form is compared,
+hashed and stored as a key; keep the text as received beside it where it matters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Literal
+
+from cim.errors import Conflict, InvalidCode, InvalidData, NotFound
+
+DIGITS = "0123456789"
+# What a message shows of a value that may be a whole page pasted into the wrong column.
+SHOWN = 60
+WAY_OUT = "mend it at the source, or leave it empty to have a provisional code given"
+
+# Full-width forms become ASCII, a-z become A-Z, white space and invisible characters vanish. Nothing else is
+# touched: full NFKC or str.upper() would turn letters such as 'ſ' or '①' into characters nobody wrote.
+_CANONICAL: dict[int, str] = {
+    **{0xFF01 + offset: chr(0x21 + offset).upper() for offset in range(0x5E)},
+    **{ord(letter): letter.upper() for letter in "abcdefghijklmnopqrstuvwxyz"},
+    **{ord(blank): "" for blank in "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"},
+    **dict.fromkeys(range(0x2000, 0x200C), ""),
+    **{ord(invisible): "" for invisible in "\u2060\ufeff"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a code.
+
+    `shape` and `rule` refuse it; a `warning` does not. `place` is the place at fault in the canonical form,
+    counting from 1; None means the code as a whole.
+    """
+
+    kind: Literal["shape", "rule", "warning"]
+    place: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A run of places with one meaning: where it starts, how long it is, what characters it may hold."""
+
+    name: str
+    length: int
+    characters: str = DIGITS
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment's text in one code; `first` is its first place."""
+
+    name: str
+    first: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCode:
+    """A good code taken apart; `levels` names what it may stand for, the most usual first."""
+
+    scheme: str
+    code: str
+    levels: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def level(self) -> str | None:
+        """What the code stands for, the most usual reading; None where the scheme has no levels."""
+        return self.levels[0] if self.levels else None
+
+    def __getitem__(self, name: str) -> str:
+        """Return the text of the segment of that name."""
+        return next(part.text for part in self.parts if part.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Valid:
+    """An example a scheme must take, as text received, with its level."""
+
+    text: str
+    level: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """An example a scheme must refuse, with the first problem's kind and place."""
+
+    text: str
+    kind: Literal["shape", "rule"]
+    place: int | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The segments of a scheme and the lengths at which a code may end."""
+
+    segments: tuple[Segment, ...]
+    lengths: tuple[int, ...]
+    pattern: re.Pattern[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        alternatives = (self._expression(length) for length in self.lengths)
+        object.__setattr__(self, "pattern", re.compile("|".join(alternatives)))
+
+    def parts(self, code: str) -> tuple[Part, ...]:
+        """Cut a code of right shape into its segments."""
+        ends = accumulate(segment.length for segment in self.segments)
+        cut = zip(self.segments, ends, strict=True)
+        return tuple(
+            Part(s.name, end - s.length + 1, code[end - s.length : end]) for s, end in cut if end <= len(code)
+        )
+
+    def problem(self, code: str) -> Problem | None:
+        """Return the first fault of shape, a character out of place before a wrong length; None if none."""
+        if self.pattern.fullmatch(code):
+            return None
+        lengths = " or ".join(map(str, self.lengths))
+        length = "" if len(code) in self.lengths else f" ({len(code)} places, expected {lengths})"
+        place = 0
+        for segment in self.segments:
+            for character in code[place : place + segment.length]:
+                place += 1
+                if character not in segment.characters:
+                    wanted = "a digit" if segment.characters == DIGITS else f"one of {segment.characters}"
+                    return Problem(
+                        "shape", place, f"{segment.name} must be {wanted}, is {character!r}{length}"
+                    )
+        end = min((n for n in self.lengths if n > len(code)), default=None)
+        if end is None:
+            return Problem("shape", max(self.lengths) + 1, f"too long{length}")
+        return Problem("shape", len(code) + 1, f"too short{length}")
+
+    def _expression(self, length: int) -> str:
+        expression = ""
+        for segment in self.segments:
+            if length > 0:
+                expression += f"[{segment.characters}]{{{segment.length}}}"
+                length -= segment.length
+        return expression
+
+
+def _no_problems(_code: str) -> Sequence[Problem]:
+    return ()
+
+
+def _no_levels(_code: str) -> tuple[str, ...]:
+    return ()
+
+
+def _no_parent(_code: str) -> str | None:
+    return None
+
+
+def _itself(code: str) -> str:
+    return code
+
+
+@dataclass(frozen=True)
+class CodeScheme:
+    """One way of coding objects.
+
+    Attributes
+    ----------
+    source, version, confidence : the text the scheme is from and how sure it is (confirmed, likely, design).
+    layout : segments and lengths.
+    levels : what a code may stand for, say parcel, building, unit; empty if all are alike.
+    rules, warnings : what is wrong with, or merely odd about, a canonical code of right shape.
+    levels_of, parent_of, prefix_of : what a good code stands for, lies in, shares with its children.
+    mint_under : the next code under a parent, given those taken; None if the codes are not for us to give.
+    issuer : who gives the codes, for the message that we do not.
+    examples_valid, examples_invalid : what the contract test holds the scheme to.
+    """
+
+    name: str
+    title: str
+    title_zh: str
+    source: str
+    version: str
+    confidence: str
+    layout: Layout
+    examples_valid: tuple[Valid, ...]
+    examples_invalid: tuple[Invalid, ...]
+    levels: tuple[str, ...] = ()
+    rules: Callable[[str], Sequence[Problem]] = _no_problems
+    warnings: Callable[[str], Sequence[Problem]] = _no_problems
+    levels_of: Callable[[str], tuple[str, ...]] = _no_levels
+    parent_of: Callable[[str], str | None] = _no_parent
+    prefix_of: Callable[[str], str] = _itself
+    mint_under: Callable[[str, Iterable[str]], str] | None = None
+    issuer: str = "their issuer"
+
+    def normalise(self, text: str) -> str:
+        """Return the canonical form of any text: half-width, upper case, without white space."""
+        return text.translate(_CANONICAL)
+
+    def validate(self, text: str, *, strict: bool = False, level: str | None = None) -> list[Problem]:
+        """Return what is wrong with a code, in the order of the scheme's rules; [] for a good one.
+
+        Parameters
+        ----------
+        strict : report warnings of a code that is otherwise good.
+        level : refuse a code that stands for something else, say a unit's where a building's is wanted.
+
+        Raises
+        ------
+        NotFound : the scheme has no such level.
+        """
+        self._demand_level(level)
+        code = self.normalise(text)
+        shape = self.layout.problem(code)
+        if shape:
+            return [shape]
+        problems = list(self.rules(code))
+        if level is not None and level not in self.levels_of(code):
+            problems.append(Problem("rule", None, self._wrong_level(code, level)))
+        if strict and not problems:
+            problems += self.warnings(code)
+        return problems
+
+    def check(self, text: str, *, level: str | None = None) -> str:
+        """Return the canonical form of a good code.
+
+        Raises
+        ------
+        InvalidCode : the code is refused; the message names scheme, value, place, problem and way out.
+        NotFound : the scheme has no such level.
+        """
+        problems = self.validate(text, level=level)
+        if problems:
+            raise InvalidCode(self.refusal(text, problems))
+        return self.normalise(text)
+
+    def check_many(
+        self, values: Sequence[str | None], *, level: str | None = None
+    ) -> tuple[list[str | None], dict[int, str]]:
+        """Check a column of codes.
+
+        Returns
+        -------
+        (codes, problems): the canonical codes in the order of `values`, None where one is missing or refused,
+        and the messages of the refused ones by index. None and blank text are missing codes, not problems.
+        """
+        self._demand_level(level)
+        codes: list[str | None] = []
+        problems: dict[int, str] = {}
+        matches, rules, levels_of = self.layout.pattern.fullmatch, self.rules, self.levels_of
+        for index, value in enumerate(values):
+            # Most values are canonical and good; all others take the slow way, which knows what to say.
+            if value and matches(value) and not rules(value) and (level is None or level in levels_of(value)):
+                codes.append(value)
+                continue
+            code = self.normalise(value or "")
+            found = self.validate(code, level=level) if code else []
+            if found:
+                problems[index] = self.refusal(value or "", found)
+            codes.append(None if found or not code else code)
+        return codes, problems
+
+    def parse(self, text: str) -> ParsedCode:
+        """Take a code apart; InvalidCode if it is refused."""
+        code = self.check(text)
+        return ParsedCode(self.name, code, self.levels_of(code), self.layout.parts(code))
+
+    def format(self, text: str) -> str:
+        """Return a code for reading: its segments with a space between; InvalidCode if it is refused."""
+        return " ".join(part.text for part in self.parse(text).parts)
+
+    def parent(self, text: str) -> str | None:
+        """Return the code of what contains the object, if the code itself tells; InvalidCode if refused."""
+        return self.parent_of(self.check(text))
+
+    def children_prefix(self, text: str) -> str:
+        """Return what the codes of everything inside the object begin with; InvalidCode if refused."""
+        return self.prefix_of(self.check(text))
+
+    def mint(self, parent: str, taken: Iterable[str] = ()) -> str:
+        """Return the next code under `parent`: one more than the highest number among `taken`.
+
+        Parameters
+        ----------
+        parent : the containing code or the prefix the scheme numbers within.
+        taken : every code ever given under it, closed ones too (codes are never reused), or just the highest.
+
+        Raises
+        ------
+        InvalidCode : the scheme does not number under such a parent.
+        InvalidData : the scheme's codes are not for us to give.
+        Conflict : the numbers have run out.
+        """
+        if self.mint_under is None:
+            raise InvalidData(
+                f"codes of {self.name} are given by {self.issuer}, not minted here; ask for one there"
+            )
+        return self.mint_under(self.normalise(parent), [self.normalise(code) for code in taken])
+
+    def refusal(self, text: str, problems: Iterable[Problem]) -> str:
+        """Return one line naming scheme, value, places, problems, and the way out."""
+        shown = repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
+        said = (f"place {p.place}: {p.message}" if p.place else p.message for p in problems)
+        return f"{self.name} refuses {shown}: {'; '.join(said)}; {WAY_OUT}"
+
+    def _demand_level(self, level: str | None) -> None:
+        if level is not None and level not in self.levels:
+            raise NotFound(f"{self.name} has no level {level!r}; it has {', '.join(self.levels) or 'none'}")
+
+    def _wrong_level(self, code: str, wanted: str) -> str:
+        message = f"is the code of a {self.levels_of(code)[0]}, expected that of a {wanted}"
+        ancestor = self.parent_of(code)
+        while ancestor is not None:
+            if wanted in self.levels_of(ancestor):
+                return f"{message}; its {wanted} is {ancestor}"
+            ancestor = self.parent_of(ancestor)
+        return message
+
+
+def next_number(prefix: str, width: int, taken: Iterable[str], highest: int) -> str:
+    """Return `prefix` and the number after the highest one used behind it, `width` digits wide.
+
+    Numbers above `highest` have another meaning and do not count as used. Gaps are never filled: what was
+    once given stays given.
+
+    Raises
+    ------
+    Conflict : `highest` is used already.
+    """
+    end = len(prefix) + width
+    numbers = (int(code[len(prefix) : end]) for code in taken if code.startswith(prefix) and len(code) >= end)
+    number = max((n for n in numbers if n <= highest), default=0) + 1
+    if number > highest:
+        raise Conflict(f"no number is left behind {prefix}: {highest} is taken; number within another parent")
+    return f"{prefix}{number:0{width}d}"
