@@ -1,0 +1,283 @@
+"""Entries: one revision of one object as canonical bytes, the data of a leaf.
+
+Source
+------
+RFC 8785, JSON Canonicalization Scheme (JCS). https://www.rfc-editor.org/rfc/rfc8785.html
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from hashlib import sha256
+from json.encoder import encode_basestring
+from typing import Any, NoReturn
+
+from cim.errors import InvalidData
+
+VERSION = 1
+MAX_ENTRY = 65_535  # bytes; C2SP tlog-tiles writes an entry's length as uint16
+OPERATIONS = frozenset({"insert", "update", "delete", "erase"})
+SALT_LENGTH = 32
+MAX_INTEGER = 2**53 - 1  # beyond, a double does not hold every integer (RFC 7493, 2.2)
+
+
+# ---------------------------------------------------------------- JCS
+
+
+def canonicalize(value: Any) -> bytes:
+    """Write a JSON value (None, bool, int, float, str, list, tuple, dict by str) in its one JCS spelling.
+
+    Raises
+    ------
+    InvalidData : NaN, an infinity, an integer beyond 2^53 - 1, a lone surrogate, another type.
+    """
+    try:
+        return _write(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidData(
+            "text holds a lone surrogate, which is no character; correct it at its source"
+        ) from None
+    except RecursionError:
+        raise InvalidData("value is nested too deeply to be logged") from None
+
+
+def _write(value: Any) -> str:
+    writer = _WRITERS.get(type(value))
+    return writer(value) if writer else _write_subclass(value)
+
+
+def _write_subclass(value: Any) -> str:
+    for kind, writer in _WRITERS.items():
+        if isinstance(value, kind):
+            return writer(value)
+    raise InvalidData(f"a value of type {type(value).__name__} has no JSON form: {value!r:.80}")
+
+
+def _write_integer(value: int) -> str:
+    if not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise InvalidData(f"integer {value:d} is beyond 2^53 - 1: write it as text")
+    return int.__repr__(value)
+
+
+def _write_float(value: float) -> str:
+    """Write as ECMAScript's Number::toString does. Both take the shortest digits that give the double back.
+
+    Source
+    ------
+    ECMA-262, Number::toString. https://tc39.es/ecma262/#sec-numeric-types-number-tostring
+    """
+    text = float.__repr__(value)
+    if "e" not in text and "n" not in text:  # 'nan' and 'inf' both hold an n
+        if text.endswith(".0"):
+            return "0" if value == 0 else text[:-2]
+        return text
+    if not math.isfinite(value):
+        raise InvalidData(f"{text} is no number: leave the attribute out instead")
+    mantissa, _, exponent = text.partition("e")
+    sign = "-" if value < 0 else ""
+    digits = mantissa.removeprefix("-").replace(".", "")
+    point = int(exponent) + 1  # the decimal point stands after so many digits
+    if len(digits) <= point <= 21:
+        return f"{sign}{digits.ljust(point, '0')}"
+    if -6 < point <= 0:
+        return f"{sign}0.{'0' * -point}{digits}"
+    fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{fraction}e{point - 1:+d}"
+
+
+def _write_array(value: list[Any] | tuple[Any, ...]) -> str:
+    return f"[{','.join([_write(item) for item in value])}]"
+
+
+def _write_object(value: dict[str, Any]) -> str:
+    return f"{{{','.join([head + _write(value[key]) for key, head in _layout(tuple(value))])}}}"
+
+
+@lru_cache(maxsize=4096)  # bodies of one feature type share their keys
+def _layout(keys: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the keys in order of their UTF-16 code units (RFC 8785, 3.2.3), each with its spelling."""
+    for key in keys:
+        if not isinstance(key, str):
+            raise InvalidData(f"object keys must be text, got {key!r:.80}")
+    ordered = sorted(keys, key=lambda key: key.encode("utf-16-be"))
+    return [(key, f"{encode_basestring(key)}:") for key in ordered]
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    str: encode_basestring,  # escapes exactly what RFC 8785, 3.2.2.2 asks for
+    bool: lambda value: "true" if value else "false",
+    int: _write_integer,
+    float: _write_float,
+    type(None): lambda _: "null",
+    dict: _write_object,
+    list: _write_array,
+    tuple: _write_array,
+}
+
+
+# ---------------------------------------------------------------- bodies as PostgreSQL gives them
+
+
+def parse_body(text: str) -> dict[str, Any]:
+    """Read the text of a jsonb object; a number that a double would not give back becomes its text.
+
+    Integers with |n| >= 2^53 and decimals of too many digits stay exact that way; 1.50 is the number 1.5.
+
+    Raises
+    ------
+    InvalidData : not a JSON object, NaN, Infinity, or a lone surrogate.
+    """
+    try:
+        body = _DECODER.decode(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidData(f"body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise InvalidData(f"body must be a JSON object, got {text[:80]!r}")
+    if not text.isascii() or "\\u" in text:
+        _refuse_surrogates(body)
+    return body
+
+
+def _refuse_surrogates(body: dict[str, Any]) -> None:
+    try:
+        json.dumps(body, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidData(
+            "text holds a lone surrogate, which is no character; correct it at its source"
+        ) from None
+
+
+def _read_integer(text: str) -> int | str:
+    if len(text) > 17:  # a sign and 16 digits reach 2^53 - 1
+        return text
+    number = int(text)
+    return number if -MAX_INTEGER <= number <= MAX_INTEGER else text
+
+
+def _read_decimal(text: str) -> float | str:
+    number = float(text)
+    shortest = repr(number)
+    if shortest == text or (math.isfinite(number) and Decimal(shortest) == Decimal(text)):
+        return number
+    return text
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise InvalidData(f"{text} is no number: leave the attribute out instead")
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_read_integer, parse_float=_read_decimal, parse_constant=_refuse_constant
+)
+
+
+# ---------------------------------------------------------------- entries
+
+
+def entry_bytes(
+    *,
+    type: str,  # noqa: A002 - the entry's own word
+    code: str,
+    op: str,
+    rev: int,
+    prev: int | None,
+    at: datetime,
+    by: str,
+    reason: str | None = None,
+    dataset: str | None = None,
+    body: Mapping[str, Any] | None = None,
+    geometry: tuple[int, str] | None = None,
+    private: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return the canonical bytes of one revision.
+
+    Parameters
+    ----------
+    type : feature type
+    code : the object's code
+    op : insert, update, delete or erase
+    rev : number of this revision of the object, from 1
+    prev : leaf index of the object's previous revision; None for the first, written as null
+    at : time of the write, with time zone; written in UTC to the microsecond
+    by, reason : who wrote, and why
+    dataset : `sha256:` and the hash of the file it came from
+    body : public attributes; attributes without a value are left out
+    geometry : EPSG code and SHA-256, in hex, of the ISO WKB, little-endian, in the storage CRS
+    private : attribute -> commitment to its value
+
+    What is None is left out, `prev` apart.
+
+    Raises
+    ------
+    InvalidData : a value that cannot be logged, or more than 65,535 bytes.
+    """
+    entry: dict[str, Any] = {
+        "v": VERSION,
+        "type": type,
+        "code": code,
+        "op": op,
+        "rev": rev,
+        "prev": prev,
+        "at": _write_time(at),
+        "by": by,
+    }
+    if op not in OPERATIONS:
+        raise InvalidData(f"{type} {code}: op must be one of {', '.join(sorted(OPERATIONS))}, got {op!r}")
+    if rev < 1 or (prev is not None and prev < 0):
+        raise InvalidData(f"{type} {code}: rev counts from 1 and prev from 0, got {rev} and {prev}")
+    if reason is not None:
+        entry["reason"] = reason
+    if dataset is not None:
+        entry["dataset"] = dataset
+    if body is not None:
+        entry["body"] = {key: value for key, value in body.items() if value is not None}
+    if geometry is not None:
+        entry["geometry"] = {"srid": geometry[0], "sha256": geometry[1]}
+    if private is not None:
+        entry["private"] = dict(private)
+    return _checked(entry)
+
+
+def _checked(entry: dict[str, Any]) -> bytes:
+    name = f"{entry['type']} {entry['code']}"
+    try:
+        data = canonicalize(entry)
+    except InvalidData as error:
+        raise InvalidData(f"{name}: {error}") from None
+    if len(data) > MAX_ENTRY:
+        raise InvalidData(
+            f"{name}: an entry has at most {MAX_ENTRY} bytes, got {len(data)}; shorten its attributes"
+        )
+    return data
+
+
+def _write_time(at: datetime) -> str:
+    """Write as RFC 3339 in UTC with six digits, as 2026-11-21T08:00:00.000000Z."""
+    if at.tzinfo is None:
+        raise InvalidData(f"time of a revision needs a time zone, got {at.isoformat()}")
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return f"{at.isoformat(timespec='microseconds')[:-6]}Z"
+
+
+def commitment(field: str, salt: bytes, value: Any) -> str:
+    """Commit to a private value: hex of SHA-256("cim-commit/v1" ‖ 0 ‖ field ‖ 0 ‖ salt ‖ JCS(value)).
+
+    Parameters
+    ----------
+    field : name of the attribute, without NUL
+    salt : 32 random bytes, one salt per field per revision
+    value : the JSON value, kept apart together with the salt
+
+    Raises
+    ------
+    InvalidData : salt of another length, NUL in the name, a value without JSON form.
+    """
+    if len(salt) != SALT_LENGTH or "\0" in field:
+        raise InvalidData(f"commitment to {field!r}: expected a salt of {SALT_LENGTH} bytes, got {len(salt)}")
+    return sha256(b"cim-commit/v1\0" + field.encode() + b"\0" + salt + canonicalize(value)).hexdigest()
