@@ -1,4 +1,5 @@
--- Give the table city.<type> its capture triggers and its as-of function, from cim.feature_property.
+-- Give the table city.<type> its capture triggers, its as-of function, and the function the audit reads it by,
+-- all from cim.feature_property.
 --
 -- The capture functions name each column: casting a whole row with its geometry to json looks up the CRS per row.
 -- One function per operation, because a transition table cannot be chosen at run time.
@@ -70,5 +71,18 @@ BEGIN
          FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse(''delete rows instead, so that each is recorded'')', type_name);
     EXECUTE format('ALTER TABLE city.%I ENABLE ALWAYS TRIGGER number_revision, ENABLE ALWAYS TRIGGER keep', type_name);
     PERFORM cim.attach_as_of(type_name);
+
+    -- The live rows in the form in which they are captured.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION city.%I() RETURNS TABLE (code text, rev bigint, body jsonb, personal jsonb, geom geometry)
+        LANGUAGE sql STABLE AS $body$
+            SELECT n.code, n.rev, %s, %s, %s FROM city.%I n
+        $body$
+        $function$,
+        type_name || '_live', body,
+        coalesce((SELECT 'nullif(jsonb_strip_nulls(jsonb_build_object('
+                  || string_agg(format('%L, n.%I', name, name), ', ') || ')), ''{}'')'
+                  FROM cim.feature_property p WHERE p.type = type_name AND private), 'NULL::jsonb'),
+        geom || '::geometry', type_name);
 END;
 $attach$;

@@ -88,10 +88,10 @@ CREATE TABLE cim.tree_state (
     edge bytea NOT NULL,
     xid_floor xid8 NOT NULL
 );
-COMMENT ON COLUMN cim.tree_state.edge IS 'Roots of the perfect subtrees on the right edge, 32 bytes each, largest first';
+COMMENT ON COLUMN cim.tree_state.edge IS 'Compact range: size as 8 bytes, then the roots of the complete subtrees, 32 bytes each, largest first';
 COMMENT ON COLUMN cim.tree_state.xid_floor IS 'Every revision of an older transaction has its leaf';
 -- SHA-256 of nothing is the root of the empty tree (RFC 6962, 2.1).
-INSERT INTO cim.tree_state (size, root, edge, xid_floor) VALUES (0, sha256(''), '', '0');
+INSERT INTO cim.tree_state (size, root, edge, xid_floor) VALUES (0, sha256(''), '\x0000000000000000', '0');
 
 CREATE TABLE cim.tree_head (
     size bigint PRIMARY KEY,

@@ -1,1 +1,1 @@
-SELECT size, root, edge FROM cim.tree_state
+SELECT edge FROM cim.tree_state

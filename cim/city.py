@@ -1,0 +1,285 @@
+"""City: the one door to a city for the API, the command line and Jupyter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import geopandas as gpd
+import pandas as pd
+import shapely
+import sqlalchemy as sa
+
+from cim import scenarios
+from cim.db import history
+from cim.db.engine import Database
+from cim.db.features import select_rows
+from cim.db.logstore import LogStore
+from cim.db.state import AsOf, TreeHead, resolve
+from cim.db.write import WriteCounts, write_frame
+from cim.errors import Conflict, InvalidData, NotFound
+from cim.log.audit import AuditReport, audit
+from cim.log.entry import MAX_ENTRY
+from cim.log.proof import TlogProof
+from cim.log.publisher import Publisher
+from cim.log.sequencer import sequence
+from cim.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class CityObject:
+    """One object in one state: `geometry` in the storage CRS, `leaf` None while the log has not reached it."""
+
+    type: str
+    code: str
+    rev: int
+    properties: Mapping[str, Any]
+    geometry: shapely.Geometry | None
+    leaf: int | None
+
+
+class City:
+    """A city's coded objects, their history, their proofs, and the scenarios computed on them.
+
+    Opening it starts the embedded database where no server is named. Use it as a context manager, or `close` it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.database = Database(settings)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """The log directory and its signing key, made on first use."""
+        return Publisher(self.settings.log_dir, self.settings.keys_dir, self.settings.origin)
+
+    # ------------------------------------------------------------------ reading
+
+    def features(
+        self,
+        type_name: str,
+        *,
+        bbox: tuple[float, float, float, float] | None = None,
+        bbox_crs: str | int | None = None,
+        where: str | None = None,
+        as_of: AsOf = None,
+        properties: list[str] | None = None,
+        limit: int | None = None,
+    ) -> gpd.GeoDataFrame:
+        """Return the objects of a type as a GeoDataFrame indexed by code, in the storage CRS, in code order.
+
+        Parameters
+        ----------
+        bbox : (min x, min y, max x, max y) in `bbox_crs`, x before y; objects without geometry match every box
+        bbox_crs : any CRS pyproj names; default the storage CRS
+        where : CQL2 text, such as "year_built < 1980 AND structure = 'brick_wood'"
+        as_of : tree size, checkpoint or instant; default the live tables
+        properties : columns wanted; default all public ones
+        limit : at most so many
+
+        Returns
+        -------
+        GeoDataFrame with `attrs["tree_size"]` and `attrs["tree_root"]` (hex) of the state it was read at; both None
+        where the live tables are ahead of the log. No object gives an empty frame with all columns.
+
+        Raises
+        ------
+        NotFound : no such type, or no such state. InvalidFilter : the box or the filter cannot be understood.
+        """
+        feature_type = self.database.dictionary.type(type_name)
+        with self._snapshot() as connection:
+            head = None if as_of is None else self._resolve(connection, as_of)
+            statement = select_rows(
+                self.database,
+                type_name,
+                bbox=bbox,
+                bbox_crs=bbox_crs,
+                where=where,
+                tree_size=head.size if head else None,
+                properties=properties,
+                limit=limit,
+            )
+            frame = pd.DataFrame(connection.execute(statement).mappings().all(), columns=statement.selected_columns.keys())
+            pinned = head or self._live_head(connection)
+        frame = frame.set_index("code")
+        if feature_type.geometry is not None:
+            frame["geom"] = shapely.from_wkb(frame["geom"].to_numpy(dtype=object))
+        else:
+            frame["geom"] = None
+        result = gpd.GeoDataFrame(frame, geometry="geom", crs=self.settings.srid)
+        result.attrs = {
+            "tree_size": pinned.size if pinned else None,
+            "tree_root": pinned.root.hex() if pinned else None,
+        }
+        return result
+
+    def get(self, code: str, *, type_name: str | None = None, as_of: AsOf = None) -> CityObject:
+        """Return one object by its code.
+
+        Raises
+        ------
+        NotFound : no object has that code in that state. Conflict : several types know it; name one.
+        """
+        with self._snapshot() as connection:
+            size = None if as_of is None else self._resolve(connection, as_of).size
+            found = self._type_of(connection, code, type_name)
+            row = connection.execute(history.select_object(self.database.table(found), size, code)).mappings().first()
+            if row is None:
+                when = "now" if size is None else f"at tree size {size}"
+                raise NotFound(f"{found} {code} does not exist {when}; `cim history {code}` shows when it did")
+            leaf = history.latest_leaf(connection, found, code, size)
+        public = {p.name for p in self.database.dictionary.type(found).public_properties} | {"attributes"}
+        return CityObject(
+            found,
+            code,
+            row["rev"],
+            {k: v for k, v in row.items() if k in public and v is not None},
+            shapely.from_wkb(row["geom"]) if row.get("geom") is not None else None,
+            leaf.idx if leaf is not None and leaf.rev == row["rev"] else None,
+        )
+
+    def history(self, code: str, *, type_name: str | None = None) -> list[history.Entry]:
+        """Return every revision of an object, oldest first.
+
+        Raises
+        ------
+        NotFound : the code was never recorded. Conflict : several types know it; name one.
+        """
+        with self._snapshot() as connection:
+            return history.entries(connection, self._type_of(connection, code, type_name), code)
+
+    # ------------------------------------------------------------------ the log
+
+    def tree_head(self, as_of: AsOf = None) -> TreeHead:
+        """Return the tree head that `as_of` means (default: the current one)."""
+        with self._snapshot() as connection:
+            return self._resolve(connection, as_of)
+
+    def checkpoint(self) -> str:
+        """Return the signed checkpoint as last published.
+
+        Raises
+        ------
+        NotFound : nothing was published yet.
+        """
+        return self.publisher.checkpoint_text()
+
+    def proof(self, code: str, *, type_name: str | None = None, as_of: AsOf = None) -> str:
+        """Return a `.tlog-proof` of the object's latest (or as-of) revision under the published checkpoint.
+
+        The entry itself travels in the proof's `extra` line, so that the one file verifies offline.
+
+        Raises
+        ------
+        NotFound : the code was never recorded, or its revision is not sequenced yet.
+        """
+        with self._snapshot() as connection:
+            size = None if as_of is None else self._resolve(connection, as_of).size
+            found = self._type_of(connection, code, type_name)
+            leaf = history.latest_leaf(connection, found, code, size)
+        if leaf is None:
+            raise NotFound(f"{found} {code} has no leaf in the log yet; run `cim log checkpoint` and try again")
+        return self.publisher.prove(leaf.idx, leaf.entry).to_text()
+
+    def sequence(self, wait: float = 10.0) -> TreeHead:
+        """Sequence and publish what is committed; wait so many seconds for revisions an open transaction holds back."""
+        with self.database.engine.connect() as connection:
+            sequence(LogStore(connection), self.publisher, wait)
+        return self.tree_head()
+
+    def audit(self) -> AuditReport:
+        """Check that live rows, revisions, entries, tiles, root, checkpoint and signer record agree."""
+        with self.database.engine.connect() as connection:
+            return audit(LogStore(connection), self.publisher)
+
+    # ------------------------------------------------------------------ writing and computing
+
+    def write(
+        self, type_name: str, frame: gpd.GeoDataFrame, *, actor: str | None = None, reason: str | None = None
+    ) -> WriteCounts:
+        """Insert or update objects from a frame indexed by code; columns it lacks stay as they are.
+
+        All or nothing, one transaction; rows that change nothing make no revision.
+
+        Raises
+        ------
+        InvalidData : a column the type does not have, a code its scheme refuses, a value out of its limits.
+        CrsError : the frame has no CRS, or one with no known path to the storage CRS.
+        """
+        return write_frame(self.database, type_name, frame, actor=actor, reason=reason)
+
+    def scenario(self, scenario_id: str, **inputs: Any) -> dict[str, Any]:
+        """Compute a scenario; the result carries its seal. `cim scenario list` names them."""
+        return scenarios.run(self.database, scenario_id, inputs)
+
+    # ------------------------------------------------------------------ housekeeping
+
+    def status(self) -> dict[str, Any]:
+        """Return where the database and the log are, their sizes, and how far the log is behind."""
+        with self._snapshot() as connection:
+            head = self._resolve(connection, None)
+            lag = connection.execute(history.LAG).one()
+            counts = history.counts(connection, self.database.metadata)
+        return {
+            "database": sa.make_url(self.database.url).render_as_string(hide_password=True),
+            "log": str(self.settings.log_dir),
+            "origin": self.settings.origin,
+            "srid": self.settings.srid,
+            "objects": counts,
+            "tree_size": head.size,
+            "tree_root": head.root.hex(),
+            "unsequenced": lag.revisions,
+            "oldest_unsequenced": lag.oldest.isoformat() if lag.oldest else None,
+        }
+
+    def close(self) -> None:
+        """Close every connection; the embedded database stays up until `cim down`."""
+        self.database.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _snapshot(self) -> AbstractContextManager[sa.Connection]:
+        """A connection on which everything read is of one state."""
+        engine = self.database.engine.execution_options(isolation_level="REPEATABLE READ")
+        return engine.connect()
+
+    def _resolve(self, connection: sa.Connection, as_of: AsOf) -> TreeHead:
+        return resolve(connection, as_of, self.settings.log_dir)
+
+    def _live_head(self, connection: sa.Connection) -> TreeHead | None:
+        """The head the live tables are at, unless they are ahead of the log."""
+        return None if connection.execute(history.LAG).one().revisions else self._resolve(connection, None)
+
+    def _type_of(self, connection: sa.Connection, code: str, type_name: str | None) -> str:
+        if type_name is not None:
+            return self.database.dictionary.type(type_name).name
+        found = history.types_of(connection, code, list(self.database.dictionary.types))
+        if not found:
+            raise NotFound(f"no object has the code {code!r}")
+        if len(found) > 1:
+            raise Conflict(f"{code} is known to {', '.join(found)}; name the type")
+        return found[0]
+
+
+def connect(database_url: str | None = None, **settings: Any) -> City:
+    """Open a city: a server by URL, else what the environment says, else the embedded database.
+
+    Parameters
+    ----------
+    settings : any field of `cim.settings.Settings`, overriding the environment.
+    """
+    chosen = Settings.from_environment()
+    if database_url is not None:
+        settings["database_url"] = database_url
+    return City(replace(chosen, **settings))

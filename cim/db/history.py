@@ -1,0 +1,80 @@
+"""One object through time: its revisions, its leaves, its state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from cim.db.script import query
+from cim.db.tables import SCHEMA
+from cim.errors import NotFound
+
+LAG = query("log/lag")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One revision of an object. `leaf` is its index in the log, None until it is sequenced; `body` None when deleted."""
+
+    type: str
+    code: str
+    rev: int
+    op: str
+    at: datetime
+    actor: str
+    reason: str | None
+    dataset: str | None
+    body: Mapping[str, Any] | None
+    leaf: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLeaf:
+    """The leaf of one revision, with the entry bytes as they were hashed."""
+
+    rev: int
+    op: str
+    idx: int
+    entry: bytes
+
+
+def entries(connection: sa.Connection, type_name: str, code: str) -> list[Entry]:
+    """Return every revision of an object, oldest first; NotFound where there is none."""
+    rows = connection.execute(query("history/list"), {"types": [type_name], "code": code}).all()
+    if not rows:
+        raise NotFound(f"no {type_name} was ever recorded under the code {code!r}")
+    return [
+        Entry(r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body, r.idx) for r in rows
+    ]
+
+
+def latest_leaf(connection: sa.Connection, type_name: str, code: str, size: int | None) -> StoredLeaf | None:
+    """Return the leaf that holds the object's state at tree size `size` (None: the latest), or None."""
+    parameters = {"types": [type_name], "code": code, "size": size}
+    row = connection.execute(query("history/leaf_of"), parameters).one_or_none()
+    return None if row is None else StoredLeaf(row.rev, row.op, row.idx, bytes(row.entry))
+
+
+def types_of(connection: sa.Connection, code: str, types: Sequence[str]) -> list[str]:
+    """Return the feature types that have a record of a code."""
+    return list(connection.execute(query("history/types_of"), {"code": code, "types": list(types)}).scalars())
+
+
+def select_object(table: sa.Table, size: int | None, code: str) -> sa.Select[Any]:
+    """Select one object's row, live or at a tree size, with its geometry as WKB."""
+    at = getattr(getattr(sa.func, SCHEMA), f"{table.name}_at")
+    source = at(sa.cast(size, sa.BigInteger)).table_valued(*(c.name for c in table.c)).alias("o")
+    columns = [sa.func.ST_AsBinary(c).label(c.name) if c.name == "geom" else c for c in source.c]
+    return sa.select(*columns).where(source.c.code == code)
+
+
+def counts(connection: sa.Connection, metadata: sa.MetaData) -> dict[str, int]:
+    """Return the number of live objects of each type."""
+    return {
+        table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+        for table in metadata.sorted_tables
+    }

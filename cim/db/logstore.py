@@ -1,0 +1,138 @@
+"""The change log's side of the database: what the sequencer and the audit ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from cim.db.script import query
+from cim.errors import Conflict
+from cim.log.sequencer import Leaf, Revision
+from cim.log.tree import CompactRange
+
+
+class LogStore:
+    """One database connection, used for all that a sequencer run does, so that its lock and its work share a fate."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the advisory lock of the sequencer for this session."""
+        with self.connection.begin():
+            self.connection.execute(query("log/lock"))
+        try:
+            yield
+        finally:
+            if not self.connection.invalidated and not self.connection.closed:
+                with self.connection.begin():
+                    self.connection.execute(query("log/unlock"))
+
+    def tree(self) -> CompactRange:
+        """Return the tree as last committed."""
+        with self.connection.begin():
+            edge = self.connection.execute(query("log/state")).scalar_one()
+        return CompactRange.from_bytes(bytes(edge))
+
+    def pending(self, limit: int) -> list[Revision]:
+        """Return the revisions that can have their leaf now, in order."""
+        with self.connection.begin():
+            rows = self.connection.execute(query("log/pending"), {"batch": limit}).all()
+        return [revision_of(row) for row in rows]
+
+    def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
+        """Copy the leaves in and move the tree, in one transaction.
+
+        Raises
+        ------
+        Conflict : the tree is not at `old` any more.
+        """
+        with self.connection.begin():
+            with self._cursor() as cursor, cursor.copy(query("log/copy_leaves").text.encode()) as copy:
+                copy.set_types(["int8", "int8", "int8", "bytea", "bytea"])
+                for leaf in leaves:
+                    copy.write_row((leaf.idx, leaf.revision_id, leaf.prev, leaf.entry, leaf.hash))
+            parameters = {"old_size": old.size, "size": new.size, "root": new.root(), "edge": new.to_bytes()}
+            if self.connection.execute(query("log/move"), parameters).rowcount != 1:
+                raise Conflict(f"the tree moved on from size {old.size} while its next batch was made; run again")
+            self.connection.execute(query("log/record_head"), {"size": new.size, "root": new.root()})
+
+    def hashes(self, start: int, end: int) -> list[bytes]:
+        """Return the hashes of leaves start to end, in order."""
+        with self.connection.begin():
+            return [bytes(h) for h in self.connection.execute(query("log/hashes"), _span(start, end)).scalars()]
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """Return the entries of leaves start to end, in order."""
+        with self.connection.begin():
+            return [bytes(e) for e in self.connection.execute(query("log/entries"), _span(start, end)).scalars()]
+
+    def settle(self) -> None:
+        """Raise the floor below which every revision has its leaf."""
+        with self.connection.begin():
+            self.connection.execute(query("log/raise_floor"))
+
+    def stored_root(self) -> bytes:
+        """Return the root that the database says its tree has."""
+        with self.connection.begin():
+            return bytes(self.connection.execute(query("log/stored_root")).scalar_one())
+
+    def recorded(self, start: int, end: int) -> list[tuple[Leaf, Revision]]:
+        """Return the leaves start to end with the revisions they stand for."""
+        with self.connection.begin():
+            rows = self.connection.execute(query("log/audit_leaves"), _span(start, end)).all()
+        return [(Leaf(r.idx, r.id, r.prev, bytes(r.entry), bytes(r.hash)), revision_of(r)) for r in rows]
+
+    def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
+        """Yield (type, code, rev, problem) where a live row is not its latest revision."""
+        with self.connection.begin():
+            yield from self.connection.execute(query("log/live_differences")).tuples()
+
+    def skipped(self) -> Iterator[tuple[str, str, int]]:
+        """Yield (type, code, rev) of revisions that should have a leaf and have none."""
+        with self.connection.begin():
+            yield from self.connection.execute(query("log/skipped")).tuples()
+
+    def unsequenced(self) -> int:
+        """Count the visible revisions that have no leaf."""
+        with self.connection.begin():
+            return int(self.connection.execute(query("log/lag")).one().revisions)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[psycopg.Cursor[Any]]:
+        raw = self.connection.connection.driver_connection
+        assert isinstance(raw, psycopg.Connection)
+        with raw.cursor() as cursor:
+            yield cursor
+
+
+def _span(start: int, end: int) -> dict[str, int]:
+    return {"first": start, "end": end}
+
+
+def revision_of(row: sa.Row[Any]) -> Revision:
+    """Return a row of log/pending or log/audit_revisions as a Revision."""
+    private = row.private and {
+        field: (bytes.fromhex(salt), value) for field, (salt, value) in row.private.items()
+    }
+    return Revision(
+        row.id,
+        row.type,
+        row.code,
+        row.rev,
+        row.op,
+        row.at,
+        row.actor,
+        row.reason,
+        row.dataset,
+        row.body,
+        row.srid,
+        row.geometry_sha256 and bytes(row.geometry_sha256),
+        row.prev,
+        private,
+    )

@@ -1,1 +1,0 @@
-SELECT entry, hash FROM cim.leaf WHERE idx >= :first AND idx < :end ORDER BY idx

@@ -1,0 +1,3 @@
+SELECT t.name AS type, d.code, d.rev, d.problem
+FROM cim.feature_type t CROSS JOIN LATERAL cim.live_differences(t.name) d
+ORDER BY t.name, d.code

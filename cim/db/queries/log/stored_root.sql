@@ -1,0 +1,1 @@
+SELECT root FROM cim.tree_state

@@ -1,0 +1,153 @@
+"""The published log of a deployment: its folder of tiles, its signing key, and the order in which they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cim.errors import CimError, Conflict, NotFound
+from cim.log.checkpoint import Checkpoint, open_checkpoint
+from cim.log.proof import TlogProof
+from cim.log.signer import LogSigner
+from cim.log.tiles import WIDTH, Range, TileReader, TileWriter
+from cim.log.tree import HASH_LENGTH, CompactRange
+
+
+class HashedEntry(Protocol):
+    """A leaf as the database holds it."""
+
+    @property
+    def idx(self) -> int:
+        """Index of the leaf."""
+
+    @property
+    def entry(self) -> bytes:
+        """Bytes of the entry."""
+
+    @property
+    def hash(self) -> bytes:
+        """Leaf hash, 32 bytes."""
+
+
+class Publisher:
+    """Publishes growing trees of one log: tiles first, then the signer's record, the checkpoint last.
+
+    Raises
+    ------
+    InvalidData, Conflict : the key or its record is unusable (see LogSigner).
+    """
+
+    def __init__(self, log_dir: Path, keys_dir: Path, origin: str) -> None:
+        self.signer = LogSigner(keys_dir, origin)
+        self.folder = log_dir
+        self._writer = TileWriter(log_dir)
+
+    def publish(self, tree: CompactRange, hashes: Range, entries: Range) -> None:
+        """Publish a tree; nothing is done where it is published already. A run that was ended is run again.
+
+        Raises
+        ------
+        Conflict : the tree is no extension of the one signed last, or the files are another log's.
+        """
+        checkpoint = Checkpoint(self.signer.origin, tree.size, tree.root())
+        published = self.published()
+        if published == checkpoint:
+            return
+        if published.size > tree.size:
+            raise Conflict(
+                f"the published log has {published.size} leaves, the database only {tree.size}: it was restored from "
+                "an older backup, or CIM_HOME belongs to another database. Run `cim log audit`"
+            )
+        self._writer.publish(published.size, tree.size, checkpoint.root, hashes, entries)
+        self._writer.publish_checkpoint(self.signer.sign(checkpoint, TileReader(self.folder).consistency))
+
+    def published(self) -> Checkpoint:
+        """Return the published checkpoint, its signature verified; the empty tree before the first.
+
+        Raises
+        ------
+        InvalidProof : the file is not a checkpoint signed with this deployment's key.
+        """
+        try:
+            text = self.checkpoint_text()
+        except NotFound:
+            return Checkpoint(self.signer.origin, 0, CompactRange().root())
+        return open_checkpoint(text, [self.signer.verifier])
+
+    def checkpoint_text(self) -> str:
+        """Return the signed checkpoint as published; NotFound before the first."""
+        return TileReader(self.folder).checkpoint()
+
+    def prove(self, index: int, entry: bytes) -> TlogProof:
+        """Return the proof that an entry is the leaf `index` of the published log.
+
+        Raises
+        ------
+        NotFound : the published log does not reach so far yet.
+        """
+        published = self.published()
+        if index >= published.size:
+            raise NotFound(f"leaf {index} is not published yet: the checkpoint has {published.size}; try again shortly")
+        hashes = TileReader(self.folder).inclusion(index, published.size)
+        return TlogProof(index, tuple(hashes), self.checkpoint_text(), entry)
+
+    # ------------------------------------------------------------------ for the audit
+
+    def signed_sizes(self) -> list[int]:
+        """Return the tree sizes that were signed last and published last."""
+        try:
+            published = self.published().size
+        except CimError:
+            published = 0  # `disagreements` says what is wrong with it
+        return [self.signer.last_signed.size, published]
+
+    def disagreements(self, size: int, roots: dict[int, bytes]) -> Iterator[str]:
+        """Yield what is wrong between a tree of `size` leaves, its roots by size, and what was signed and published."""
+        try:
+            heads = {"the signer's last-signed record": self.signer.last_signed, "the checkpoint": self.published()}
+        except CimError as error:
+            yield str(error)
+            return
+        for name, head in heads.items():
+            if head.size > size:
+                yield f"{name} has size {head.size}, but the log only {size}: its tail was cut, or a backup restored"
+            elif head.size and roots.get(head.size) != head.root:
+                yield f"{name} of size {head.size} has another root than the stored leaves"
+        published = heads["the checkpoint"]
+        try:
+            if TileReader(self.folder).root(published.size) != published.root:
+                yield f"the tiles do not lead to the checkpoint's root at size {published.size}"
+        except CimError as error:
+            yield str(error)
+
+    def tile_differences(self, start: int, leaves: Sequence[HashedEntry]) -> Iterator[tuple[int, str]]:
+        """Yield (leaf, problem) where a published tile or bundle does not hold what the database does.
+
+        Parameters
+        ----------
+        leaves : leaves from index `start` on, in order.
+        """
+        try:
+            published = self.published().size
+        except CimError:
+            return
+        reader = TileReader(self.folder)
+        held = [leaf for leaf in leaves if leaf.idx < published]
+        for tile in range(start // WIDTH, -(-min(start + len(leaves), published) // WIDTH)):
+            width = min(WIDTH, published - tile * WIDTH)
+            try:
+                row = reader.tile(0, tile, width)
+            except CimError as error:
+                yield tile * WIDTH, str(error)
+                continue
+            for leaf in held[max(0, tile * WIDTH - start) : (tile + 1) * WIDTH - start]:
+                place = leaf.idx % WIDTH * HASH_LENGTH
+                if row[place : place + HASH_LENGTH] != leaf.hash:
+                    yield leaf.idx, "the published tile has another leaf hash than the database"
+        for leaf in held:
+            try:
+                if reader.entry(leaf.idx) != leaf.entry:
+                    yield leaf.idx, "the published bundle has another entry than the database"
+            except CimError as error:
+                yield leaf.idx, str(error)

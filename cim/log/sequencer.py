@@ -1,0 +1,160 @@
+"""Give committed revisions their place in the tree: entry bytes, leaf hash, index, root. Then publish.
+
+There is one sequencer at a time; running it twice, or ending it anywhere, gives the same tree. It meets the database
+only through `Store`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from cim.log.entry import commitment, entry_bytes, parse_body
+from cim.log.publisher import Publisher
+from cim.log.tree import CompactRange, leaf_hash
+
+# Large enough that a bulk load is a few batches, small enough to hold in memory: about 100 MB at 1 kB an entry.
+BATCH = 65_536
+PAUSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A captured revision, as the database has it; `body` is JSON text, `private` maps field to (salt, value)."""
+
+    id: int
+    type: str
+    code: str
+    rev: int
+    op: str
+    at: datetime
+    actor: str
+    reason: str | None
+    dataset: str | None
+    body: str | None
+    srid: int | None
+    geometry_sha256: bytes | None
+    prev: int | None
+    private: dict[str, tuple[bytes, object]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf as it is stored: its index, the revision it stands for, its predecessor, entry bytes and hash."""
+
+    idx: int
+    revision_id: int
+    prev: int | None
+    entry: bytes
+    hash: bytes
+
+
+class Store(Protocol):
+    """What the sequencer asks of the database; implemented by `cim.db.logstore`."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold the sequencer's lock; a second sequencer waits."""
+
+    def tree(self) -> CompactRange:
+        """Return the tree as last committed."""
+
+    def pending(self, limit: int) -> list[Revision]:
+        """Return the revisions that can have their leaf now, in the order they must have it."""
+
+    def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
+        """Store the leaves and move the tree, in one transaction."""
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """Return the entries of leaves start to end."""
+
+    def hashes(self, start: int, end: int) -> list[bytes]:
+        """Return the hashes of leaves start to end."""
+
+    def settle(self) -> None:
+        """Note that nothing below the horizon is left."""
+
+    def unsequenced(self) -> int:
+        """Count the visible revisions that have no leaf."""
+
+
+def sequence(store: Store, publisher: Publisher, wait: float = 0.0) -> CompactRange:
+    """Sequence and publish all that can be, and return the tree.
+
+    Parameters
+    ----------
+    wait : seconds to keep trying while committed revisions are held back by a longer transaction that is still open.
+
+    Raises
+    ------
+    Conflict : the signer refuses the tree: it is smaller than, or no extension of, the one it signed last.
+    """
+    deadline = time.monotonic() + wait
+    with store.exclusive():
+        tree = store.tree()
+        while True:
+            tree = _drain(store, tree)
+            publisher.publish(tree, store.hashes, store.entries)
+            if not store.unsequenced() or time.monotonic() >= deadline:
+                return tree
+            time.sleep(PAUSE)
+
+
+def _drain(store: Store, tree: CompactRange) -> CompactRange:
+    moved = False
+    while revisions := store.pending(BATCH):
+        leaves = make_leaves(revisions, tree.size)
+        grown = CompactRange(tree.size, tree.hashes)
+        grown.append(leaf.hash for leaf in leaves)
+        store.append(tree, grown, leaves)
+        tree, moved = grown, True
+    if moved:
+        store.settle()
+    return tree
+
+
+def make_leaves(revisions: Iterable[Revision], first: int) -> list[Leaf]:
+    """Return the leaves of revisions in order, the first at index `first`.
+
+    A revision whose predecessor lies earlier in the same batch points at the index given there.
+    """
+    leaves: list[Leaf] = []
+    placed: dict[tuple[str, str], int] = {}
+    for idx, revision in enumerate(revisions, first):
+        key = (revision.type, revision.code)
+        prev = placed.get(key, revision.prev)
+        entry = render(revision, prev)
+        leaves.append(Leaf(idx, revision.id, prev, entry, leaf_hash(entry)))
+        placed[key] = idx
+    return leaves
+
+
+def render(revision: Revision, prev: int | None) -> bytes:
+    """Return the entry bytes of a revision whose predecessor's leaf is `prev`."""
+    geometry = (
+        None
+        if revision.geometry_sha256 is None or revision.srid is None
+        else (revision.srid, revision.geometry_sha256.hex())
+    )
+    private = (
+        {field: commitment(field, salt, value) for field, (salt, value) in revision.private.items()}
+        if revision.private
+        else None
+    )
+    return entry_bytes(
+        type=revision.type,
+        code=revision.code,
+        op=revision.op,
+        rev=revision.rev,
+        prev=prev,
+        at=revision.at,
+        by=revision.actor,
+        reason=revision.reason,
+        dataset=revision.dataset,
+        body=None if revision.body is None else parse_body(revision.body),
+        geometry=geometry,
+        private=private,
+    )
