@@ -19,13 +19,12 @@ from cim import scenarios
 from cim.db import history
 from cim.db.engine import Database
 from cim.db.features import select_rows
+from cim.db.identifiers import Named, propose, resolve_identifier
 from cim.db.logstore import LogStore
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.db.write import WriteCounts, write_frame
-from cim.errors import Conflict, InvalidData, NotFound
+from cim.errors import Conflict, NotFound
 from cim.log.audit import AuditReport, audit
-from cim.log.entry import MAX_ENTRY
-from cim.log.proof import TlogProof
 from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
 from cim.settings import Settings
@@ -152,6 +151,16 @@ class City:
         """
         with self._snapshot() as connection:
             return history.entries(connection, self._type_of(connection, code, type_name), code)
+
+    def resolve_code(self, text: str) -> list[Named]:
+        """Return the objects that a code or another published identifier names; none gives an empty list."""
+        with self._snapshot() as connection:
+            return resolve_identifier(connection, self.database.dictionary, text)
+
+    def propose_code(self, scheme: str, parent: str) -> str:
+        """Return the next free code under a parent code; nothing is reserved by asking."""
+        with self._snapshot() as connection:
+            return propose(connection, self.database.dictionary, scheme, parent)
 
     # ------------------------------------------------------------------ the log
 

@@ -1,0 +1,52 @@
+"""`cim`: the command line. Commands that need HTTP or file formats come from the other packages by entry point."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+
+import typer
+
+from cim.commands import codes, database, log, objects, scenario
+from cim.errors import CimError
+from cim.output import error_line
+
+COMMANDS = "cim.commands"
+
+app = typer.Typer(
+    name="cim",
+    help="City Information Model: coded city objects, a verifiable change log, renewal scenarios.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def build() -> typer.Typer:
+    """Return the application with every command, those of installed packages included."""
+    if not app.registered_commands:
+        for module in (database, objects, codes, log, scenario):
+            module.register(app)
+        for entry_point in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
+            entry_point.load()(app)
+    return app
+
+
+@contextmanager
+def _one_line_per_error() -> Iterator[None]:
+    try:
+        yield
+    except CimError as error:
+        error_line(str(error))
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of our output went away: not an error
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def main() -> None:
+    """Run the command line: one line and a distinct exit code for what we foresee, a traceback for our defects."""
+    with _one_line_per_error():
+        build()()

@@ -1,0 +1,124 @@
+"""`cim log checkpoint | prove | verify | audit | export`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cim.city import City
+from cim.commands.objects import AsOf, Code, TypeName, state
+from cim.errors import AuditFailed, InvalidData
+from cim.log.proof import SUFFIX
+from cim.log.signer import VERIFIER
+from cim.log.verify import verify_proof
+from cim.output import AsJson, print_json, print_pairs
+from cim.settings import Settings
+
+group = typer.Typer(help="The change log: checkpoints, proofs, audit.", no_args_is_help=True)
+
+
+@group.command()
+def checkpoint() -> None:
+    """Sequence what is committed and print the signed checkpoint."""
+    with City(Settings.from_environment()) as city:
+        city.sequence()
+        typer.echo(city.checkpoint(), nl=False)
+
+
+@group.command()
+def prove(
+    code: Code,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write; default CODE.tlog-proof.")] = None,
+    type_name: TypeName = None,
+    as_of: AsOf = None,
+) -> None:
+    """Write a proof of an object's revision that anyone can verify offline."""
+    path = out or Path(f"{code.replace('/', '_')}{SUFFIX}")
+    with City(Settings.from_environment()) as city:
+        city.sequence()
+        text = city.proof(code, type_name=type_name, as_of=state(as_of))
+    path.write_text(text, encoding="utf-8")
+    typer.echo(str(path))
+
+
+@group.command()
+def verify(
+    proof: Annotated[Path, typer.Argument(metavar="FILE", help="A .tlog-proof file.")],
+    key: Annotated[str | None, typer.Option("--key", help="Verifier key of the log, or a file that holds it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a proof; needs neither database nor network. Exit code 3 where it does not verify."""
+    verified = verify_proof(_read(proof), _key(key))
+    result = {
+        "verified": True,
+        "origin": verified.origin,
+        "index": verified.index,
+        "tree_size": verified.size,
+        "tree_root": verified.root.hex(),
+        "entry": verified.entry,
+    }
+    if as_json:
+        print_json(result)
+    else:
+        entry = result.pop("entry")
+        print_pairs(result | {f"  {name}": value for name, value in entry.items()})
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidData(f"cannot read {path}: {error.strerror}") from error
+
+
+def _key(key: str | None) -> str:
+    """Return the verifier key: as given, from the file given, or this deployment's own."""
+    path = Path(key) if key is not None else Settings.from_environment().keys_dir / VERIFIER
+    if path.is_file():
+        return path.read_text(encoding="utf-8").strip()
+    if key is None:
+        raise InvalidData(f"no key: give the log's verifier key with --key (this deployment has none at {path})")
+    return key
+
+
+@group.command()
+def audit(as_json: AsJson = False) -> None:
+    """Check that rows, revisions, entries, tiles, root, checkpoint and signer agree; exit code 7 where not."""
+    with City(Settings.from_environment()) as city:
+        report = city.audit()
+    result = {
+        "ok": report.ok,
+        "tree_size": report.size,
+        "tree_root": report.root.hex(),
+        "unsequenced": report.unsequenced,
+        "findings": [str(finding) for finding in report.findings],
+    }
+    if as_json:
+        print_json(result)
+    else:
+        for finding in result.pop("findings"):
+            typer.echo(finding)
+        print_pairs(result)
+    if not report.ok:
+        raise AuditFailed(f"the audit found {len(report.findings)} disagreements")
+
+
+@group.command("export")
+def export_log(folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")]) -> None:
+    """Copy the published log, with its verifier key, to a folder that anyone can serve or check."""
+    settings = Settings.from_environment()
+    if folder.exists():
+        raise InvalidData(f"{folder} exists; name a new folder")
+    with City(settings) as city:
+        city.sequence()
+    shutil.copytree(settings.log_dir, folder, ignore=shutil.ignore_patterns(".*"))
+    shutil.copy(settings.keys_dir / VERIFIER, folder / VERIFIER)
+    typer.echo(str(folder))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    app.add_typer(group, name="log")

@@ -1,0 +1,40 @@
+"""What commands print: JSON for programs, tables for people, errors on one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, indented, keys in the order given."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+    sys.stdout.write(orjson.dumps(value, option=options, default=str).decode())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows as a table; numbers to the right, None as a dash."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("–" if value is None else str(value) for value in row))
+    Console(soft_wrap=True, highlight=False).print(table)
+
+
+def print_pairs(pairs: dict[str, Any]) -> None:
+    """Print names and values, one pair a line."""
+    width = max((len(name) for name in pairs), default=0)
+    for name, value in pairs.items():
+        typer.echo(f"{name:<{width}}  {'–' if value is None else value}")
+
+
+def error_line(message: str) -> None:
+    """Print an error on one line of standard error."""
+    typer.echo(f"cim: {' '.join(message.split())}", err=True)
