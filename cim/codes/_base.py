@@ -290,7 +290,7 @@ class CodeScheme:
 
         Raises
         ------
-        InvalidCode : the scheme does not number under such a parent.
+        InvalidCode : the scheme does not number under such a parent, or refuses what comes of it.
         InvalidData : the scheme's codes are not for us to give.
         Conflict : the numbers have run out.
         """
@@ -298,7 +298,7 @@ class CodeScheme:
             raise InvalidData(
                 f"codes of {self.name} are given by {self.issuer}, not minted here; ask for one there"
             )
-        return self.mint_under(self.normalise(parent), [self.normalise(code) for code in taken])
+        return self.check(self.mint_under(self.normalise(parent), [self.normalise(code) for code in taken]))
 
     def refusal(self, text: str, problems: Iterable[Problem]) -> str:
         """Return one line naming scheme, value, places, problems, and the way out."""

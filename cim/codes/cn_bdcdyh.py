@@ -97,18 +97,16 @@ def _prefix_of(code: str) -> str:
 
 def _mint_under(parent: str, taken: Iterable[str]) -> str:
     if _NUMBERING_AREA.fullmatch(parent):
-        minted = next_number(parent, 5, taken, LAST_PARCEL)
-    elif SCHEME.validate(parent, level="parcel") == []:
-        minted = next_number(parent + "F", 4, taken, LAST_BUILDING) + "0000"
-    elif SCHEME.validate(parent, level="building") == []:
+        return next_number(parent, 5, taken, LAST_PARCEL)
+    if SCHEME.validate(parent, level="parcel") == []:
+        return next_number(parent + "F", 4, taken, LAST_BUILDING) + "0000"
+    if SCHEME.validate(parent, level="building") == []:
         # The building itself may be called …0001, and then its first unit may not.
-        minted = next_number(parent[:BUILDING], 4, [*taken, parent], LAST_UNIT)
-    else:
-        raise InvalidCode(
-            f"cn-bdcdyh numbers parcels under 14 places (sub-zone, owner, right), buildings under a parcel, "
-            f"units under a building; {parent!r} is none of these"
-        )
-    return SCHEME.check(minted)
+        return next_number(parent[:BUILDING], 4, [*taken, parent], LAST_UNIT)
+    raise InvalidCode(
+        f"cn-bdcdyh numbers parcels under 14 places (sub-zone, owner, right), buildings under a parcel, "
+        f"units under a building; {parent!r} is none of these"
+    )
 
 
 SCHEME = CodeScheme(

@@ -29,6 +29,7 @@ SCHEME = CodeScheme(
         Valid("320508019044", "community"),
         Valid("320508019000", "town"),
         Valid("320508000000", "county"),
+        Valid("320500000000", "prefecture"),
         Valid("320000000000", "province"),
         Valid("220581102001", "community"),
         Valid("220581102200", "community"),
