@@ -196,6 +196,8 @@ def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
             )
             for entry in document["values"]
         }
+        if len(values) < len(document["values"]):
+            raise InvalidData(f"{path}: a value stands there twice; each may have one meaning only")
         return Codelist(
             name=path.stem,
             title=document["title"],
@@ -204,7 +206,7 @@ def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
             confidence=document["confidence"],
             values=MappingProxyType(values),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise InvalidData(
             f"{path}: a codelist needs title, title-zh, source, confidence, values: {error}"
         ) from error
@@ -217,6 +219,8 @@ def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
             f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}"
         )
     declared = document.get("properties", {})
+    if not (isinstance(declared, dict) and all(isinstance(value, dict) for value in declared.values())):
+        raise InvalidData(f"{path}: 'properties' must be an object of objects")
     required = set(document.get("required", ()))
     geometry = _geometry(path, declared)
     properties = tuple(

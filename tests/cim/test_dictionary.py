@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cim.dictionary import load_dictionary
+from cim.errors import InvalidData, NotFound
+
+BENCH: dict[str, Any] = {
+    "title": "Bench",
+    "x-cim-title-zh": "长椅",
+    "description": "A bench.",
+    "x-cim-code-scheme": "provisional",
+    "type": "object",
+    "required": ["code", "seats"],
+    "properties": {
+        "code": {"type": "string", "x-ogc-role": "id"},
+        "seats": {"title": "Seats", "type": "integer", "minimum": 1, "maximum": 50},
+        "wood": {"type": "string", "x-cim-codelist": "wood", "maxLength": 20},
+        "painted_on": {"type": "string", "format": "date"},
+        "seen_at": {"type": "string", "format": "date-time"},
+        "length": {"type": "number", "x-ogc-unit": "m"},
+        "donor": {"type": "string", "x-cim-private": True},
+        "parcel_code": {"type": "string", "x-cim-references": "parcel"},
+        "geom": {"format": "geometry-point", "x-ogc-role": "primary-geometry"},
+    },
+}
+WOOD: dict[str, Any] = {
+    "title": "Wood",
+    "title-zh": "木材",
+    "source": "Own list",
+    "confidence": "design",
+    "values": [
+        {"value": "oak", "title": "Oak", "title-zh": "橡木", "mappings": {"latin": "Quercus"}},
+        {"value": "elm", "title": "Elm", "title-zh": "榆木", "confidence": "unsure"},
+    ],
+}
+
+
+def city_folder(folder: Path, bench: object = BENCH, wood: object = WOOD, name: str = "bench") -> Path:
+    (folder / "codelists").mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.schema.json").write_text(json.dumps(bench), encoding="utf-8")
+    (folder / "codelists" / "wood.json").write_text(json.dumps(wood), encoding="utf-8")
+    return folder
+
+
+def changed(**keywords: object) -> dict[str, Any]:
+    return {key: value for key, value in {**BENCH, **keywords}.items() if value is not None}
+
+
+def with_property(name: str, **schema: object) -> dict[str, Any]:
+    return changed(properties={**BENCH["properties"], name: schema})
+
+
+def test_a_city_adds_a_type_and_a_codelist_as_files(tmp_path: Path) -> None:
+    dictionary = load_dictionary(city_folder(tmp_path))
+    bench = dictionary.type("bench")
+    assert (bench.title, bench.title_zh, bench.geometry, bench.geometry_required) == (
+        "Bench",
+        "长椅",
+        "Point",
+        False,
+    )
+    assert {prop.name: prop.kind for prop in bench.properties} == {
+        "seats": "integer",
+        "wood": "string",
+        "painted_on": "date",
+        "seen_at": "datetime",
+        "length": "number",
+        "donor": "string",
+        "parcel_code": "string",
+    }
+    seats = bench.property("seats")
+    assert (seats.required, seats.minimum, seats.maximum, seats.unit) == (True, 1, 50, None)
+    assert bench.property("length").unit == "m"
+    assert bench.property("wood").max_length == 20
+    assert bench.property("parcel_code").references == "parcel"
+    assert [prop.name for prop in bench.private_properties] == ["donor"]
+    assert "donor" not in [prop.name for prop in bench.public_properties]
+    wood = dictionary.codelists["wood"]
+    assert "oak" in wood
+    assert "pine" not in wood
+    assert wood.values["oak"].mappings == {"latin": "Quercus"}
+    assert {value.value: value.confidence for value in wood.values.values()} == {
+        "oak": "design",
+        "elm": "unsure",
+    }
+
+
+def test_parents_come_first() -> None:
+    order = list(load_dictionary().types)
+    assert order.index("parcel") < order.index("building") < order.index("storey") < order.index("space")
+    assert order.index("building") < order.index("unit")
+
+
+def test_a_deployment_chooses_other_schemes() -> None:
+    types = load_dictionary(code_schemes={"building": "nl-bag", "parcel": "cn-bdcdyh"}).types
+    assert (types["building"].code_scheme, types["building"].code_level) == ("nl-bag", None)
+    assert (types["parcel"].code_scheme, types["parcel"].code_level) == ("cn-bdcdyh", "parcel")
+    with pytest.raises(InvalidData, match="CIM_CODE_SCHEMES names no feature type: 'house'"):
+        load_dictionary(code_schemes={"house": "nl-bag"})
+
+
+def test_what_is_not_there_is_named_with_what_there_is() -> None:
+    dictionary = load_dictionary()
+    with pytest.raises(NotFound, match="no feature type 'house'; there are parcel, "):
+        dictionary.type("house")
+    with pytest.raises(NotFound, match="road has no property 'colour'; it has name, road_class, "):
+        dictionary.type("road").property("colour")
+
+
+def test_digest_is_that_of_the_canonical_schema(tmp_path: Path) -> None:
+    road = {**BENCH, "title": "b", "properties": {"code": {"x-ogc-role": "id"}}, "required": []}
+    digest = load_dictionary(city_folder(tmp_path, road)).digests()["bench"]
+    # JCS of it, written out: keys sorted, no spaces, UTF-8.
+    canonical = (
+        '{"description":"A bench.","properties":{"code":{"x-ogc-role":"id"}},"required":[],"title":"b",'
+        '"type":"object","x-cim-code-scheme":"provisional","x-cim-title-zh":"长椅"}'
+    )
+    assert digest == hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("bench", "message"),
+    [
+        ([], "expected a JSON object, got list"),
+        (changed(properties=[]), "'properties' must be an object of objects"),
+        (changed(properties={"code": "text"}), "'properties' must be an object of objects"),
+        (changed(title=None), "'title' must be a string"),
+        (changed(**{"x-cim-title-zh": None}), "'x-cim-title-zh' must be a string"),
+        (changed(**{"x-cim-code-scheme": 7}), "'x-cim-code-scheme' must be a string"),
+        (changed(properties={}), 'property \'code\' with "x-ogc-role": "id" is missing'),
+        (with_property("geom", format="geometry-circle"), "geom needs a format out of geometry-point, "),
+        (with_property("Größe", type="integer"), "lower-case letters, digits and _, got 'Größe'"),
+        (with_property("two words", type="integer"), "got 'two words'"),
+        (with_property("list", type="array"), "list has type 'array'; a column needs string, "),
+        (with_property("nothing"), "nothing has type None"),
+        (
+            with_property("wood", type="string", **{"x-cim-codelist": "metal"}),
+            "bench.wood names no codelist: 'metal'",
+        ),
+        (
+            with_property("x", type="string", **{"x-cim-references": "car"}),
+            "bench.x references no feature type: 'car'",
+        ),
+        (changed(**{"x-cim-parent": "car"}), "bench: x-cim-parent names no feature type: 'car'"),
+    ],
+)
+def test_a_schema_we_cannot_use_is_refused(tmp_path: Path, bench: object, message: str) -> None:
+    with pytest.raises(InvalidData) as refusal:
+        load_dictionary(city_folder(tmp_path, bench))
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["Bench", "2bench", "park bench", "长椅"])
+def test_a_type_needs_a_plain_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidData, match="feature type's name must be lower-case"):
+        load_dictionary(city_folder(tmp_path, name=name))
+
+
+def test_a_taken_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="'road' is defined already"):
+        load_dictionary(city_folder(tmp_path, name="road"))
+    folders = (city_folder(tmp_path / "a"), city_folder(tmp_path / "b"))
+    with pytest.raises(InvalidData, match="'wood' is defined already"):
+        load_dictionary(*folders)
+
+
+def test_parents_in_a_ring_are_refused(tmp_path: Path) -> None:
+    city_folder(tmp_path, changed(**{"x-cim-parent": "bin"}))
+    city_folder(tmp_path, changed(**{"x-cim-parent": "bench"}), name="bin")
+    with pytest.raises(InvalidData, match="bench → bin → bench"):
+        load_dictionary(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["title", "title-zh", "source", "confidence", "values"])
+def test_a_codelist_needs_all_of_its_statements(tmp_path: Path, missing: str) -> None:
+    wood = {key: value for key, value in WOOD.items() if key != missing}
+    with pytest.raises(InvalidData, match=f"a codelist needs .*'{missing}'"):
+        load_dictionary(city_folder(tmp_path, wood=wood))
+
+
+def test_a_codelist_value_has_one_meaning(tmp_path: Path) -> None:
+    wood = {**WOOD, "values": [*WOOD["values"], {"value": "oak", "title": "Oak again", "title-zh": "橡木"}]}
+    with pytest.raises(InvalidData, match="stands there twice"):
+        load_dictionary(city_folder(tmp_path, wood=wood))
+
+
+@pytest.mark.parametrize(
+    "values", [["oak"], [{"value": "oak"}], "oak", [{**WOOD["values"][0], "mappings": 5}]]
+)
+def test_codelist_values_of_another_form_are_refused(tmp_path: Path, values: object) -> None:
+    with pytest.raises(InvalidData, match="a codelist needs"):
+        load_dictionary(city_folder(tmp_path, wood={**WOOD, "values": values}))
+
+
+def test_a_broken_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bench.schema.json").write_text("{", encoding="utf-8")
+    with pytest.raises(InvalidData, match=r"bench\.schema\.json: not JSON"):
+        load_dictionary(tmp_path)
+
+
+def test_a_folder_without_anything_adds_nothing(tmp_path: Path) -> None:
+    assert load_dictionary(tmp_path / "missing").types.keys() == load_dictionary().types.keys()
