@@ -218,7 +218,7 @@ class CodeScheme:
         if shape:
             return [shape]
         problems = list(self.rules(code))
-        if level is not None and level not in self.levels_of(code):
+        if not problems and level is not None and level not in self.levels_of(code):
             problems.append(Problem("rule", None, self._wrong_level(code, level)))
         if strict and not problems:
             problems += self.warnings(code)

@@ -107,6 +107,13 @@ def test_rubbish_is_refused_in_one_short_line(scheme: CodeScheme, text: str) -> 
     assert str(refusal.value).isprintable()
 
 
+@every_invalid
+def test_invalid_examples_are_refused_at_every_level(scheme: CodeScheme, example: Invalid) -> None:
+    for level in scheme.levels:
+        first = scheme.validate(example.text, strict=True, level=level)[0]
+        assert (first.kind, first.place) == (example.kind, example.place)
+
+
 @every_scheme
 def test_an_unknown_level_is_named(scheme: CodeScheme) -> None:
     with pytest.raises(NotFound, match=f"{scheme.name} has no level 'galaxy'"):
