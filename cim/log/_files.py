@@ -53,7 +53,9 @@ def _write_batch(
     handles = []
     try:
         for number, (_, content) in enumerate(batch):
-            handle = os.open(staging / str(number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+            unfinished = staging / str(number)
+            unfinished.unlink(missing_ok=True)  # left by a crash, perhaps with other permissions
+            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             handles.append(handle)
             _write_all(handle, content)
         list(pool.map(os.fsync, handles))

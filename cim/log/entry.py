@@ -37,25 +37,13 @@ def canonicalize(value: Any) -> bytes:
     InvalidData : NaN, an infinity, an integer beyond 2^53 - 1, a lone surrogate, another type.
     """
     try:
-        return _write(value).encode("utf-8")
+        return _WRITERS[type(value)](value).encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidData(
             "text holds a lone surrogate, which is no character; correct it at its source"
         ) from None
     except RecursionError:
         raise InvalidData("value is nested too deeply to be logged") from None
-
-
-def _write(value: Any) -> str:
-    writer = _WRITERS.get(type(value))
-    return writer(value) if writer else _write_subclass(value)
-
-
-def _write_subclass(value: Any) -> str:
-    for kind, writer in _WRITERS.items():
-        if isinstance(value, kind):
-            return writer(value)
-    raise InvalidData(f"a value of type {type(value).__name__} has no JSON form: {value!r:.80}")
 
 
 def _write_integer(value: int) -> str:
@@ -73,7 +61,7 @@ def _write_float(value: float) -> str:
     """
     text = float.__repr__(value)
     if "e" not in text and "n" not in text:  # 'nan' and 'inf' both hold an n
-        if text.endswith(".0"):
+        if text[-2:] == ".0":
             return "0" if value == 0 else text[:-2]
         return text
     if not math.isfinite(value):
@@ -91,11 +79,12 @@ def _write_float(value: float) -> str:
 
 
 def _write_array(value: list[Any] | tuple[Any, ...]) -> str:
-    return f"[{','.join([_write(item) for item in value])}]"
+    return f"[{','.join([_WRITERS[type(item)](item) for item in value])}]"
 
 
 def _write_object(value: dict[str, Any]) -> str:
-    return f"{{{','.join([head + _write(value[key]) for key, head in _layout(tuple(value))])}}}"
+    members = [head + _WRITERS[type(item := value[key])](item) for key, head in _layout(tuple(value))]
+    return f"{{{','.join(members)}}}"
 
 
 @lru_cache(maxsize=4096)  # bodies of one feature type share their keys
@@ -108,7 +97,20 @@ def _layout(keys: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(key, f"{encode_basestring(key)}:") for key in ordered]
 
 
-_WRITERS: dict[type, Callable[[Any], str]] = {
+Writer = Callable[[Any], str]
+
+
+class _Writers(dict[type, Writer]):
+    """Type -> writer; a subclass, such as a StrEnum, is written as its base."""
+
+    def __missing__(self, kind: type) -> Writer:
+        base = next((known for known in self if issubclass(kind, known)), None)
+        if base is None:
+            raise InvalidData(f"a value of type {kind.__name__} has no JSON form")
+        return self[base]
+
+
+_JSON_TYPES: dict[type, Writer] = {
     str: encode_basestring,  # escapes exactly what RFC 8785, 3.2.2.2 asks for
     bool: lambda value: "true" if value else "false",
     int: _write_integer,
@@ -118,6 +120,7 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     list: _write_array,
     tuple: _write_array,
 }
+_WRITERS = _Writers(_JSON_TYPES)
 
 
 # ---------------------------------------------------------------- bodies as PostgreSQL gives them
@@ -138,31 +141,27 @@ def parse_body(text: str) -> dict[str, Any]:
         raise InvalidData(f"body is not JSON: {error}") from None
     if not isinstance(body, dict):
         raise InvalidData(f"body must be a JSON object, got {text[:80]!r}")
-    if not text.isascii() or "\\u" in text:
-        _refuse_surrogates(body)
-    return body
-
-
-def _refuse_surrogates(body: dict[str, Any]) -> None:
     try:
-        json.dumps(body, ensure_ascii=False).encode("utf-8")
+        (json.dumps(body, ensure_ascii=False) if "\\u" in text else text).encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidData(
             "text holds a lone surrogate, which is no character; correct it at its source"
         ) from None
+    return body
 
 
 def _read_integer(text: str) -> int | str:
-    if len(text) > 17:  # a sign and 16 digits reach 2^53 - 1
-        return text
-    number = int(text)
-    return number if -MAX_INTEGER <= number <= MAX_INTEGER else text
+    if len(text) < 16:
+        return int(text)
+    return text if len(text) > 17 or abs(int(text)) > MAX_INTEGER else int(text)
 
 
 def _read_decimal(text: str) -> float | str:
     number = float(text)
-    shortest = repr(number)
-    if shortest == text or (math.isfinite(number) and Decimal(shortest) == Decimal(text)):
+    size = abs(number)
+    if len(text) < 17 and 1e-300 < size < 1e300:
+        return number  # at most 15 digits: a double gives them back (DBL_DIG)
+    if math.isfinite(number) and Decimal(repr(number)) == Decimal(text):
         return number
     return text
 
@@ -256,6 +255,7 @@ def _checked(entry: dict[str, Any]) -> bytes:
     return data
 
 
+@lru_cache(maxsize=256)  # all revisions of a transaction carry one time
 def _write_time(at: datetime) -> str:
     """Write as RFC 3339 in UTC with six digits, as 2026-11-21T08:00:00.000000Z."""
     if at.tzinfo is None:

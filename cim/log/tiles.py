@@ -122,8 +122,8 @@ class TileWriter:
 
         Raises
         ------
-        Conflict : the hashes do not lead to the root, an entry does not hash to its leaf, or a tile is there
-            already with other bytes.
+        Conflict : the hashes do not lead to the root, an entry does not hash to its leaf, a tile of old_size is
+            missing, or one of new_size is there already with other bytes.
         InvalidData : new_size is below old_size.
         """
         if not 0 <= old_size <= new_size:
@@ -157,14 +157,20 @@ class TileWriter:
                 f"leaves {start} to {new_size} should have {new_size - start} hashes of {HASH_LENGTH} bytes, "
                 f"got {len(row)} bytes in all. Run `cim log audit`"
             )
-        reader, rows = TileReader(self._folder), [(start, row)]
+        rows = [(start, row)]
         while new_size >> (HEIGHT * len(rows)):
             start, row, known = start // WIDTH, _tile_roots(row), start // WIDTH % WIDTH
             if known:
                 start -= known
-                row = reader.tile(len(rows), start // WIDTH, known) + row
+                row = self._published(len(rows), start // WIDTH, known) + row
             rows.append((start, row))
         return rows
+
+    def _published(self, level: int, index: int, width: int) -> bytes:
+        try:
+            return TileReader(self._folder).tile(level, index, width)
+        except NotFound as error:
+            raise Conflict(f"{error}; run `cim log rebuild`") from None
 
     def _new(self, files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[Path, bytes]]:
         """Pass on the files that are not there yet.

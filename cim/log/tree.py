@@ -163,11 +163,11 @@ def verify_consistency(
     """
     if not 0 < old_size <= new_size:
         raise InvalidProof(f"old tree size must be from 1 to the new size {new_size}, got {old_size}")
-    _check_hashes([old_root, new_root, *proof])
     if old_size == new_size:
         if proof or old_root != new_root:
             raise InvalidProof(f"two trees of {new_size} leaves need equal roots and an empty proof")
         return
+    _check_hashes([old_root, new_root, *proof])
     # An old tree of 2^n leaves is itself the first node of the path, so the proof does not repeat it.
     path = list(proof) if old_size & (old_size - 1) else [old_root, *proof]
     if not path:
