@@ -45,11 +45,25 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of places with one meaning: where it starts, how long it is, what characters it may hold."""
+    """A run of places with one meaning: how long it is and what characters it may hold, or its one fixed text."""
 
     name: str
     length: int
     characters: str = DIGITS
+    literal: str | None = None
+
+    @property
+    def expression(self) -> str:
+        """The regular expression of it."""
+        return self.literal or f"[{self.characters}]{{{self.length}}}"
+
+    def fault(self, offset: int, character: str) -> str | None:
+        """Return what is wrong with the character so many places into the segment; None if nothing is."""
+        allowed = self.literal[offset] if self.literal else self.characters
+        if character in allowed:
+            return None
+        wanted = "a digit" if allowed == DIGITS else allowed if len(allowed) == 1 else f"one of {allowed}"
+        return f"{self.name} must be {wanted}, is {character!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +139,11 @@ class Layout:
         length = "" if len(code) in self.lengths else f" ({len(code)} places, expected {lengths})"
         place = 0
         for segment in self.segments:
-            for character in code[place : place + segment.length]:
-                place += 1
-                if character not in segment.characters:
-                    wanted = "a digit" if segment.characters == DIGITS else f"one of {segment.characters}"
-                    return Problem(
-                        "shape", place, f"{segment.name} must be {wanted}, is {character!r}{length}"
-                    )
+            for offset, character in enumerate(code[place : place + segment.length]):
+                fault = segment.fault(offset, character)
+                if fault:
+                    return Problem("shape", place + offset + 1, fault + length)
+            place += segment.length
         end = min((n for n in self.lengths if n > len(code)), default=None)
         if end is None:
             return Problem("shape", max(self.lengths) + 1, f"too long{length}")
@@ -141,7 +153,7 @@ class Layout:
         expression = ""
         for segment in self.segments:
             if length > 0:
-                expression += f"[{segment.characters}]{{{segment.length}}}"
+                expression += segment.expression
                 length -= segment.length
         return expression
 

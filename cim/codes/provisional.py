@@ -82,7 +82,7 @@ SCHEME = CodeScheme(
     issuer="provisional.mint_from, out of a record's identity",
     layout=Layout(
         (
-            *(Segment("prefix", 1, letter) for letter in PREFIX),
+            Segment("prefix", len(PREFIX), literal=PREFIX),
             Segment("body", BODY, ALPHABET),
             Segment("check", 1, ALPHABET),
         ),

@@ -78,3 +78,9 @@ def test_any_names_give_a_good_code(type_name: str, dataset: str, source_id: str
 def test_it_is_not_minted_by_number() -> None:
     with pytest.raises(InvalidData, match="mint_from"):
         provisional.SCHEME.mint(CODE)
+
+
+def test_it_is_told_from_other_codes_by_its_prefix() -> None:
+    assert provisional.SCHEME.format(CODE) == "PV 0ZACHMWWAYZ5P9J2 7"
+    (problem,) = provisional.SCHEME.validate("PW" + CODE[2:])
+    assert problem.message == "prefix must be V, is 'W'"
