@@ -45,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of places with one meaning: how long it is and what characters it may hold, or its one fixed text."""
+    """A run of places with one meaning: its length, and the characters it may hold or its one fixed text."""
 
     name: str
     length: int
