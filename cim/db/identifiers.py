@@ -25,7 +25,7 @@ def resolve_identifier(connection: sa.Connection, dictionary: Dictionary, text: 
     """Return the objects that a text names, however it is spelt; none gives an empty list."""
     values = sorted({text, *(scheme.normalise(text) for scheme in codes.schemes().values())})
     rows = connection.execute(query("codes/resolve"), {"types": list(dictionary.types), "values": values})
-    return [Named(*row) for row in rows.tuples()]
+    return [Named(*row) for row in rows]
 
 
 def propose(connection: sa.Connection, dictionary: Dictionary, scheme_name: str, parent: str) -> str:

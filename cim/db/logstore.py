@@ -91,12 +91,14 @@ class LogStore:
     def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
         """Yield (type, code, rev, problem) where a live row is not its latest revision."""
         with self.connection.begin():
-            yield from self.connection.execute(query("log/live_differences")).tuples()
+            for row in self.connection.execute(query("log/live_differences")):
+                yield row.type, row.code, row.rev, row.problem
 
     def skipped(self) -> Iterator[tuple[str, str, int]]:
         """Yield (type, code, rev) of revisions that should have a leaf and have none."""
         with self.connection.begin():
-            yield from self.connection.execute(query("log/skipped")).tuples()
+            for row in self.connection.execute(query("log/skipped")):
+                yield row.type, row.code, row.rev
 
     def unsequenced(self) -> int:
         """Count the visible revisions that have no leaf."""

@@ -52,7 +52,7 @@ def _scripts() -> dict[str, str]:
 
 def _apply_platform(connection: sa.Connection) -> None:
     known = sa.inspect(connection).has_table("migration", schema="cim")
-    applied = dict(connection.execute(query("migration/list")).tuples().all()) if known else {}
+    applied = {row.version: row.sha256 for row in connection.execute(query("migration/list"))} if known else {}
     current = _scripts()
     edited = [version for version, digest in applied.items() if current.get(version, digest) != digest]
     if edited:
@@ -96,7 +96,7 @@ def _check_srid(connection: sa.Connection, srid: int) -> None:
 
 
 def _changed_types(connection: sa.Connection, dictionary: Dictionary) -> list[FeatureType]:
-    stored = dict(connection.execute(query("migration/type_digests")).tuples().all())
+    stored = {row.name: row.digest for row in connection.execute(query("migration/type_digests"))}
     missing = stored.keys() - dictionary.types.keys()
     if missing:
         raise Conflict(
@@ -171,7 +171,13 @@ def _renew_checks(
         constraint = CheckConstraint(rule, name=name, table=table)
         if name in existing:
             connection.execute(DropConstraint(constraint))
-        connection.execute(AddConstraint(constraint))
+        try:
+            connection.execute(AddConstraint(constraint))
+        except sa.exc.IntegrityError as error:
+            raise Conflict(
+                f"the dictionary's new limits on {feature_type.name} do not hold for objects already stored "
+                f"({name}): mend those objects first, or widen the limits"
+            ) from error
 
 
 def _record_type(connection: sa.Connection, feature_type: FeatureType, dictionary: Dictionary) -> None:
