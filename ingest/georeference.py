@@ -1,0 +1,285 @@
+"""From coordinates of a model to coordinates on the earth: which statement to believe, and the numbers of it.
+
+A model may carry several statements of its place, of different worth (LoGeoRef levels): a map conversion
+(50), its coordinates themselves (30), latitude and longitude of the site (20). The operator's word goes
+before all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.affinity import affine_transform
+
+from cim import crs as crs_module
+from cim.errors import CrsError, InvalidData
+
+# A stated scale this close to the ratio of the units holds; the rest is the grid scale of the projection.
+_SCALE_TOLERANCE = 0.1
+# Coordinates farther than this from the origin (metres) are map coordinates, not those of a drawing.
+FAR = 100_000.0
+# Names that authoring tools write and PROJ does not know: pattern of the name → EPSG code of zone 0.
+_ALIASES: tuple[tuple[re.Pattern[str], int], ...] = (
+    (re.compile(r"MGA\s?2020\b.*?zone\s*(\d{2})", re.IGNORECASE), 7800),
+    (re.compile(r"MGA\s?94\b.*?zone\s*(\d{2})", re.IGNORECASE), 28300),
+    (re.compile(r"CGCS\s?2000\b.*?3[\s-]degree\W+GK\W+zone\s*(\d{2})", re.IGNORECASE), 4488),
+)
+# What to call the method of each kind of statement.
+_METHODS = {
+    "IfcMapConversion": "map_conversion",
+    "IfcMapConversionScaled": "map_conversion",
+    "IfcRigidOperation": "rigid_operation",
+    "ePSet_MapConversion": "property_set_map_conversion",
+}
+# Units that eastings are written in by mistake, metres.
+_MISTAKEN_UNITS = {"millimetres": 0.001, "centimetres": 0.01, "feet": 0.3048, "inches": 0.0254}
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """A coordinate operation as the model states it, units not yet reconciled.
+
+    `length_unit` is metres per unit of the model, `map_unit` metres per unit of eastings, northings and
+    height, None where it is not stated. `angle` turns the model's x axis into the map, radians anticlockwise.
+    `world` is where in the model (x, y, z metres, rotation) the conversion starts from.
+    """
+
+    source: str
+    length_unit: float
+    map_unit: float | None
+    crs_name: str | None
+    eastings: float
+    northings: float
+    height: float = 0.0
+    angle: float = 0.0
+    scale: float | None = None
+    factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    crs_wkt: str | None = None
+    world: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Geodetic:
+    """Degrees east and north and metres of height of a point, and its x, y, z in the model (metres)."""
+
+    longitude: float
+    latitude: float
+    elevation: float | None
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How outlines in metres of the model become outlines in `crs`: an affine map, then perhaps a projection.
+
+    `matrix` is (a, b, d, e, xoff, yoff) as shapely takes it; its result is in `plane`. `elevation` is the
+    height of the model's z = 0 above the datum in metres, `z_scale` metres of height per metre of the model.
+    `level` is the LoGeoRef level, None for the operator's word.
+    """
+
+    crs: Any
+    plane: Any
+    matrix: tuple[float, float, float, float, float, float]
+    method: str
+    level: int | None
+    elevation: float | None = None
+    z_scale: float = 1.0
+
+    def place(self, outlines: Sequence[Any]) -> list[Any]:
+        """Return the outlines (or None) in `crs`.
+
+        Raises
+        ------
+        CrsError : one of them lies outside the area of the CRS, or cannot be transformed.
+        """
+        placed = np.array(
+            [None if o is None else affine_transform(o, self.matrix) for o in outlines], dtype=object
+        )
+        if any(outline is not None for outline in placed):
+            bounds = shapely.total_bounds(placed)
+            crs_module.check_envelope((bounds[0], bounds[1], bounds[2], bounds[3]), self.plane)
+            placed = crs_module.transform(placed, self.plane, self.crs)
+        return list(placed)
+
+    def height_of(self, z: float) -> float | None:
+        """Return the height above the datum, metres, of a height in the model; None where it is not known."""
+        return None if self.elevation is None else self.elevation + self.z_scale * z
+
+
+def reconcile_scale(stated: float | None, expected: float) -> tuple[float, str | None]:
+    """Decide on the scale of a map conversion: map units per unit of the model.
+
+    Parameters
+    ----------
+    stated : the Scale the model gives, None where it gives none
+    expected : metres per unit of the model divided by metres per map unit
+
+    Returns
+    -------
+    (scale to use, warning or None). Scale missing or 1 where the units differ means it was forgotten: the
+    expected one is used. Within ten per cent of the expected one it holds, the rest being the grid scale.
+
+    Raises
+    ------
+    CrsError : any other value; the message says when it is the reciprocal of the right one.
+
+    Source
+    ------
+    IFC 4.3, IfcMapConversion.Scale.
+    https://ifc43-docs.standards.buildingsmart.org/IFC/RELEASE/IFC4x3/HTML/lexical/IfcMapConversion.htm
+    """
+    if stated is None or stated == 1.0:
+        said = "no Scale" if stated is None else "Scale 1"
+        differs = abs(expected - 1) > 1e-4
+        return expected, f"{said} though the units differ: {expected:.9g} is used" if differs else None
+    if abs(stated / expected - 1) <= _SCALE_TOLERANCE:
+        return stated, None
+    hint = " (it is the reciprocal of it)" if abs(stated * expected - 1) <= _SCALE_TOLERANCE else ""
+    raise CrsError(
+        f"Scale is {stated:.9g}{hint}, but the units of model and map ask for {expected:.9g}; correct the"
+        " model or give its place with --place"
+    )
+
+
+def from_conversion(conversion: Conversion, assumed_crs: Any | None = None) -> tuple[Placement, list[str]]:
+    """Make a placement of a coordinate operation, and the warnings that go with it.
+
+    Parameters
+    ----------
+    conversion : as the model states it
+    assumed_crs : pyproj.CRS to take for the one it names, where the operator knows better
+
+    Raises
+    ------
+    CrsError : the CRS is missing, unknown or not projected, or the scale cannot be.
+    """
+    crs = crs_module.horizontal(assumed_crs or _crs_of(conversion))
+    if not crs.is_projected:
+        raise CrsError(
+            f"{crs_module.name(crs)} is not a projected CRS; give the place of the model with --place"
+        )
+    axis = float(crs.axis_info[0].unit_conversion_factor)
+    warnings = []
+    map_unit = conversion.map_unit
+    if map_unit is None:
+        map_unit = axis
+        warnings.append(f"no MapUnit; that of {crs_module.name(crs)} is taken, {axis:.9g} m")
+    scale, warning = reconcile_scale(conversion.scale, conversion.length_unit / map_unit)
+    if warning is not None:
+        warnings.append(warning)
+    to_axis = map_unit / axis
+    per_metre = scale / conversion.length_unit * to_axis
+    x, y, z, turned = conversion.world
+    if any((x, y, z, turned)):
+        warnings.append(
+            "the world coordinate system is not at the origin; the map conversion is taken from it"
+        )
+    turn = conversion.angle - turned
+    factor_x, factor_y, factor_z = conversion.factors
+    a, d = per_metre * factor_x * math.cos(turn), per_metre * factor_x * math.sin(turn)
+    b, e = -per_metre * factor_y * math.sin(turn), per_metre * factor_y * math.cos(turn)
+    east = conversion.eastings * to_axis - (a * x + b * y)
+    north = conversion.northings * to_axis - (d * x + e * y)
+    z_scale = scale / conversion.length_unit * map_unit * factor_z
+    placement = Placement(
+        crs=crs,
+        plane=crs,
+        matrix=(a, b, d, e, east, north),
+        method=_METHODS[conversion.source],
+        level=50,
+        elevation=conversion.height * map_unit - z_scale * z,
+        z_scale=z_scale,
+    )
+    return placement, warnings
+
+
+def mistaken_unit(conversion: Conversion, crs: Any) -> str | None:
+    """Name the unit that, taken for eastings and northings, would put the model into the area of its CRS."""
+    boxes = np.array([[conversion.eastings, conversion.northings] * 2], dtype=np.float64)
+    axis = float(crs.axis_info[0].unit_conversion_factor)
+    for name, metres in _MISTAKEN_UNITS.items():
+        if crs_module.inside(boxes * metres / axis, crs)[0]:
+            return name
+    return None
+
+
+def from_geodetic(point: Geodetic, north: tuple[float, float], method: str, level: int | None) -> Placement:
+    """Make a placement that puts one point of the model at a longitude and latitude, in EPSG:4326.
+
+    Parameters
+    ----------
+    point : the point in the model and on the earth
+    north : direction of north in the model, a unit vector
+    method, level : how the place was found; see `Placement`
+    """
+    plane = crs_module.parse(
+        f"+proj=aeqd +lat_0={point.latitude!r} +lon_0={point.longitude!r} +datum=WGS84 +units=m +no_defs"
+    )
+    (x, y, z), (north_x, north_y) = point.origin, north
+    # North becomes the y axis: rows are the directions of east and of north in the model.
+    matrix = (north_y, -north_x, north_x, north_y, -(north_y * x - north_x * y), -(north_x * x + north_y * y))
+    elevation = None if point.elevation is None else point.elevation - z
+    return Placement(crs_module.parse("EPSG:4326"), plane, matrix, method, level, elevation)
+
+
+def from_coordinates(crs: Any) -> Placement:
+    """Make a placement of a model whose coordinates are those of `crs` already (projected, any unit)."""
+    per_metre = 1 / float(crs.axis_info[0].unit_conversion_factor)
+    return Placement(crs, crs, (per_metre, 0, 0, per_metre, 0, 0), "local_coordinates", 30, 0.0)
+
+
+def from_text(text: str, true_north: tuple[float, float]) -> Placement:
+    """Make a placement of the operator's words "longitude,latitude[,angle]" for the model's origin.
+
+    The angle is that of the model's x axis against east, degrees anticlockwise; without it true north is
+    used.
+
+    Raises
+    ------
+    InvalidData : not two or three numbers, or no degrees.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (2, 3) or not (abs(numbers[0]) <= 180 and abs(numbers[1]) <= 90):
+        raise InvalidData(
+            f"--place {text!r}: expected longitude,latitude[,angle] in degrees, like 116.1,39.05,12.5"
+        )
+    north = true_north
+    if len(numbers) == 3:
+        # A model turned anticlockwise by the angle has north turned clockwise by it in its own axes.
+        angle = math.radians(numbers[2])
+        north = (math.sin(angle), math.cos(angle))
+    return from_geodetic(Geodetic(numbers[0], numbers[1], None), north, "operator", None)
+
+
+def _crs_of(conversion: Conversion) -> Any:
+    name = conversion.crs_name
+    if name is None and conversion.crs_wkt is None:
+        raise CrsError("a map conversion without a named CRS; say which with --assume-crs")
+    errors = []
+    for text in (_alias(name), name, conversion.crs_wkt):
+        if text is None:
+            continue
+        try:
+            return crs_module.parse(text)
+        except CrsError as error:
+            errors.append(error)
+    raise CrsError(
+        f"the model names its CRS {name!r}, which is not known; say which it is with --assume-crs"
+    ) from (errors[0])
+
+
+def _alias(name: str | None) -> int | None:
+    for pattern, zone_zero in _ALIASES:
+        found = pattern.search(name or "")
+        if found is not None:
+            return zone_zero + int(found.group(1))
+    return None

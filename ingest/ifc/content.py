@@ -1,0 +1,317 @@
+"""What a model says about its buildings, storeys and spaces: records in the dictionary's columns.
+
+Nothing is placed yet: outlines are in metres in the coordinates of the model. Whatever the dictionary has no
+column for goes to `attributes`. Persons named in the model (authors, owners) are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import shapely
+
+from ingest import footprint
+from ingest.ifc import properties
+from ingest.ifc.geometry import Meshes, Triangles, mesh
+from ingest.ifc.properties import Units, text
+from ingest.ifc.storeys import Floor, floors
+from ingest.ifc.structure import BuildingNode, buildings
+
+# Names under which models carry the official code of a building.
+CODE_PROPERTIES = ("BuildingCode", "不动产单元代码", "不动产单元号", "BDCDYH", "UnitCode")
+# Words of an occupancy type that leave no doubt about the use (values of the codelist building_usage).
+_USAGE_WORDS = {
+    "residential": ("residential", "dwelling", "apartment", "housing", "wohn", "住宅", "居住"),
+    "office": ("office", "büro", "办公"),
+    "commercial": ("retail", "shop", "commercial", "商业", "商铺"),
+    "education": ("school", "education", "kindergarten", "schule", "学校", "教育", "幼儿园"),
+    "medical": ("hospital", "clinic", "krankenhaus", "医院", "医疗", "卫生"),
+    "culture_sport": ("museum", "library", "theatre", "theater", "sport", "文化", "体育"),
+    "industrial": ("factory", "industrial", "industrie", "工业", "厂房"),
+    "warehouse": ("warehouse", "仓储", "仓库"),
+}
+_YEAR = re.compile(r"(?<!\d)(1\d{3}|2[01]\d{2})(?!\d)")
+
+
+@dataclass(slots=True)
+class Record:
+    """One object of a model: dictionary columns, attributes, outline (metres, model coordinates) or None.
+
+    `building` is the index of its building among the records of buildings; `codes` are values found where
+    models carry official codes, with the place they were found in.
+    """
+
+    source_id: str
+    parent: str | None
+    building: int
+    columns: dict[str, Any]
+    attributes: dict[str, Any]
+    outline: shapely.MultiPolygon | None = None
+    codes: list[tuple[str, str]] = field(default_factory=list)
+    ground: float = 0.0
+
+
+@dataclass(slots=True)
+class Content:
+    """All records of a model and what has to be said about them."""
+
+    buildings: list[Record] = field(default_factory=list)
+    storeys: list[Record] = field(default_factory=list)
+    spaces: list[Record] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_content(model: Any, units: Units, code_property: str | None = None) -> Content:
+    """Read every building of an open model.
+
+    Parameters
+    ----------
+    model : ifcopenshell.file
+    units : of the model's project
+    code_property : name of the property that holds a building's official code, where it is none of the usual
+        ones
+    """
+    content = Content()
+    nodes = buildings(model)
+    building_ids = _unique(node.entity.GlobalId for node in nodes)
+    for index, (node, source_id) in enumerate(zip(nodes, building_ids, strict=True)):
+        _Reader(model, units, content, node, source_id, index, code_property).read()
+    repeated = sum(1 for r in (*content.buildings, *content.storeys, *content.spaces) if "#" in r.source_id)
+    if repeated:
+        content.warnings.append(f"{repeated} objects repeat the GlobalId of another; told apart by a counter")
+    return content
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one building into `content`."""
+
+    model: Any
+    units: Units
+    content: Content
+    node: BuildingNode
+    source_id: str
+    index: int
+    code_property: str | None
+
+    def read(self) -> None:
+        fabric = mesh(self.model, self.node.fabric(), self.units.length)
+        rooms = mesh(self.model, self._spaces(), self.units.length)
+        self._report_meshes(fabric)
+        triangles = _joined(fabric)
+        built = floors(self.node.storeys, triangles, self.units.length)
+        building = self._building(triangles, built)
+        self.content.buildings.append(building)
+        storey_ids = _unique(f"{self.source_id}/{floor.node.entity.GlobalId}" for floor in built)
+        spaces: list[tuple[Any, str]] = [(space, self.source_id) for space in self.node.spaces]
+        for floor, storey_id in zip(built, storey_ids, strict=True):
+            self.content.storeys.append(self._storey(floor, storey_id))
+            spaces.extend((space, storey_id) for space in floor.node.spaces)
+        space_ids = _unique(f"{self.source_id}/{space.GlobalId}" for space, _ in spaces)
+        for (space, parent), space_id in zip(spaces, space_ids, strict=True):
+            self.content.spaces.append(self._space(space, space_id, parent, rooms))
+        self._fill_areas(building, built)
+
+    def _spaces(self) -> list[Any]:
+        return [*self.node.spaces, *(space for storey in self.node.storeys for space in storey.spaces)]
+
+    def _label(self) -> str:
+        return f"building {text(self.node.entity.Name) or self.source_id!r}"
+
+    def _report_meshes(self, fabric: Meshes) -> None:
+        if fabric.boxed:
+            self.content.warnings.append(
+                f"{self._label()}: {len(fabric.boxed)} elements meshed by no kernel, boxes taken"
+            )
+        if fabric.missing:
+            self.content.warnings.append(
+                f"{self._label()}: {len(fabric.missing)} elements without usable geometry"
+            )
+
+    def _building(self, triangles: Triangles, built: list[Floor]) -> Record:
+        entity = self.node.entity
+        sets = properties.property_sets(entity)
+        record = self._record(entity, self.source_id, None, sets)
+        columns, attributes = record.columns, record.attributes
+        columns["name"] = text(entity.Name) or text(entity.LongName)
+        columns["address"] = properties.address(entity.BuildingAddress) or properties.address(
+            getattr(self.node.site, "SiteAddress", None)
+        )
+        occupancy = text(properties.find_property(sets, "OccupancyType"))
+        columns["usage"] = usage_of(occupancy)
+        columns["year_built"] = year_of(properties.find_property(sets, "YearOfConstruction"))
+        columns["year_renovated"] = year_of(properties.find_property(sets, "YearOfLastRefurbishment"))
+        numbered = [floor.number for floor in built if floor.number is not None]
+        if numbered:
+            columns["storeys_above"] = sum(1 for number in numbered if number > 0)
+            columns["storeys_below"] = sum(1 for number in numbered if number < 0)
+        record.codes = self._codes(entity, sets)
+        if len(triangles):
+            self._shape(record, triangles, built)
+        else:
+            self.content.warnings.append(f"{self._label()}: no geometry, read without outline and height")
+        attributes["long_name"] = text(entity.LongName)
+        return record
+
+    def _shape(self, record: Record, triangles: Triangles, built: list[Floor]) -> None:
+        low, high = float(triangles[:, :, 2].min()), float(triangles[:, :, 2].max())
+        ground = next((floor.elevation for floor in built if floor.number == 1), None)
+        # Some exporters place storeys at zero and the geometry at its height above the sea.
+        record.ground = ground if ground is not None and low - 0.5 <= ground < high else low
+        record.columns["height"] = round(high - record.ground, 3)
+        plan = footprint.plan(triangles, record.ground)
+        if plan.outline.is_empty:
+            self.content.warnings.append(
+                f"{self._label()}: the cuts above the ground enclose nothing, no footprint"
+            )
+            return
+        record.outline = plan.outline
+        stated = properties.quantities(self.node.entity, self.units).get("GrossFootprintArea")
+        record.columns["footprint_area"] = round(stated or plan.outline.area, 3)
+        record.attributes["footprint_area_source"] = "building_quantities" if stated else "geometry"
+        if stated and abs(plan.outline.area / stated - 1) > 0.1:
+            self.content.warnings.append(
+                f"{self._label()}: footprint from geometry {plan.outline.area:.1f} m², stated {stated:.1f} m²"
+            )
+        if plan.outline.area < 0.5 * plan.covered_area:
+            self.content.warnings.append(
+                f"{self._label()}: the footprint ({plan.outline.area:.1f} m²) is less than half of what the"
+                f" model covers ({plan.covered_area:.1f} m²); the model may hold only part of the building"
+            )
+
+    def _codes(self, entity: Any, sets: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+        wanted = (self.code_property,) if self.code_property else CODE_PROPERTIES
+        found = [("property", text(properties.find_property(sets, *wanted)))]
+        found += [("classification", entry.get("code")) for entry in properties.classifications(entity)]
+        found += [(name, text(getattr(entity, name, None))) for name in ("LongName", "Tag", "Name")]
+        return [(place, value) for place, value in found if value]
+
+    def _storey(self, floor: Floor, source_id: str) -> Record:
+        entity = floor.node.entity
+        record = self._record(entity, source_id, self.source_id, properties.property_sets(entity))
+        amounts = properties.quantities(entity, self.units)
+        area = amounts.get("GrossFloorArea")
+        source = "storey_quantities" if area else None
+        if area is None and floor.number is not None and floor.outline is not None:
+            area, source = floor.outline.area, "storey_outline"
+        record.columns |= {
+            "name": text(entity.Name) or text(entity.LongName),
+            "number": floor.number,
+            "elevation": round(floor.elevation, 3),
+            "height": _rounded(floor.height or amounts.get("GrossHeight")),
+            "gross_floor_area": _rounded(area),
+        }
+        record.attributes |= {"gross_floor_area_source": source, "long_name": text(entity.LongName)}
+        record.outline = floor.outline
+        return record
+
+    def _space(self, entity: Any, source_id: str, parent: str, rooms: Meshes) -> Record:
+        record = self._record(entity, source_id, parent, properties.property_sets(entity))
+        amounts = properties.quantities(entity, self.units)
+        triangles = rooms.triangles.get(entity.id())
+        outline = footprint.room(triangles) if triangles is not None else None
+        net, source = amounts.get("NetFloorArea"), "space_quantities"
+        if net is None and outline is not None:
+            net, source = outline.area, "geometry"
+        record.columns |= {
+            "name": text(entity.LongName) or text(entity.Name),
+            "number": text(entity.Name),
+            "net_floor_area": _rounded(net),
+            "gross_floor_area": _rounded(amounts.get("GrossFloorArea")),
+            "height": _rounded(amounts.get("FinishCeilingHeight") or amounts.get("Height")),
+        }
+        record.attributes["net_floor_area_source"] = source if net is not None else None
+        record.outline = outline
+        return record
+
+    def _record(self, entity: Any, source_id: str, parent: str | None, sets: dict[str, Any]) -> Record:
+        attributes: dict[str, Any] = {
+            "description": text(entity.Description),
+            "object_type": text(entity.ObjectType),
+            "predefined_type": text(getattr(entity, "PredefinedType", None)),
+            "classifications": properties.classifications(entity),
+            "quantities": properties.quantities(entity, self.units),
+            "property_sets": sets,
+        }
+        return Record(source_id, parent, self.index, {"source_global_id": entity.GlobalId}, attributes)
+
+    def _fill_areas(self, building: Record, built: list[Floor]) -> None:
+        storeys = [r for r in self.content.storeys if r.building == self.index]
+        spaces = [r for r in self.content.spaces if r.building == self.index]
+        number_of = {r.source_id: floor.number or 0 for r, floor in zip(storeys, built, strict=True)}
+        stated = building.attributes["quantities"].get("GrossFloorArea")
+        has_basement = bool(building.columns.get("storeys_below"))
+        choices: tuple[tuple[str, Callable[[], tuple[float, float]]], ...] = (
+            ("storey_quantities", lambda: _areas(storeys, number_of, "storey_quantities")),
+            ("space_quantities", lambda: _space_areas(spaces, number_of)),
+            ("storey_outlines", lambda: _areas(storeys, number_of, "storey_outline")),
+        )
+        # A building's own total does not tell what of it lies below ground.
+        if stated and not has_basement:
+            choices = (("building_quantities", lambda: (stated, 0.0)), *choices)
+        for source, areas in choices:
+            above, below = areas()
+            if above:
+                building.columns["gross_floor_area"] = round(above, 3)
+                building.columns["gross_floor_area_below"] = round(below, 3) if has_basement else None
+                building.attributes["gross_floor_area_source"] = source
+                return
+
+
+def usage_of(occupancy: str | None) -> str | None:
+    """Return the building use that an occupancy type names beyond doubt; None if it names none or several."""
+    words = (occupancy or "").casefold()
+    found = [usage for usage, signs in _USAGE_WORDS.items() if any(sign in words for sign in signs)]
+    return found[0] if len(found) == 1 else None
+
+
+def year_of(value: Any) -> int | None:
+    """Return the one year (1000 to 2199) that a label names; None where there is none or several."""
+    years = set(_YEAR.findall(str(value))) if value is not None else set()
+    return int(years.pop()) if len(years) == 1 else None
+
+
+def _areas(storeys: list[Record], number_of: dict[str, int], source: str) -> tuple[float, float]:
+    above = below = 0.0
+    for record in storeys:
+        if record.attributes["gross_floor_area_source"] == source and number_of[record.source_id]:
+            if number_of[record.source_id] > 0:
+                above += record.columns["gross_floor_area"]
+            else:
+                below += record.columns["gross_floor_area"]
+    return above, below
+
+
+def _space_areas(spaces: list[Record], number_of: dict[str, int]) -> tuple[float, float]:
+    # Rooms modelled on some floors only say nothing of the building; those on a roof are no floor area.
+    areas: dict[int, float] = {number: 0.0 for number in number_of.values() if number}
+    for record in spaces:
+        number = number_of.get(record.parent or "", 0)
+        if number:
+            areas[number] += record.columns["gross_floor_area"] or 0.0
+    if not all(areas.values()):
+        return 0.0, 0.0
+    return sum(a for n, a in areas.items() if n > 0), sum(a for n, a in areas.items() if n < 0)
+
+
+def _joined(meshes: Meshes) -> Triangles:
+    parts = list(meshes.triangles.values())
+    return np.concatenate(parts) if parts else np.empty((0, 3, 3))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 3)
+
+
+def _unique(names: Iterable[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return result

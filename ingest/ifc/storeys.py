@@ -1,0 +1,102 @@
+"""Which of a model's storeys are floors one can stand on, at what height, and what they enclose.
+
+Models list levels, not floors: foundations, the top of the roof, parapets. Counting those is the usual way to
+get the number of storeys wrong, so a level counts only with head room above it and something in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+
+from ingest import footprint
+from ingest.ifc.geometry import Triangles
+from ingest.ifc.structure import StoreyNode
+
+# Least height of a floor, metres.
+HEAD_ROOM = 1.8
+# How far below the ground level a storey may lie and still be above ground, metres.
+GROUND_TOLERANCE = 0.5
+# Least area that a floor without rooms, doors, windows or stairs must enclose, m².
+LEAST_AREA = 4.0
+_SIGNS_OF_USE = ("IfcDoor", "IfcWindow", "IfcStair", "IfcStairFlight")
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A storey: elevation of its level and height up to the next (metres); `number` None if it is no floor.
+
+    The ground floor is 1, the floors above 2, 3, …, the first basement -1.
+    """
+
+    node: StoreyNode
+    elevation: float
+    height: float | None
+    number: int | None
+    outline: shapely.MultiPolygon | None
+
+
+def floors(nodes: list[StoreyNode], triangles: Triangles, length_unit: float) -> list[Floor]:
+    """Return the storeys of a building from the lowest to the highest.
+
+    Parameters
+    ----------
+    nodes : its storeys
+    triangles : its fabric, float64 (n, 3, 3), metres in model coordinates; may be empty
+    length_unit : metres per length unit of the project
+    """
+    levels = sorted(((elevation_of(node.entity, length_unit), i) for i, node in enumerate(nodes)))
+    top = float(triangles[:, :, 2].max()) if len(triangles) else None
+    drafts = []
+    for position, (elevation, index) in enumerate(levels):
+        following = next((e for e, _ in levels[position + 1 :] if e > elevation + 0.01), None)
+        drafts.append(_draft(nodes[index], elevation, following, top, triangles))
+    return _numbered(drafts)
+
+
+def elevation_of(entity: Any, length_unit: float) -> float:
+    """Return the height of a storey in the model, metres: of its placement, else as stated, else 0."""
+    import ifcopenshell.util.placement
+
+    if entity.ObjectPlacement is not None and entity.ObjectPlacement.is_a("IfcLocalPlacement"):
+        return (
+            float(ifcopenshell.util.placement.get_local_placement(entity.ObjectPlacement)[2, 3]) * length_unit
+        )
+    return float(entity.Elevation or 0.0) * length_unit
+
+
+def _draft(
+    node: StoreyNode, elevation: float, following: float | None, top: float | None, triangles: Triangles
+) -> tuple[Floor, bool]:
+    ends = [end for end in (following, top) if end is not None]
+    height = min(ends) - elevation if ends else None
+    outline = None
+    if height is not None and height >= HEAD_ROOM and len(triangles):
+        below = np.inf if following is None else following + 0.3
+        found = footprint.plan(triangles, elevation, top=below).outline
+        outline = None if found.is_empty else found
+    used = bool(node.spaces) or any(p.is_a(sign) for p in node.products for sign in _SIGNS_OF_USE)
+    enclosing = outline is not None and outline.area >= LEAST_AREA
+    is_floor = (used or enclosing) and (height is None or height >= HEAD_ROOM)
+    spacing = None if following is None else round(following - elevation, 3)
+    return Floor(node, elevation, spacing, None, outline), is_floor
+
+
+def _numbered(drafts: list[tuple[Floor, bool]]) -> list[Floor]:
+    real = [floor for floor, is_floor in drafts if is_floor]
+    if not real:
+        return [floor for floor, _ in drafts]
+    # The ground floor is the one nearest to the building's zero, the lower one of two as near.
+    ground = min(real, key=lambda floor: (abs(floor.elevation) > GROUND_TOLERANCE, abs(floor.elevation)))
+    numbers: dict[int, int] = {}
+    above = [floor for floor in real if floor.elevation >= ground.elevation]
+    below = [floor for floor in real if floor.elevation < ground.elevation]
+    numbers |= {id(floor): count for count, floor in enumerate(above, 1)}
+    numbers |= {id(floor): -count for count, floor in enumerate(reversed(below), 1)}
+    return [
+        Floor(f.node, f.elevation, f.height, numbers.get(id(f)), f.outline) if is_floor else f
+        for f, is_floor in drafts
+    ]

@@ -1,0 +1,155 @@
+"""The child process: `python -m ingest.ifc.worker MODEL SCRATCH`, options as JSON on standard input.
+
+It writes `result.json` into the scratch folder: the content of the model, or the error that refuses it.
+Geometry kernels may crash, hang or take all memory; then there is no result, and the parent (`process`) says
+what happened.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cim.errors import CimError, InvalidData
+from ingest.ifc.container import ModelText, open_container
+
+RESULT = "result.json"
+
+
+def main(arguments: list[str]) -> int:
+    """Read the model, write the result; exit code 0 whenever a result was written."""
+    path, scratch = Path(arguments[0]), Path(arguments[1])
+    options: dict[str, Any] = json.load(sys.stdin)
+    limit_memory(options.get("memory_bytes"))
+    try:
+        answer = read_model(path, scratch, options)
+    except CimError as error:
+        answer = {"error": type(error).__name__, "message": str(error)}
+    except MemoryError:
+        answer = {"error": "InvalidData", "message": f"{path.name}: reading takes more memory than allowed"}
+    except RecursionError:
+        answer = {
+            "error": "InvalidData",
+            "message": f"{path.name}: placements or parts refer to each other in a ring",
+        }
+    except Exception as error:
+        # A model can break its schema in more ways than can be foreseen; one of them must not end a night's
+        # run.
+        traceback.print_exc()
+        kind = type(error).__name__
+        answer = {
+            "error": "InvalidData",
+            "message": f"{path.name}: the model cannot be understood: {kind}: {error}",
+        }
+    (scratch / RESULT).write_text(json.dumps(answer), encoding="utf-8")
+    return 0
+
+
+def limit_memory(limit: int | None) -> None:
+    """Cap the address space of this process at `limit` bytes, where the system can."""
+    if limit is None:
+        return
+    try:
+        import resource
+    except ImportError:  # no such thing on Windows
+        return
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a model as JSON knows it.
+
+    Raises
+    ------
+    InvalidData, UnknownFormat : it cannot be read; the message names the file and why.
+    """
+    text = open_container(path, scratch, options.get("encoding"))
+    model = _parse(path, text)
+    # Everything below imports the geometry stack; a refused header should not have to wait for it.
+    from ingest.ifc import place
+    from ingest.ifc.content import read_content
+    from ingest.ifc.properties import Units
+    from ingest.ifc.structure import buildings
+
+    units = Units.of(model)
+    content = read_content(model, units, options.get("code_property"))
+    warnings = [
+        *_text_warnings(text),
+        *_model_warnings(model, place.count_operations(model)),
+        *content.warnings,
+    ]
+    conversion = place.conversion_of(model, units.length)
+    sites = [place.geodetic_of(node.site, units.length) for node in buildings(model)]
+    return {
+        "schema": model.schema_identifier,
+        "conversion": None if conversion is None else asdict(conversion),
+        "sites": [None if site is None else asdict(site) for site in sites],
+        "true_north": place.true_north_of(model),
+        "warnings": warnings,
+        "buildings": [_plain(record) for record in content.buildings],
+        "storeys": [_plain(record) for record in content.storeys],
+        "spaces": [_plain(record) for record in content.spaces],
+    }
+
+
+def _parse(path: Path, text: ModelText) -> Any:
+    import ifcopenshell
+
+    try:
+        model = ifcopenshell.open(str(text.path))
+    except Exception as error:
+        # The parser raises classes of its own, RuntimeError and OSError, all meaning the same.
+        raise InvalidData(
+            f"{path.name}: the STEP text cannot be parsed: {error}; export the model again"
+        ) from error
+    if model is None:
+        raise InvalidData(f"{path.name}: the STEP text cannot be parsed; export the model again")
+    return model
+
+
+def _text_warnings(text: ModelText) -> list[str]:
+    if text.encoding is None:
+        return []
+    return [
+        f"{text.strings} strings held raw bytes, read as {text.encoding}; give --encoding if names look wrong"
+    ]
+
+
+def _model_warnings(model: Any, operations: int) -> list[str]:
+    warnings = []
+    if not model.by_type("IfcBuilding"):
+        warnings.append("the model has no IfcBuilding: nothing to take from it")
+    if len(model.by_type("IfcProject")) != 1:
+        warnings.append(
+            f"the model has {len(model.by_type('IfcProject'))} IfcProject; units are those of the first"
+        )
+    if operations > 1:
+        warnings.append(f"the model states {operations} different map conversions; the first is taken")
+    orphans = [storey for storey in model.by_type("IfcBuildingStorey") if not storey.Decomposes]
+    if orphans:
+        warnings.append(f"{len(orphans)} storeys belong to no building and are left out")
+    return warnings
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    attributes = {k: v for k, v in record.attributes.items() if v not in (None, [], {})}
+    return {
+        "source_id": record.source_id,
+        "parent": record.parent,
+        "building": record.building,
+        "columns": record.columns,
+        "attributes": attributes,
+        "outline": None if record.outline is None else record.outline.wkb_hex,
+        "codes": record.codes,
+        "ground": record.ground,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
