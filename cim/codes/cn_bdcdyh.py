@@ -150,6 +150,7 @@ SCHEME = CodeScheme(
         Valid("340123002004JF00007W00000000", "land"),
         Valid("340123002004GD00007", "parcel"),
         Valid("340123000000GH00007", "parcel"),
+        Valid("340123000000GG00007", "parcel"),
         Valid("340123 002004 gb00011 f00010001", "unit"),
         Valid("３４０１２３００２００４ＧＢ０００１１", "parcel"),
     ),
@@ -166,5 +167,6 @@ SCHEME = CodeScheme(
         Invalid("340123002000GB00011", "rule", 10),
         Invalid("340123002004GB00011W00000001", "rule", 28),
         Invalid("340123002004GB00011F00000000", "rule", 20),
+        Invalid("340123002004GB00011L00000000", "rule", 20),
     ),
 )
