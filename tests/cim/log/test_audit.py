@@ -1,0 +1,155 @@
+"""Do the damage for real, as a superuser or in the files, and see the audit name object, revision and leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from cim.db.engine import Database
+from cim.db.logstore import LogStore
+from cim.log.audit import audit
+from cim.log.publisher import Publisher
+from cim.log.sequencer import sequence
+
+# A copy of the stored entry with one letter changed.
+FORGED = "convert_to(replace(convert_from(entry, 'UTF8'), '\"甲\"', '\"乙\"'), 'UTF8')"
+
+
+@pytest.fixture
+def publisher(database: Database) -> Publisher:
+    settings = database.settings
+    publisher = Publisher(settings.log_dir, settings.keys_dir, settings.origin)
+    run(database, "INSERT INTO city.building (code, name) SELECT 'b' || i, '甲' FROM generate_series(1, 300) i")
+    run(database, "UPDATE city.building SET height = 3 WHERE code = 'b7'")
+    with database.engine.connect() as connection:
+        sequence(LogStore(connection), publisher, 20)
+    return publisher
+
+
+def run(database: Database, *statements: str) -> None:
+    with database.engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def findings(database: Database, publisher: Publisher) -> Iterator[str]:
+    with database.engine.connect() as connection:
+        report = audit(LogStore(connection), publisher)
+    assert report.ok is (report.findings == [])
+    return [str(finding) for finding in report.findings]
+
+
+def unlocked(table: str, statement: str) -> tuple[str, ...]:
+    """A statement with the table's triggers off, as only a superuser or the owner can."""
+    return (f"ALTER TABLE {table} DISABLE TRIGGER ALL", statement)
+
+
+def test_an_unharmed_log_has_no_findings(database: Database, publisher: Publisher) -> None:
+    assert findings(database, publisher) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE city.building SET name = '乙' WHERE code = 'b7'", "building b7, revision 2: the row's attributes differ"),
+        (
+            "UPDATE city.building SET geom = ST_GeomFromText('MULTIPOLYGON(((0 0,1 0,1 1,0 0)))', 4548) WHERE code = 'b7'",
+            "building b7, revision 2: the row's geometry differs",
+        ),
+        ("DELETE FROM city.building WHERE code = 'b7'", "building b7, revision 2: the row is gone"),
+        ("INSERT INTO city.building (code, rev) VALUES ('ghost', 1)", "building ghost, revision 1: the row was never"),
+        ("UPDATE city.building SET rev = 9 WHERE code = 'b7'", "building b7, revision 2: the row carries another"),
+        ("TRUNCATE city.building", "building b7, revision 2: the row is gone"),
+    ],
+)
+def test_a_row_changed_behind_the_triggers(
+    database: Database, publisher: Publisher, statement: str, problem: str
+) -> None:
+    run(database, *unlocked("city.building", statement))
+    assert any(finding.startswith(problem) for finding in findings(database, publisher))
+
+
+def test_an_edited_revision(database: Database, publisher: Publisher) -> None:
+    run(
+        database,
+        *unlocked("cim.revision", "UPDATE cim.revision SET actor = 'someone else' WHERE code = 'b7' AND rev = 1"),
+    )
+    assert findings(database, publisher) == ["building b7, revision 1, leaf 7: the revision is not what the entry says"]
+
+
+def test_an_edited_entry(database: Database, publisher: Publisher) -> None:
+    run(database, *unlocked("cim.leaf", f"UPDATE cim.leaf SET entry = {FORGED} WHERE idx = 7"))
+    found = findings(database, publisher)
+    assert any("leaf 7: the stored entry does not hash" in finding for finding in found)
+
+
+def test_entry_and_leaf_hash_rewritten_together(database: Database, publisher: Publisher) -> None:
+    run(
+        database,
+        *unlocked("cim.leaf", f"UPDATE cim.leaf SET entry = {FORGED}, hash = sha256('\\x00'::bytea || {FORGED}) WHERE idx = 7"),
+    )
+    found = "\n".join(findings(database, publisher))
+    assert "leaf 7: the revision is not what the entry says" in found
+    assert "leaf 7: the published tile has another leaf hash" in found
+    assert "the root of the stored leaves is not the root stored" in found
+
+
+def test_a_leaf_cut_off(database: Database, publisher: Publisher) -> None:
+    run(database, *unlocked("cim.leaf", "DELETE FROM cim.leaf WHERE idx = 301"))
+    found = "\n".join(findings(database, publisher))
+    assert "leaf 301: the leaf, or the revision it stands for, is missing" in found
+    assert "the sequencer passed it over" in found
+
+
+def test_a_tail_cut_off_with_its_state(database: Database, publisher: Publisher) -> None:
+    """Tree state and leaves agree with each other, but not with what was signed."""
+    with database.engine.connect() as connection:
+        old = connection.execute(sa.text("SELECT size, root, edge FROM cim.tree_state")).one()
+    run(database, "UPDATE city.building SET name = 'late' WHERE code = 'b9'")
+    with database.engine.connect() as connection:
+        sequence(LogStore(connection), publisher, 20)
+    with database.engine.begin() as connection:
+        for statement in unlocked("cim.leaf", "DELETE FROM cim.leaf WHERE idx >= 302"):
+            connection.execute(sa.text(statement))
+        connection.execute(sa.text("UPDATE cim.tree_state SET size = :size, root = :root, edge = :edge"), old._asdict())
+    found = "\n".join(findings(database, publisher))
+    assert "the signer's last-signed record has size 303, but the log only 302" in found
+    assert "the checkpoint has size 303, but the log only 302" in found
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("tile/0/000", "leaf 1: the published tile has another leaf hash"),
+        ("tile/entries/000", "published bundle"),
+        ("tile/1/000.p/1", "the tiles do not lead to the checkpoint's root"),
+        ("checkpoint", "signature"),
+    ],
+)
+def test_a_published_file_damaged(database: Database, publisher: Publisher, name: str, problem: str) -> None:
+    path = database.settings.log_dir / name
+    if name == "tile/1/000.p/1":
+        path.write_bytes(bytes(32))
+    else:
+        damage(path)
+    assert any(problem in finding for finding in findings(database, publisher))
+
+
+def test_a_private_value_rewritten(database: Database, publisher: Publisher) -> None:
+    run(database, "INSERT INTO city.unit (code, owner_name) VALUES ('u1', '王芳')")
+    with database.engine.connect() as connection:
+        sequence(LogStore(connection), publisher, 20)
+    assert findings(database, publisher) == []
+    run(database, "UPDATE cim.private_value SET value = '\"李伟\"'")
+    found = findings(database, publisher)
+    assert "unit u1, revision 1, leaf 302: the revision is not what the entry says" in found

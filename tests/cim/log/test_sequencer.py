@@ -1,0 +1,292 @@
+"""Every committed revision gets exactly one leaf, in the object's order, whoever commits when, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cim.db.engine import Database
+from cim.db.logstore import LogStore
+from cim.errors import Conflict
+from cim.log.audit import audit
+from cim.log.publisher import Publisher
+from cim.log.sequencer import sequence
+from cim.log.tree import CompactRange
+
+
+@pytest.fixture
+def publisher(database: Database) -> Publisher:
+    settings = database.settings
+    return Publisher(settings.log_dir, settings.keys_dir, settings.origin)
+
+
+def run(database: Database, statement: str) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(sa.text(statement))
+
+
+def run_sequencer(database: Database, publisher: Publisher, wait: float = 20) -> CompactRange:
+    with database.engine.connect() as connection:
+        return sequence(LogStore(connection), publisher, wait)
+
+
+def findings(database: Database, publisher: Publisher) -> list[str]:
+    with database.engine.connect() as connection:
+        return [str(finding) for finding in audit(LogStore(connection), publisher).findings]
+
+
+def leaves(database: Database) -> list[tuple[Any, ...]]:
+    """(idx, code, rev, prev) of every leaf, in order."""
+    with database.engine.connect() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT l.idx, r.code, r.rev, l.prev FROM cim.leaf l "
+                "JOIN cim.revision r ON r.id = l.revision_id ORDER BY l.idx"
+            )
+        )
+        return [tuple(row) for row in rows]
+
+
+def naive_root(hashes: list[bytes]) -> bytes:
+    """RFC 6962 section 2.1, word for word."""
+    if not hashes:
+        return sha256(b"").digest()
+    if len(hashes) == 1:
+        return hashes[0]
+    half = 1 << ((len(hashes) - 1).bit_length() - 1)
+    return sha256(b"\1" + naive_root(hashes[:half]) + naive_root(hashes[half:])).digest()
+
+
+def test_the_root_is_that_of_the_stored_entries(database: Database, publisher: Publisher) -> None:
+    run(database, "INSERT INTO city.building (code) SELECT 'b' || i FROM generate_series(1, 700) i")
+    tree = run_sequencer(database, publisher)
+    with database.engine.connect() as connection:
+        entries = connection.execute(sa.text("SELECT entry FROM cim.leaf ORDER BY idx")).scalars().all()
+    assert tree.size == len(entries) == 701  # the dictionary's own entry comes first
+    assert tree.root() == naive_root([sha256(b"\0" + bytes(entry)).digest() for entry in entries])
+    assert findings(database, publisher) == []
+
+
+def test_running_twice_gives_the_same_tree(database: Database, publisher: Publisher) -> None:
+    run(database, "INSERT INTO city.building (code) VALUES ('b1')")
+    first = run_sequencer(database, publisher)
+    second = run_sequencer(database, publisher)
+    assert (first.size, first.root()) == (second.size, second.root())
+
+
+def test_predecessors_are_found_within_and_across_batches(database: Database, publisher: Publisher) -> None:
+    run(database, "INSERT INTO city.building (code) VALUES ('b1')")
+    run(database, "UPDATE city.building SET name = 'x'")
+    run_sequencer(database, publisher)
+    run(database, "UPDATE city.building SET name = 'y'")
+    run_sequencer(database, publisher)
+    assert leaves(database)[1:] == [(1, "b1", 1, None), (2, "b1", 2, 1), (3, "b1", 3, 2)]
+
+
+def test_a_late_commit_is_not_lost_and_does_not_hold_the_rest(
+    database: Database, publisher: Publisher
+) -> None:
+    with database.engine.connect() as slow:
+        slow.execute(sa.text("INSERT INTO city.building (code) VALUES ('slow')"))
+        run(database, "INSERT INTO city.building (code) VALUES ('quick')")
+        run_sequencer(database, publisher, wait=0)
+        assert "slow" not in {leaf[1] for leaf in leaves(database)}
+        slow.commit()
+    run_sequencer(database, publisher)
+    assert {leaf[1] for leaf in leaves(database)} >= {"slow", "quick"}
+    assert findings(database, publisher) == []
+
+
+def test_an_object_keeps_its_order_when_an_old_transaction_changes_it_last(
+    database: Database, publisher: Publisher
+) -> None:
+    """The old transaction begins first, the young one changes the object and commits, then the old one does, while a
+    third holds the horizon between the two."""
+    run(database, "INSERT INTO city.building (code) VALUES ('b1')")
+    run_sequencer(database, publisher)
+    with database.engine.connect() as old, database.engine.connect() as third:
+        old.execute(sa.text("INSERT INTO city.building (code) VALUES ('other')"))
+        third.execute(sa.text("INSERT INTO city.building (code) VALUES ('third')"))
+        run(database, "UPDATE city.building SET name = 'young' WHERE code = 'b1'")
+        old.execute(sa.text("UPDATE city.building SET name = 'old' WHERE code = 'b1'"))
+        old.commit()
+        run_sequencer(database, publisher, wait=0)
+        assert [leaf[2] for leaf in leaves(database) if leaf[1] == "b1"] == [1]
+        third.commit()
+    run_sequencer(database, publisher)
+    chain = [leaf for leaf in leaves(database) if leaf[1] == "b1"]
+    assert [leaf[2] for leaf in chain] == [1, 2, 3]
+    assert [leaf[3] for leaf in chain[1:]] == [leaf[0] for leaf in chain[:-1]]
+    assert findings(database, publisher) == []
+
+
+def _write_at_random(database: Database, seed: int) -> None:
+    """Insert, update, roll back to savepoints, roll back: on objects shared by all writers."""
+    chance = random.Random(seed)
+    for _ in range(12):
+        with database.engine.connect() as connection:
+            for _ in range(chance.randint(1, 4)):
+                with connection.begin_nested() as savepoint:
+                    connection.execute(
+                        sa.text(
+                            "INSERT INTO city.building (code, name) VALUES (:code, :name) "
+                            "ON CONFLICT (code) DO UPDATE SET name = excluded.name"
+                        ),
+                        {"code": f"b{chance.randint(1, 9)}", "name": f"{seed}-{chance.random()}"},
+                    )
+                    if chance.random() < 0.2:
+                        savepoint.rollback()
+            if chance.random() < 0.15:
+                connection.rollback()
+            else:
+                connection.commit()
+
+
+def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publisher: Publisher) -> None:
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[[], object]) -> Callable[[], None]:
+        def body() -> None:
+            try:
+                work()
+            except sa.exc.OperationalError as error:
+                if "deadlock" not in str(
+                    error
+                ):  # PostgreSQL ends one of two writers that wait for each other
+                    failures.append(error)
+            except BaseException as error:
+                failures.append(error)
+
+        return body
+
+    def keep_sequencing() -> None:
+        while not stop.is_set():
+            run_sequencer(database, publisher, wait=0)
+
+    sequencer = threading.Thread(target=guarded(keep_sequencing))
+    writers = [threading.Thread(target=guarded(lambda s=s: _write_at_random(database, s))) for s in range(8)]
+    for thread in (sequencer, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    sequencer.join()
+    run_sequencer(database, publisher)
+    assert failures == []
+    with database.engine.connect() as connection:
+        unplaced = sa.text(
+            "SELECT count(*) FROM cim.revision r WHERE NOT EXISTS (SELECT FROM cim.leaf WHERE revision_id = r.id)"
+        )
+        assert connection.execute(unplaced).scalar_one() == 0
+    assert findings(database, publisher) == []
+
+
+def test_two_sequencers_wait_for_each_other(database: Database, publisher: Publisher) -> None:
+    run(database, "INSERT INTO city.building (code) SELECT 'b' || i FROM generate_series(1, 3000) i")
+    trees: list[CompactRange] = []
+    threads = [
+        threading.Thread(target=lambda: trees.append(run_sequencer(database, publisher))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {(tree.size, tree.root()) for tree in trees} == {(3001, trees[0].root())}
+    assert len(leaves(database)) == 3001
+
+
+def _sequence_and_die(url: str, settings_home: Path, origin: str, step: int) -> None:
+    """Run the sequencer in this (forked) process and kill it with -9 at its step-th write; exit 0 when it got through.
+
+    Steps are every statement sent to the database and every file opened for writing, renamed, or made.
+    """
+    seen = 0
+
+    def count(*_: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        writes = (
+            event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        )
+        if writes or event in {"os.rename", "os.mkdir"}:
+            count()
+
+    engine = sa.create_engine(url)
+    publisher = Publisher(settings_home / "log", settings_home / "keys", origin)
+    sys.addaudithook(hook)
+    with engine.connect() as connection:
+        for event in ("before_cursor_execute", "commit"):
+            sa.event.listen(connection, event, count)
+        sequence(LogStore(connection), publisher)
+
+
+@pytest.mark.slow
+def test_killed_at_every_step_it_ends_in_the_same_tree(database: Database, publisher: Publisher) -> None:
+    """Each round kills the sequencer one step later; the next run must end where an unharmed one would."""
+    signed = publisher.published()
+    step, killed = 0, True
+    while killed:
+        step += 1
+        run(
+            database, f"INSERT INTO city.building (code) SELECT 'k{step}_' || i FROM generate_series(1, 40) i"
+        )
+        run(database, f"UPDATE city.building SET name = '{step}' WHERE code = 'k1_1'")
+        child = os.fork()
+        if child == 0:
+            try:
+                _sequence_and_die(database.url, database.settings.home, database.settings.origin, step)
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        killed = os.WIFSIGNALED(status)
+        assert killed or os.WEXITSTATUS(status) == 0
+        tree = run_sequencer(database, publisher)
+        assert tree.size == 1 + 41 * step
+        published = publisher.published()
+        assert (published.size, published.root) == (tree.size, tree.root())
+        assert published.size > signed.size
+        signed = published
+    assert step > 10
+    assert findings(database, publisher) == []
+
+
+def test_a_database_from_an_old_backup_is_not_signed(
+    database: Database, publisher: Publisher, administrator: sa.Engine
+) -> None:
+    run_sequencer(database, publisher)
+    database.engine.dispose()
+    name = sa.make_url(database.url).database
+    backup = f"{name}_backup"
+    with administrator.connect() as connection:
+        connection.exec_driver_sql(f'CREATE DATABASE "{backup}" TEMPLATE "{name}"')
+    try:
+        run(database, "INSERT INTO city.building (code) VALUES ('b1')")
+        run_sequencer(database, publisher)
+        database.engine.dispose()
+        with administrator.connect() as connection:
+            connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+            connection.exec_driver_sql(f'CREATE DATABASE "{name}" TEMPLATE "{backup}"')
+        with pytest.raises(Conflict, match="older backup"):
+            run_sequencer(database, publisher)
+        run(database, "INSERT INTO city.building (code) VALUES ('another history')")
+        with pytest.raises(Conflict):
+            run_sequencer(database, publisher)
+    finally:
+        with administrator.connect() as connection:
+            connection.exec_driver_sql(f'DROP DATABASE "{backup}" WITH (FORCE)')
