@@ -57,7 +57,7 @@ def connectable(url: str) -> str:
                 )
             _ensure_postgis(connection, parsed, version)
     except psycopg.Error as error:
-        reason = _without_password(str(error).strip(), parsed)
+        reason = _without_password(" ".join(str(error).split()), parsed)
         raise DatabaseError(f"cannot use {_where(parsed)}: {reason}; check CIM_DATABASE_URL") from error
     return parsed.render_as_string(hide_password=False)
 
