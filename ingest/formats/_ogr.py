@@ -1,4 +1,4 @@
-"""Read the layers of a vector file through GDAL, as Arrow records: what the four vector formats have in common."""
+"""Read the layers of a vector file through GDAL as Arrow records: what the four vector formats share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_layers(
 
     Raises
     ------
-    InvalidData : not a file of this format, damaged, text in another encoding, or without the layer asked for.
+    InvalidData : not a file of this format, damaged, text in another encoding, without the layer asked for.
     """
     check_signature(path, signatures, title)
     gdal = pyogrio()
@@ -45,16 +45,17 @@ def read_layers(
 
 def _read_layer(path: Path, name: str, title: str, encoding: str | None) -> Layer:
     gdal = pyogrio()
+    failures = (gdal.errors.DataSourceError, gdal.errors.DataLayerError, pa.ArrowException, ValueError)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             meta, table = gdal.read_arrow(path, layer=name, encoding=encoding, return_fids=True)
         except UnicodeDecodeError as error:
             raise InvalidData(
-                f"{path}: text of layer {name!r} is not {error.encoding}; name its encoding, as --encoding GB18030"
+                f"{path}: text of layer {name!r} is not {error.encoding}; name its encoding: --encoding GB18030"
             ) from error
-        except (gdal.errors.DataSourceError, gdal.errors.DataLayerError, pa.ArrowException, ValueError) as error:
-            raise InvalidData(f"{path}: layer {name!r} cannot be read as {title}: {_first_line(error)}") from error
+        except failures as error:
+            raise InvalidData(f"{path}: layer {name!r} is no sound {title}: {_first_line(error)}") from error
     said = sorted({_first_line(w.message) for w in caught})
     return Layer(name, None, _attributes_and_geometry(table, meta), _crs(path, meta["crs"]), said)
 
@@ -67,10 +68,7 @@ def _attributes_and_geometry(table: pa.Table, meta: Mapping[str, Any]) -> pa.Tab
     for position, name in enumerate(table.column_names):
         if name == geometry or (name == fid and position == 0):
             continue
-        column = table.column(position)
-        if isinstance(column.type, pa.BaseExtensionType):  # JSON inside an attribute travels as its text
-            column = pa.chunked_array([chunk.storage for chunk in column.chunks], type=column.type.storage_type)
-        columns[_free_name(name, columns)] = column
+        columns[_free_name(name, columns)] = table.column(position)
     columns[GEOMETRY] = (
         table.column(geometry).cast(pa.binary())
         if geometry in table.column_names

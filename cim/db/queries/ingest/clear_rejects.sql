@@ -1,0 +1,1 @@
+DELETE FROM cim.reject WHERE dataset = :dataset;

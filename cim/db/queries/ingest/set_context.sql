@@ -1,0 +1,1 @@
+SELECT cim.set_context(:actor, :reason, :dataset);

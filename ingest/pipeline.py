@@ -1,0 +1,297 @@
+"""The way of a file into the database: read, map, clean, identify, merge; whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyproj
+import rfc8785
+import sqlalchemy as sa
+
+from cim import crs
+from cim.db.engine import Database
+from cim.db.merge import lock_types, merge
+from cim.db.script import query
+from cim.errors import CimError, DatabaseError, InvalidData
+from ingest.formats import Layer, ReadOptions
+from ingest.identify import Known
+from ingest.mapping import LayerMapping, by_names, choose
+from ingest.records import Context, Rejected, prepare
+from ingest.report import FileReport, LayerReport, Report, Status, reasons_of
+from ingest.sources import Fingerprint, Source, find, fingerprint
+
+# Part of what decides whether a file was taken in before: raise it when the same input gives other rows.
+_REVISION = 1
+# Digest prefix under which revisions name their dataset.
+_DIGEST = "sha256:"
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the operator says about the sources.
+
+    Attributes
+    ----------
+    mappings : explicit mappings; layers none of them takes are left out, and reported.
+    type : feature type of layers that no mapping takes and whose name does not say it.
+    crs : of layers that state none; assume_crs : of all layers, whatever they state.
+    place, encoding, layer : see ReadOptions.
+    force : compare files again that were taken in before; dry_run : do everything, then undo it.
+    actor, reason : recorded with every revision; None leaves the actor to the database session.
+    """
+
+    mappings: Sequence[LayerMapping] = ()
+    type: str | None = None
+    crs: pyproj.CRS | None = None
+    assume_crs: pyproj.CRS | None = None
+    place: str | None = None
+    encoding: str | None = None
+    layer: str | None = None
+    force: bool = False
+    dry_run: bool = False
+    actor: str | None = None
+    reason: str | None = None
+    excluded: Sequence[Path] = field(default_factory=tuple)
+
+
+def ingest(
+    database: Database, paths: Iterable[Path], options: Options | None = None, progress: Progress | None = None
+) -> Report:
+    """Take files and folders of files into the database; one that fails leaves nothing and does not stop the others.
+
+    Parameters
+    ----------
+    database : where to; committed file by file, to be sequenced afterwards (`City.sequence`)
+    paths : files and folders; files of parent types go first
+    progress : called with files done, files in all, and what is being done
+
+    Raises
+    ------
+    DatabaseError : the database is lost; files before are in.
+    InvalidData : an option is wrong.
+    """
+    chosen = options or Options()
+    if chosen.type is not None:
+        database.dictionary.type(chosen.type)
+    sources, passed = find(paths, chosen.excluded)
+    order = {name: position for position, name in enumerate(database.dictionary.types)}
+    sources.sort(key=lambda s: _rank(s, chosen, order))
+    files: list[FileReport] = []
+    for done, source in enumerate(sources):
+        if progress is not None:
+            progress(done, len(sources), source.path.name)
+        files.append(_take(database, source, chosen))
+    if progress is not None:
+        progress(len(sources), len(sources), "done")
+    return Report(files, [str(path) for path in passed])
+
+
+def _rank(source: Source, options: Options, order: dict[str, int]) -> int:
+    """Order files by the first type they are mapped to or named after; those that do not say come last."""
+    mapped = [order[m.type] for m in options.mappings if m.matches_file(source.path)]
+    stem = source.path.stem.lower().replace("-", "_")
+    named = [position for name, position in order.items() if stem in (name, f"{name}s")]
+    return min(mapped or named, default=len(order))
+
+
+def _take(database: Database, source: Source, options: Options) -> FileReport:
+    started = time.perf_counter()
+    try:
+        if source.error is not None or source.format is None:
+            raise source.error or InvalidData(f"{source.path}: has no format")
+        report = _File(database, source, options).take()
+    except DatabaseError:
+        raise
+    except CimError as error:
+        report = FileReport(str(source.path), "refused", error=str(error))
+    except pa.ArrowInvalid as error:
+        report = FileReport(str(source.path), "refused", error=f"{source.path}: holds no sound text: {error}")
+    return replace(report, seconds=round(time.perf_counter() - started, 3))
+
+
+class _File:
+    """One file on its way in."""
+
+    def __init__(self, database: Database, source: Source, options: Options) -> None:
+        assert source.format is not None
+        self.database = database
+        self.source = source
+        self.format = source.format
+        self.options = options
+        self.mappings = [m for m in options.mappings if m.matches_file(source.path)]
+
+    def take(self) -> FileReport:
+        """Bring the file in and report; raise a CimError, and leave nothing, where it cannot be taken."""
+        mark = fingerprint(self.source)
+        basis = self._basis()
+        with self.database.engine.connect() as connection:
+            known = None if self.options.force else self._taken_before(connection, mark, basis)
+        if known is not None:
+            return known
+        layers = self._read()
+        if fingerprint(self.source).stamps != mark.stamps:
+            raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
+        try:
+            return self._write(layers, mark, basis)
+        except sa.exc.OperationalError as error:
+            raise DatabaseError(f"{self.source.path}: the database was lost: {error.orig}; nothing of it is in") from error
+        except sa.exc.DBAPIError as error:
+            raise InvalidData(f"{self.source.path}: the database refuses it: {_first_line(error.orig)}") from error
+
+    def _basis(self) -> str:
+        """Return the digest of all that decides, with the file, what rows it gives."""
+        options = self.options
+        said = {
+            "revision": _REVISION,
+            "type": options.type,
+            "crs": options.crs and options.crs.to_wkt(),
+            "assume_crs": options.assume_crs and options.assume_crs.to_wkt(),
+            "place": options.place,
+            "encoding": options.encoding,
+            "layer": options.layer,
+            "name": self.source.path.name,  # may tell the type
+            "mappings": [dict(m.document) for m in self.mappings],
+            "dictionary": self.database.dictionary.digests(),
+        }
+        return sha256(rfc8785.dumps(said)).hexdigest()
+
+    def _taken_before(self, connection: sa.Connection, mark: Fingerprint, basis: str) -> FileReport | None:
+        found = connection.execute(query("ingest/find_dataset"), {"sha256": mark.sha256}).one_or_none()
+        if found is None or found.mapping != basis or found.superseded:
+            return None
+        layers = [LayerReport(**layer) for layer in found.report["layers"]]
+        unchanged = [
+            replace(x, inserted=0, updated=0, unchanged=x.read - x.rejected, repaired=0) if x.type else x
+            for x in layers
+        ]
+        return FileReport(str(self.source.path), "unchanged", mark.sha256, self.format.name, unchanged)
+
+    def _read(self) -> list[tuple[Layer, LayerMapping | None]]:
+        """Read all layers with their mappings, parents first."""
+        encodings = {m.encoding for m in self.mappings if m.encoding}
+        if len(encodings) > 1:
+            raise InvalidData(f"{self.source.path}: its mappings name several encodings: {', '.join(sorted(encodings))}")
+        options = self.options
+        read_options = ReadOptions(
+            place=options.place,
+            encoding=options.encoding or next(iter(encodings), None),
+            layer=options.layer,
+            assume_crs=options.assume_crs,
+            srid=self.database.settings.srid,
+        )
+        layers = [(layer, self._mapping_of(layer)) for layer in self.format.read(self.source.path, read_options)]
+        order = list(self.database.dictionary.types)
+        return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))
+
+    def _mapping_of(self, layer: Layer) -> LayerMapping | None:
+        """Return the layer's mapping; None leaves it out, which only explicit mappings of its neighbours can mean."""
+        explicit = choose(self.mappings, self.source.path, layer.name)
+        if explicit is not None or (self.mappings and layer.feature_type is None):
+            return explicit
+        named = by_names(layer, self.source.path, self.database.dictionary, self.options.type)
+        if named is None:
+            raise InvalidData(
+                f"{self.source.path}: nothing says what layer {layer.name!r} holds; name it with --type or a --mapping;"
+                f" types are {', '.join(self.database.dictionary.types)}"
+            )
+        return named
+
+    def _write(self, layers: list[tuple[Layer, LayerMapping | None]], mark: Fingerprint, basis: str) -> FileReport:
+        status: Status = "dry-run" if self.options.dry_run else "loaded"
+        with self.database.engine.connect() as connection, connection.begin() as transaction:
+            connection.execute(
+                query("ingest/set_context"),
+                {"actor": self.options.actor, "reason": self.options.reason, "dataset": _DIGEST + mark.sha256},
+            )
+            lock_types(connection, [mapping.type for _, mapping in layers if mapping is not None])
+            reports: list[LayerReport] = []
+            rejected: list[tuple[str, Rejected]] = []
+            context = self._context(connection)
+            for layer, mapping in layers:
+                if mapping is None:
+                    reports.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
+                    continue
+                report, refused = self._write_layer(connection, layer, mapping, context)
+                reports.append(report)
+                rejected += [(layer.name, record) for record in refused]
+            report = FileReport(str(self.source.path), status, mark.sha256, self.format.name, reports)
+            self._record(connection, report, rejected, basis)
+            if self.options.dry_run:
+                transaction.rollback()
+        return report
+
+    def _context(self, connection: sa.Connection) -> Context:
+        def linearise(shapes: list[bytes]) -> list[bytes | None]:
+            return list(connection.execute(query("ingest/linearise"), {"shapes": shapes}).scalars())
+
+        return Context(
+            path=self.source.path,
+            dictionary=self.database.dictionary,
+            storage=crs.parse(self.database.settings.srid),
+            stated=self.options.crs,
+            assumed=self.options.assume_crs,
+            linearise=linearise,
+            known=Known(),
+        )
+
+    def _write_layer(
+        self, connection: sa.Connection, layer: Layer, mapping: LayerMapping, context: Context
+    ) -> tuple[LayerReport, list[Rejected]]:
+        prepared = prepare(layer, mapping, context)
+        counts = merge(connection, self.database.table(mapping.type), prepared.rows)
+        taken = prepared.rows.table.num_rows
+        report = LayerReport(
+            name=layer.name,
+            type=mapping.type,
+            read=layer.table.num_rows,
+            inserted=counts.inserted,
+            updated=counts.updated,
+            unchanged=taken - counts.inserted - counts.updated,
+            rejected=len(prepared.rejected),
+            repaired=prepared.repaired,
+            provisional=prepared.provisional,
+            warnings=prepared.warnings,
+            reasons=reasons_of([record.reason for record in prepared.rejected]),
+        )
+        return report, prepared.rejected
+
+    def _record(
+        self, connection: sa.Connection, report: FileReport, rejected: list[tuple[str, Rejected]], basis: str
+    ) -> None:
+        kept: dict[str, Any] = {"layers": [asdict(layer) for layer in report.layers]}
+        connection.execute(
+            query("ingest/record_dataset"),
+            {
+                "sha256": report.sha256,
+                "name": self.source.path.name,
+                "format": self.format.name,
+                "mapping": basis,
+                "report": orjson.dumps(kept).decode(),
+            },
+        )
+        connection.execute(query("ingest/clear_rejects"), {"dataset": report.sha256})
+        if rejected:
+            rows = [
+                {
+                    "dataset": report.sha256,
+                    "layer": layer,
+                    "source_id": record.source_id,
+                    "reason": record.reason,
+                    "record": orjson.dumps(record.record, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+                }
+                for layer, record in rejected
+            ]
+            connection.execute(query("ingest/record_reject"), rows)
+
+
+def _first_line(error: object) -> str:
+    return str(error).split("\n", maxsplit=1)[0]

@@ -1,0 +1,134 @@
+"""What became of each record of each layer of each file: read = inserted + updated + unchanged + rejected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from cim.errors import InvalidData
+
+Status = Literal["loaded", "unchanged", "refused", "dry-run"]
+# So many different reasons are shown per layer; `cim rejects` shows all.
+_REASONS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """Counts of one layer.
+
+    Attributes
+    ----------
+    type : feature type, None for a layer that no mapping takes.
+    repaired : of those taken, how many geometries were made valid; provisional : how many got such a code.
+    reasons : why records were rejected, with how many.
+    """
+
+    name: str
+    type: str | None
+    read: int = 0
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    repaired: int = 0
+    provisional: int = 0
+    warnings: list[str] = field(default_factory=list)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.type is not None and self.read != self.inserted + self.updated + self.unchanged + self.rejected:
+            raise AssertionError(f"records of layer {self.name!r} are lost or counted twice: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """One file: `sha256` is None and `error` says why where it was refused."""
+
+    path: str
+    status: Status
+    sha256: str | None = None
+    format: str | None = None
+    layers: list[LayerReport] = field(default_factory=list)
+    error: str | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole call; `passed_over` are files of the folders searched that no format reads."""
+
+    files: list[FileReport]
+    passed_over: list[str] = field(default_factory=list)
+
+    @property
+    def refused(self) -> list[FileReport]:
+        """The files that could not be taken; nothing of them is in the database."""
+        return [file for file in self.files if file.status == "refused"]
+
+    def total(self) -> dict[str, int]:
+        """Return the sum of each count over all layers."""
+        names = ("read", "inserted", "updated", "unchanged", "rejected", "repaired", "provisional")
+        layers = [layer for file in self.files for layer in file.layers]
+        return {name: sum(getattr(layer, name) for layer in layers) for name in names}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain data, totals included."""
+        return asdict(self) | {"total": self.total()}
+
+    def raise_refused(self) -> None:
+        """Raise InvalidData if a file was refused, naming which."""
+        if self.refused:
+            names = ", ".join(file.path for file in self.refused)
+            raise InvalidData(f"{len(self.refused)} of {len(self.files)} files refused: {names}; the others are in")
+
+
+def reasons_of(reasons: list[str]) -> dict[str, int]:
+    """Count reasons, the values they quote aside, most frequent first."""
+    return dict(Counter(reason.split(", got ")[0] for reason in reasons).most_common())
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report for people: a table of layers, then warnings, reasons and refusals."""
+    table = Table(box=None, header_style="bold")
+    for name in ("file", "layer", "type"):
+        table.add_column(name, overflow="fold")
+    for name in ("read", "inserted", "updated", "unchanged", "rejected", "repaired"):
+        table.add_column(name, justify="right")
+    for file in report.files:
+        shown = file.path.rpartition("/")[2]
+        for layer in file.layers:
+            counts = (layer.read, layer.inserted, layer.updated, layer.unchanged, layer.rejected, layer.repaired)
+            table.add_row(shown, layer.name, layer.type or "not mapped", *(f"{n:,}" for n in counts))
+    total = report.total()
+    table.add_section()
+    names = ("read", "inserted", "updated", "unchanged", "rejected", "repaired")
+    table.add_row("total", "", "", *(f"{total[n]:,}" for n in names))
+    console.print(table)
+    for file in report.files:
+        _show_remarks(file, console)
+    for path in report.passed_over:
+        console.print(f"passed over: {path}", style="dim", markup=False, highlight=False)
+
+
+def _show_remarks(file: FileReport, console: Console) -> None:
+    def say(text: str, style: str) -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    shown = file.path.rpartition("/")[2]
+    if file.status == "unchanged":
+        say(f"{shown}: was taken in before with this mapping; --force compares it again", "dim")
+    for layer in file.layers:
+        for warning in layer.warnings:
+            say(f"{shown}, {layer.name}: {warning}", "yellow")
+        for reason, count in list(layer.reasons.items())[:_REASONS_SHOWN]:
+            say(f"{shown}, {layer.name}: {count:,} rejected: {reason}", "yellow")
+        more = len(layer.reasons) - _REASONS_SHOWN
+        if more > 0:
+            say(f"{shown}, {layer.name}: and {more} more reasons; see `cim rejects --dataset {shown}`", "yellow")
+    if file.error is not None:
+        say(f"refused: {file.error}", "red")

@@ -1,0 +1,118 @@
+"""Which files a call means, and what each is: its format, its parts, its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cim.errors import CimError, InvalidData
+from ingest.formats import Format, format_of, formats
+from ingest.gdal import check_path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to take in, or the reason why not."""
+
+    path: Path
+    format: Format | None
+    error: CimError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a file and its sidecars are at one moment: content, size, times of change."""
+
+    sha256: str
+    stamps: tuple[tuple[str, int, int], ...]
+
+
+def find(paths: Iterable[Path], excluded: Sequence[Path] = ()) -> tuple[list[Source], list[Path]]:
+    """Return the files the paths mean, and those passed over because no format reads them.
+
+    A file named is taken or refused. A folder is searched for files of any format; its other files are passed over,
+    and a link that leads out of it is refused. `excluded` files (mappings beside the data) are no sources.
+    """
+    sources: dict[Path, Source] = {}
+    passed: list[Path] = []
+    hidden = {path.resolve() for path in excluded}
+    for path in paths:
+        if path.is_dir():
+            for file in _files_of(path):
+                if file.resolve() in hidden:
+                    continue
+                source = _in_folder(file, path)
+                if source is not None:
+                    sources.setdefault(source.path, source)
+                elif not _is_sidecar(file):
+                    passed.append(file)
+        else:
+            source = _named(path)
+            sources.setdefault(source.path, source)
+    return list(sources.values()), passed
+
+
+def fingerprint(source: Source) -> Fingerprint:
+    """Return digest and stamps of a source and of the sidecars its format counts in.
+
+    The digest is the SHA-256 of the file where it stands alone, else of the list of suffixes and SHA-256 of its parts.
+
+    Raises
+    ------
+    InvalidData : a part cannot be read, or is a link that leads out of the folder.
+    """
+    parts = list(_parts(source))
+    try:
+        digests = [(part.suffix.lower(), _sha256(part)) for part in parts]
+        stamps = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in parts)
+    except OSError as error:
+        raise InvalidData(f"{source.path}: cannot be read: {error.strerror}") from error
+    if len(digests) == 1:
+        return Fingerprint(digests[0][1], stamps)
+    listed = "".join(f"{suffix} {digest}\n" for suffix, digest in sorted(digests))
+    return Fingerprint(hashlib.sha256(listed.encode()).hexdigest(), stamps)
+
+
+def _named(path: Path) -> Source:
+    try:
+        return Source(check_path(path), format_of(path))
+    except CimError as error:
+        return Source(path, None, error)
+
+
+def _in_folder(file: Path, folder: Path) -> Source | None:
+    try:
+        found = format_of(file)
+    except CimError:
+        return None
+    if not file.resolve().is_relative_to(folder.resolve()):
+        return Source(file, None, InvalidData(f"{file}: is a link that leads out of {folder}; name its target itself"))
+    try:
+        return Source(check_path(file), found)
+    except CimError as error:
+        return Source(file, None, error)
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if not p.is_dir() and not p.name.startswith("."))
+
+
+def _is_sidecar(file: Path) -> bool:
+    return any(file.name.lower().endswith(suffix) for f in formats().values() for suffix in f.sidecars)
+
+
+def _parts(source: Source) -> Iterator[Path]:
+    yield source.path
+    wanted = source.format.sidecars if source.format else ()
+    for neighbour in sorted(source.path.parent.iterdir()) if wanted else []:
+        if neighbour.stem == source.path.stem and neighbour.suffix.lower() in wanted:
+            if neighbour.resolve().parent != source.path.parent:
+                raise InvalidData(f"{neighbour}: is a link that leads out of its folder; put the file itself there")
+            yield neighbour
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
