@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -28,9 +30,10 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+def server_url() -> Iterator[sa.URL]:
     """A running PostGIS server: CIM_DATABASE_URL, else an embedded cluster made for this run."""
-    home = tmp_path_factory.mktemp("server")
+    home = Path(tempfile.mkdtemp(prefix="cim-test-"))
+    home.chmod(0o755)  # run by root, the server's user must be able to enter it, unlike pytest's own folders
     settings = Settings(home=home, database_url=os.environ.get("CIM_DATABASE_URL"))
     try:
         url = ensure_running(settings)
@@ -41,6 +44,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
     yield sa.make_url(url)
     if settings.database_url is None:
         stop(settings)
+    shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +69,7 @@ def template(administrator: sa.Engine, server_url: sa.URL, tmp_path_factory: pyt
 
 
 @pytest.fixture(scope="session")
-def clone(
-    administrator: sa.Engine, server_url: sa.URL, template: str
-) -> Iterator[Callable[[], str]]:
+def clone(administrator: sa.Engine, server_url: sa.URL, template: str) -> Iterator[Callable[[], str]]:
     """Make databases of one's own, migrated and empty, and answer their URLs; dropped at the end of the run."""
     names: list[str] = []
 
