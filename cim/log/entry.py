@@ -48,7 +48,7 @@ def canonicalize(value: Any) -> bytes:
 
 def _write_integer(value: int) -> str:
     if not -MAX_INTEGER <= value <= MAX_INTEGER:
-        raise InvalidData(f"integer {value:d} is beyond 2^53 - 1: write it as text")
+        raise InvalidData(f"an integer of {value.bit_length()} bits is beyond 2^53 - 1: write it as text")
     return int.__repr__(value)
 
 
