@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +13,7 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 import sqlalchemy as sa
+from shapely.geometry.base import BaseGeometry
 
 from cim import scenarios
 from cim.db import history
@@ -38,7 +38,7 @@ class CityObject:
     code: str
     rev: int
     properties: Mapping[str, Any]
-    geometry: shapely.Geometry | None
+    geometry: BaseGeometry | None
     leaf: int | None
 
 
@@ -103,7 +103,9 @@ class City:
                 properties=properties,
                 limit=limit,
             )
-            frame = pd.DataFrame(connection.execute(statement).mappings().all(), columns=statement.selected_columns.keys())
+            frame = pd.DataFrame(
+                connection.execute(statement).mappings().all(), columns=statement.selected_columns.keys()
+            )
             pinned = head or self._live_head(connection)
         frame = frame.set_index("code")
         if feature_type.geometry is not None:
@@ -259,7 +261,7 @@ class City:
         self.close()
 
     def _snapshot(self) -> AbstractContextManager[sa.Connection]:
-        """A connection on which everything read is of one state."""
+        """Open a connection on which everything read is of one state."""
         engine = self.database.engine.execution_options(isolation_level="REPEATABLE READ")
         return engine.connect()
 
@@ -267,7 +269,7 @@ class City:
         return resolve(connection, as_of, self.settings.log_dir)
 
     def _live_head(self, connection: sa.Connection) -> TreeHead | None:
-        """The head the live tables are at, unless they are ahead of the log."""
+        """Return the head the live tables are at, or None where they are ahead of the log."""
         return None if connection.execute(history.LAG).one().revisions else self._resolve(connection, None)
 
     def _type_of(self, connection: sa.Connection, code: str, type_name: str | None) -> str:

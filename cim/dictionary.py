@@ -23,9 +23,7 @@ import schemas
 from cim.errors import InvalidData, NotFound
 
 Kind = Literal["string", "integer", "number", "boolean", "date", "datetime", "object"]
-GeometryKind = Literal[
-    "Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Geometry"
-]
+GeometryKind = Literal["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Geometry"]
 
 # OGC API Features Part 5, "Schemas", requirement on spatial properties: format geometry-{type}.
 GEOMETRY_FORMATS: Mapping[str, GeometryKind] = MappingProxyType(
@@ -121,9 +119,7 @@ class FeatureType:
         for candidate in self.properties:
             if candidate.name == name:
                 return candidate
-        raise NotFound(
-            f"{self.name} has no property {name!r}; it has {', '.join(p.name for p in self.properties)}"
-        )
+        raise NotFound(f"{self.name} has no property {name!r}; it has {', '.join(p.name for p in self.properties)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +164,7 @@ def load_dictionary(*folders: Path, code_schemes: Mapping[str, str] = MappingPro
         raise InvalidData(str(error)) from error
     for name, scheme in code_schemes.items():
         if name not in types:
-            raise InvalidData(
-                f"CIM_CODE_SCHEMES names no feature type: {name!r}; there are {', '.join(types)}"
-            )
+            raise InvalidData(f"CIM_CODE_SCHEMES names no feature type: {name!r}; there are {', '.join(types)}")
         # The level is one of the schema's own scheme and means nothing in another.
         level = types[name].code_level if scheme == types[name].code_scheme else None
         types[name] = replace(types[name], code_scheme=scheme, code_level=level)
@@ -207,25 +201,19 @@ def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
             values=MappingProxyType(values),
         )
     except (AttributeError, KeyError, TypeError) as error:
-        raise InvalidData(
-            f"{path}: a codelist needs title, title-zh, source, confidence, values: {error}"
-        ) from error
+        raise InvalidData(f"{path}: a codelist needs title, title-zh, source, confidence, values: {error}") from error
 
 
 def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
     name = path.name.removesuffix(".schema.json")
     if not (name.isidentifier() and name.islower() and name.isascii()):
-        raise InvalidData(
-            f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}"
-        )
+        raise InvalidData(f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}")
     declared = document.get("properties", {})
     if not (isinstance(declared, dict) and all(isinstance(value, dict) for value in declared.values())):
         raise InvalidData(f"{path}: 'properties' must be an object of objects")
     required = set(document.get("required", ()))
     geometry = _geometry(path, declared)
-    properties = tuple(
-        _property(path, key, value, required) for key, value in declared.items() if key not in RESERVED
-    )
+    properties = tuple(_property(path, key, value, required) for key, value in declared.items() if key not in RESERVED)
     for keyword in ("title", "x-cim-title-zh", "description", "x-cim-code-scheme"):
         if not isinstance(document.get(keyword), str):
             raise InvalidData(f"{path}: {keyword!r} must be a string")
@@ -299,13 +287,9 @@ def _check_names(types: Mapping[str, FeatureType], codelists: Mapping[str, Codel
             if prop.codelist is not None and prop.codelist not in codelists:
                 raise InvalidData(f"{feature_type.name}.{prop.name} names no codelist: {prop.codelist!r}")
             if prop.references is not None and prop.references not in types:
-                raise InvalidData(
-                    f"{feature_type.name}.{prop.name} references no feature type: {prop.references!r}"
-                )
+                raise InvalidData(f"{feature_type.name}.{prop.name} references no feature type: {prop.references!r}")
         if feature_type.parent is not None and feature_type.parent not in types:
-            raise InvalidData(
-                f"{feature_type.name}: x-cim-parent names no feature type: {feature_type.parent!r}"
-            )
+            raise InvalidData(f"{feature_type.name}: x-cim-parent names no feature type: {feature_type.parent!r}")
 
 
 def _parents_first(types: Mapping[str, FeatureType]) -> dict[str, FeatureType]:

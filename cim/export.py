@@ -55,18 +55,16 @@ def export_features(
 
 def _with_driver(driver: str) -> Callable[[gpd.GeoDataFrame, Path, str], None]:
     def write(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
-        flat = frame.assign(
-            attributes=[None if a is None else orjson.dumps(a).decode() for a in frame["attributes"]]
-        )
+        flat = frame.assign(attributes=[None if a is None else orjson.dumps(a).decode() for a in frame["attributes"]])
         flat.to_file(path, driver=driver, layer=layer, engine="pyogrio")
 
     return write
 
 
 def _write_parquet(frame: gpd.GeoDataFrame, path: Path, _layer: str) -> None:
-    frame.assign(
-        attributes=[None if a is None else orjson.dumps(a).decode() for a in frame["attributes"]]
-    ).to_parquet(path, index=False)
+    frame.assign(attributes=[None if a is None else orjson.dumps(a).decode() for a in frame["attributes"]]).to_parquet(
+        path, index=False
+    )
 
 
 WRITERS: dict[str, Callable[[gpd.GeoDataFrame, Path, str], None]] = {

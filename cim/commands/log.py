@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,7 +52,7 @@ def verify(
 ) -> None:
     """Verify a proof; needs neither database nor network. Exit code 3 where it does not verify."""
     verified = verify_proof(_read(proof), _key(key))
-    result = {
+    result: dict[str, Any] = {
         "verified": True,
         "origin": verified.origin,
         "index": verified.index,
@@ -89,7 +89,7 @@ def audit(as_json: AsJson = False) -> None:
     """Check that rows, revisions, entries, tiles, root, checkpoint and signer agree; exit code 7 where not."""
     with City(Settings.from_environment()) as city:
         report = city.audit()
-    result = {
+    result: dict[str, Any] = {
         "ok": report.ok,
         "tree_size": report.size,
         "tree_root": report.root.hex(),

@@ -18,7 +18,7 @@ LAG = query("log/lag")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One revision of an object. `leaf` is its index in the log, None until it is sequenced; `body` None when deleted."""
+    """One revision of an object. `leaf` is its index in the log, None until sequenced; `body` is None when deleted."""
 
     type: str
     code: str
@@ -47,9 +47,7 @@ def entries(connection: sa.Connection, type_name: str, code: str) -> list[Entry]
     rows = connection.execute(query("history/list"), {"types": [type_name], "code": code}).all()
     if not rows:
         raise NotFound(f"no {type_name} was ever recorded under the code {code!r}")
-    return [
-        Entry(r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body, r.idx) for r in rows
-    ]
+    return [Entry(r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body, r.idx) for r in rows]
 
 
 def latest_leaf(connection: sa.Connection, type_name: str, code: str, size: int | None) -> StoredLeaf | None:

@@ -119,9 +119,7 @@ def _span(start: int, end: int) -> dict[str, int]:
 
 def revision_of(row: sa.Row[Any]) -> Revision:
     """Return a row of log/pending or log/audit_revisions as a Revision."""
-    private = row.private and {
-        field: (bytes.fromhex(salt), value) for field, (salt, value) in row.private.items()
-    }
+    private = row.private and {field: (bytes.fromhex(salt), value) for field, (salt, value) in row.private.items()}
     return Revision(
         row.id,
         row.type,

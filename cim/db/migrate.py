@@ -117,9 +117,7 @@ def _digest(feature_type: FeatureType, dictionary: Dictionary) -> str:
     return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()
 
 
-def _apply_dictionary(
-    connection: sa.Connection, dictionary: Dictionary, srid: int, changed: list[FeatureType]
-) -> None:
+def _apply_dictionary(connection: sa.Connection, dictionary: Dictionary, srid: int, changed: list[FeatureType]) -> None:
     metadata = metadata_of(dictionary, srid)
     _add_tables_and_columns(connection, metadata)
     for feature_type in changed:

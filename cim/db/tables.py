@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 from geoalchemy2 import Geometry
 from sqlalchemy.dialects.postgresql import JSONB
@@ -12,7 +14,7 @@ from cim.dictionary import Codelist, Dictionary, FeatureType, Kind, Property
 
 SCHEMA = "city"
 
-COLUMN_TYPES: Mapping[Kind, sa.types.TypeEngine[object]] = {
+COLUMN_TYPES: Mapping[Kind, sa.types.TypeEngine[Any]] = {
     "string": sa.Text(),
     "integer": sa.BigInteger(),
     "number": sa.Double(),
@@ -21,17 +23,27 @@ COLUMN_TYPES: Mapping[Kind, sa.types.TypeEngine[object]] = {
     "datetime": sa.DateTime(timezone=True),
     "object": JSONB(none_as_null=True),
 }
+# The same, as Arrow has it: what rows must be cast to on their way into a COPY. JSON travels as its text.
+ARROW_TYPES: Mapping[Kind, pa.DataType] = {
+    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us", tz="UTC"),
+    "object": pa.string(),
+}
 
 
 def metadata_of(dictionary: Dictionary, srid: int) -> sa.MetaData:
     """Return the metadata of schema `city`: one table per feature type, named like it."""
     metadata = sa.MetaData(schema=SCHEMA)
     for feature_type in dictionary.types.values():
-        _table(metadata, feature_type, dictionary, srid)
+        _table(metadata, feature_type, srid)
     return metadata
 
 
-def _table(metadata: sa.MetaData, feature_type: FeatureType, dictionary: Dictionary, srid: int) -> sa.Table:
+def _table(metadata: sa.MetaData, feature_type: FeatureType, srid: int) -> sa.Table:
     columns: list[sa.schema.SchemaItem] = [
         sa.Column("code", sa.Text(collation="C"), primary_key=True, comment=f"Code by {feature_type.code_scheme}"),
         sa.Column("rev", sa.BigInteger, nullable=False, comment="Number of the revision; set by the database"),
@@ -48,7 +60,10 @@ def _table(metadata: sa.MetaData, feature_type: FeatureType, dictionary: Diction
             )
         )
     table = sa.Table(
-        feature_type.name, metadata, *columns, comment=f"{feature_type.title_zh} {feature_type.description}".strip()
+        feature_type.name,
+        metadata,
+        *columns,
+        comment=f"{feature_type.title_zh} {feature_type.description}".strip(),
     )
     if feature_type.geometry is not None:
         sa.Index(f"{feature_type.name}_geom", table.c.geom, postgresql_using="gist")
@@ -69,7 +84,9 @@ def _column(prop: Property) -> sa.Column[object]:
     )
 
 
-def checks_of(feature_type: FeatureType, codelists: Mapping[str, Codelist], table: sa.Table) -> dict[str, sa.ColumnElement[bool]]:
+def checks_of(
+    feature_type: FeatureType, codelists: Mapping[str, Codelist], table: sa.Table
+) -> dict[str, sa.ColumnElement[bool]]:
     """Return the table's check constraints by name, from the limits, patterns and codelists of its properties.
 
     Numbers must be finite: JSON has no NaN, so the log could not hold one.
@@ -79,7 +96,7 @@ def checks_of(feature_type: FeatureType, codelists: Mapping[str, Codelist], tabl
         column = table.c[prop.name]
         rules: list[sa.ColumnElement[bool]] = []
         if prop.kind == "number":
-            infinity = sa.literal_column("'Infinity'::float8")
+            infinity: sa.ColumnElement[float] = sa.literal_column("'Infinity'::float8")
             rules += [column > -infinity, column < infinity]
         if prop.minimum is not None:
             rules.append(column >= prop.minimum)

@@ -85,15 +85,17 @@ def audit(
     if roots.get(tree.size) != store.stored_root():
         report.findings.append(Finding(f"the root of the stored leaves is not the root stored for size {tree.size}"))
     report.findings += [Finding(problem) for problem in publisher.disagreements(tree.size, roots)]
-    report.findings += [Finding(problem, type, code, rev) for type, code, rev, problem in store.live_differences()]
-    report.findings += [
-        Finding("the sequencer passed it over", type, code, rev) for type, code, rev in store.skipped()
-    ]
+    report.findings += [Finding(problem, kind, code, rev) for kind, code, rev, problem in store.live_differences()]
+    report.findings += [Finding("the sequencer passed it over", kind, code, rev) for kind, code, rev in store.skipped()]
     return report
 
 
 def _check_leaves(
-    store: AuditStore, publisher: Publisher, size: int, report: AuditReport, progress: Callable[[int, int], None]
+    store: AuditStore,
+    publisher: Publisher,
+    size: int,
+    report: AuditReport,
+    progress: Callable[[int, int], None],
 ) -> dict[int, bytes]:
     """Check every leaf; return the roots of the stored hashes at the sizes that were ever signed or stored."""
     wanted = sorted({size, *(s for s in publisher.signed_sizes() if s <= size)})
@@ -108,7 +110,9 @@ def _check_leaves(
             report.findings.append(Finding("the leaf, or the revision it stands for, is missing", leaf=missing[0]))
         for leaf, revision in rows:
             report.findings += _check_leaf(leaf, revision, latest)
-        report.findings += [Finding(p, leaf=i) for i, p in publisher.tile_differences(start, [leaf for leaf, _ in rows])]
+        report.findings += [
+            Finding(p, leaf=i) for i, p in publisher.tile_differences(start, [leaf for leaf, _ in rows])
+        ]
         for cut in [s for s in wanted if start < s <= end]:
             computed.append(leaf.hash for leaf, _ in rows if computed.size <= leaf.idx < cut)
             roots[cut] = computed.root()
@@ -117,9 +121,7 @@ def _check_leaves(
     return roots or {0: computed.root()}
 
 
-def _check_leaf(
-    leaf: Leaf, revision: Revision, latest: dict[tuple[str, str], tuple[int, int]]
-) -> Iterator[Finding]:
+def _check_leaf(leaf: Leaf, revision: Revision, latest: dict[tuple[str, str], tuple[int, int]]) -> Iterator[Finding]:
     """Check one leaf against its hash, its revision, and its place in the object's chain."""
     place = (revision.type, revision.code, revision.rev, leaf.idx)
     if leaf_hash(leaf.entry) != leaf.hash:
@@ -135,6 +137,7 @@ def _check_leaf(
     idx, rev = latest.get(key, (None, 0))
     if (leaf.prev, revision.rev) != (idx, rev + 1):
         yield Finding(
-            f"expected revision {rev + 1} with predecessor leaf {idx}, got {revision.rev} with {leaf.prev}", *place
+            f"expected revision {rev + 1} with predecessor leaf {idx}, got {revision.rev} with {leaf.prev}",
+            *place,
         )
     latest[key] = (leaf.idx, revision.rev)

@@ -105,7 +105,10 @@ class Publisher:
     def disagreements(self, size: int, roots: dict[int, bytes]) -> Iterator[str]:
         """Yield what is wrong between a tree of `size` leaves, its roots by size, and what was signed and published."""
         try:
-            heads = {"the signer's last-signed record": self.signer.last_signed, "the checkpoint": self.published()}
+            heads = {
+                "the signer's last-signed record": self.signer.last_signed,
+                "the checkpoint": self.published(),
+            }
         except CimError as error:
             yield str(error)
             return

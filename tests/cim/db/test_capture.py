@@ -7,9 +7,7 @@ import sqlalchemy as sa
 
 from cim.db.engine import Database
 
-SQUARE = (
-    "ST_GeomFromText('MULTIPOLYGON(((500000 4300000,500010 4300000,500010 4300010,500000 4300000)))', 4548)"
-)
+SQUARE = "ST_GeomFromText('MULTIPOLYGON(((500000 4300000,500010 4300000,500010 4300010,500000 4300000)))', 4548)"
 
 
 @pytest.fixture
@@ -31,9 +29,7 @@ def revisions(connection: sa.Connection, type_name: str = "building") -> list[tu
 
 
 def test_insert_update_delete_and_insert_again_count_on(connection: sa.Connection) -> None:
-    run(
-        connection, f"INSERT INTO city.building (code, name, height, geom) VALUES ('b1', '甲', 9.5, {SQUARE})"
-    )
+    run(connection, f"INSERT INTO city.building (code, name, height, geom) VALUES ('b1', '甲', 9.5, {SQUARE})")
     run(connection, "UPDATE city.building SET height = 12")
     run(connection, "DELETE FROM city.building")
     run(connection, "INSERT INTO city.building (code, name) VALUES ('b1', '乙')")
@@ -62,17 +58,13 @@ def test_a_statement_over_many_rows_records_each(connection: sa.Connection) -> N
 def test_who_why_and_from_where_are_recorded(connection: sa.Connection) -> None:
     run(connection, "SELECT cim.set_context('li.wei', 'survey 7', 'sha256:ab')")
     run(connection, "INSERT INTO city.building (code) VALUES ('b1')")
-    row = connection.execute(
-        sa.text("SELECT actor, reason, dataset FROM cim.revision WHERE code = 'b1'")
-    ).one()
+    row = connection.execute(sa.text("SELECT actor, reason, dataset FROM cim.revision WHERE code = 'b1'")).one()
     assert tuple(row) == ("li.wei", "survey 7", "sha256:ab")
 
 
 def test_without_context_the_actor_is_the_session_user(connection: sa.Connection) -> None:
     run(connection, "INSERT INTO city.building (code) VALUES ('b1')")
-    actor, user = connection.execute(
-        sa.text("SELECT actor, session_user FROM cim.revision WHERE code = 'b1'")
-    ).one()
+    actor, user = connection.execute(sa.text("SELECT actor, session_user FROM cim.revision WHERE code = 'b1'")).one()
     assert actor == user
 
 
@@ -101,9 +93,7 @@ def test_personal_data_stays_out_of_the_revision(connection: sa.Connection) -> N
         ("INSERT INTO city.building (code, usage) VALUES ('b3', 'castle')", "building_usage_valid"),
     ],
 )
-def test_what_would_break_the_record_is_refused(
-    connection: sa.Connection, statement: str, message: str
-) -> None:
+def test_what_would_break_the_record_is_refused(connection: sa.Connection, statement: str, message: str) -> None:
     run(connection, "INSERT INTO city.building (code) VALUES ('b1')")
     with pytest.raises(sa.exc.DBAPIError, match=message):
         run(connection, statement)

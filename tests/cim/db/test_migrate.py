@@ -52,9 +52,7 @@ def dictionary_folder(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
 
 def schema_revisions(database: Database) -> int:
     with database.engine.connect() as connection:
-        return connection.execute(
-            sa.text("SELECT count(*) FROM cim.revision WHERE type = 'schema'")
-        ).scalar_one()
+        return connection.execute(sa.text("SELECT count(*) FROM cim.revision WHERE type = 'schema'")).scalar_one()
 
 
 def test_a_second_opening_changes_nothing(database: Database) -> None:
@@ -77,9 +75,7 @@ def test_a_type_and_then_a_column_are_added_and_logged(
     second = Database(settings)
     with second.engine.begin() as connection:
         connection.execute(sa.text("UPDATE city.bench SET material = 'oak'"))
-        bodies = connection.execute(
-            sa.text("SELECT body FROM cim.revision WHERE type = 'bench' ORDER BY rev")
-        )
+        bodies = connection.execute(sa.text("SELECT body FROM cim.revision WHERE type = 'bench' ORDER BY rev"))
         assert bodies.scalars().all() == [{"seats": 3}, {"seats": 3, "material": "oak"}]
         assert connection.execute(sa.text("SELECT material FROM city.bench_at(NULL)")).scalar_one() == "oak"
     assert schema_revisions(second) == 3
@@ -145,9 +141,7 @@ def test_two_first_openings_at_once_end_in_one_schema(
     name = f"cim_race_{tmp_path.name[-8:].replace('-', '_')}"
     with administrator.connect() as connection:
         connection.exec_driver_sql(f'CREATE DATABASE "{name}"')
-    settings = Settings(
-        home=tmp_path, database_url=server_url.set(database=name).render_as_string(hide_password=False)
-    )
+    settings = Settings(home=tmp_path, database_url=server_url.set(database=name).render_as_string(hide_password=False))
     failures: list[BaseException] = []
 
     def open_once() -> None:

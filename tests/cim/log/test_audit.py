@@ -22,7 +22,10 @@ FORGED = "convert_to(replace(convert_from(entry, 'UTF8'), '\"甲\"', '\"乙\"'),
 def publisher(database: Database) -> Publisher:
     settings = database.settings
     publisher = Publisher(settings.log_dir, settings.keys_dir, settings.origin)
-    run(database, "INSERT INTO city.building (code, name) SELECT 'b' || i, '甲' FROM generate_series(1, 300) i")
+    run(
+        database,
+        "INSERT INTO city.building (code, name) SELECT 'b' || i, '甲' FROM generate_series(1, 300) i",
+    )
     run(database, "UPDATE city.building SET height = 3 WHERE code = 'b7'")
     with database.engine.connect() as connection:
         sequence(LogStore(connection), publisher, 20)
@@ -54,14 +57,23 @@ def test_an_unharmed_log_has_no_findings(database: Database, publisher: Publishe
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
-        ("UPDATE city.building SET name = '乙' WHERE code = 'b7'", "building b7, revision 2: the row's attributes differ"),
+        (
+            "UPDATE city.building SET name = '乙' WHERE code = 'b7'",
+            "building b7, revision 2: the row's attributes differ",
+        ),
         (
             "UPDATE city.building SET geom = ST_GeomFromText('MULTIPOLYGON(((0 0,1 0,1 1,0 0)))', 4548) WHERE code = 'b7'",
             "building b7, revision 2: the row's geometry differs",
         ),
         ("DELETE FROM city.building WHERE code = 'b7'", "building b7, revision 2: the row is gone"),
-        ("INSERT INTO city.building (code, rev) VALUES ('ghost', 1)", "building ghost, revision 1: the row was never"),
-        ("UPDATE city.building SET rev = 9 WHERE code = 'b7'", "building b7, revision 2: the row carries another"),
+        (
+            "INSERT INTO city.building (code, rev) VALUES ('ghost', 1)",
+            "building ghost, revision 1: the row was never",
+        ),
+        (
+            "UPDATE city.building SET rev = 9 WHERE code = 'b7'",
+            "building b7, revision 2: the row carries another",
+        ),
         ("TRUNCATE city.building", "building b7, revision 2: the row is gone"),
     ],
 )
@@ -89,7 +101,10 @@ def test_an_edited_entry(database: Database, publisher: Publisher) -> None:
 def test_entry_and_leaf_hash_rewritten_together(database: Database, publisher: Publisher) -> None:
     run(
         database,
-        *unlocked("cim.leaf", f"UPDATE cim.leaf SET entry = {FORGED}, hash = sha256('\\x00'::bytea || {FORGED}) WHERE idx = 7"),
+        *unlocked(
+            "cim.leaf",
+            f"UPDATE cim.leaf SET entry = {FORGED}, hash = sha256('\\x00'::bytea || {FORGED}) WHERE idx = 7",
+        ),
     )
     found = "\n".join(findings(database, publisher))
     assert "leaf 7: the revision is not what the entry says" in found

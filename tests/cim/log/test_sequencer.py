@@ -1,4 +1,4 @@
-"""Every committed revision gets exactly one leaf, in the object's order, whoever commits when, whatever is killed."""
+"""Every committed revision gets one leaf, in its object's order, whoever commits when and whatever is killed."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def test_predecessors_are_found_within_and_across_batches(database: Database, pu
     assert leaves(database)[1:] == [(1, "b1", 1, None), (2, "b1", 2, 1), (3, "b1", 3, 2)]
 
 
-def test_a_late_commit_is_not_lost_and_does_not_hold_the_rest(
-    database: Database, publisher: Publisher
-) -> None:
+def test_a_late_commit_is_not_lost_and_does_not_hold_the_rest(database: Database, publisher: Publisher) -> None:
     with database.engine.connect() as slow:
         slow.execute(sa.text("INSERT INTO city.building (code) VALUES ('slow')"))
         run(database, "INSERT INTO city.building (code) VALUES ('quick')")
@@ -110,8 +108,10 @@ def test_a_late_commit_is_not_lost_and_does_not_hold_the_rest(
 def test_an_object_keeps_its_order_when_an_old_transaction_changes_it_last(
     database: Database, publisher: Publisher
 ) -> None:
-    """The old transaction begins first, the young one changes the object and commits, then the old one does, while a
-    third holds the horizon between the two."""
+    """The old transaction begins first; the young one changes the object and commits; then the old one does.
+
+    Meanwhile a third transaction holds the horizon between the two.
+    """
     run(database, "INSERT INTO city.building (code) VALUES ('b1')")
     run_sequencer(database, publisher)
     with database.engine.connect() as old, database.engine.connect() as third:
@@ -161,9 +161,7 @@ def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publishe
             try:
                 work()
             except sa.exc.OperationalError as error:
-                if "deadlock" not in str(
-                    error
-                ):  # PostgreSQL ends one of two writers that wait for each other
+                if "deadlock" not in str(error):  # PostgreSQL ends one of two writers that wait for each other
                     failures.append(error)
             except BaseException as error:
                 failures.append(error)
@@ -195,9 +193,7 @@ def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publishe
 def test_two_sequencers_wait_for_each_other(database: Database, publisher: Publisher) -> None:
     run(database, "INSERT INTO city.building (code) SELECT 'b' || i FROM generate_series(1, 3000) i")
     trees: list[CompactRange] = []
-    threads = [
-        threading.Thread(target=lambda: trees.append(run_sequencer(database, publisher))) for _ in range(3)
-    ]
+    threads = [threading.Thread(target=lambda: trees.append(run_sequencer(database, publisher))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -207,7 +203,7 @@ def test_two_sequencers_wait_for_each_other(database: Database, publisher: Publi
 
 
 def _sequence_and_die(url: str, settings_home: Path, origin: str, step: int) -> None:
-    """Run the sequencer in this (forked) process and kill it with -9 at its step-th write; exit 0 when it got through.
+    """Run the sequencer in this (forked) process and kill it with -9 at its step-th write.
 
     Steps are every statement sent to the database and every file opened for writing, renamed, or made.
     """
@@ -220,9 +216,7 @@ def _sequence_and_die(url: str, settings_home: Path, origin: str, step: int) -> 
             os.kill(os.getpid(), signal.SIGKILL)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        writes = (
-            event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
-        )
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if writes or event in {"os.rename", "os.mkdir"}:
             count()
 
@@ -242,9 +236,7 @@ def test_killed_at_every_step_it_ends_in_the_same_tree(database: Database, publi
     step, killed = 0, True
     while killed:
         step += 1
-        run(
-            database, f"INSERT INTO city.building (code) SELECT 'k{step}_' || i FROM generate_series(1, 40) i"
-        )
+        run(database, f"INSERT INTO city.building (code) SELECT 'k{step}_' || i FROM generate_series(1, 40) i")
         run(database, f"UPDATE city.building SET name = '{step}' WHERE code = 'k1_1'")
         child = os.fork()
         if child == 0:

@@ -1,0 +1,121 @@
+"""Write a GeoDataFrame into a feature table: the analyst's way in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import geopandas as gpd
+import orjson
+import pyarrow as pa
+import shapely
+import sqlalchemy as sa
+
+from cim import codes, crs, geometry
+from cim.db.engine import Database
+from cim.db.merge import AttributeField, Rows, lock_types, merge
+from cim.db.script import query
+from cim.db.tables import ARROW_TYPES
+from cim.dictionary import FeatureType
+from cim.errors import CrsError, InvalidCode, InvalidData
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCounts:
+    """What became of the rows written: their sum is the number of rows given."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+
+
+def write_frame(
+    database: Database, type_name: str, frame: gpd.GeoDataFrame, *, actor: str | None, reason: str | None
+) -> WriteCounts:
+    """Insert or update the objects of a frame indexed by code, in one transaction.
+
+    Columns the frame lacks stay as they are. A null in a column it has clears what was there. Geometry is transformed
+    to the storage CRS and snapped to 1 mm. `attributes` holds dicts, whose keys are replaced one by one.
+
+    Raises
+    ------
+    InvalidData : a column the type does not have, a value of the wrong type or out of its limits, invalid geometry.
+    InvalidCode : a code its scheme refuses, is missing, or stands twice.
+    CrsError : geometry without a CRS, or with one that has no known path to the storage CRS.
+    """
+    feature_type = database.dictionary.type(type_name)
+    rows = _rows(database, feature_type, frame)
+    target = database.table(type_name)
+    with database.engine.begin() as connection:
+        connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+        lock_types(connection, [type_name])
+        try:
+            counts = merge(connection, target, rows)
+        except sa.exc.IntegrityError as error:
+            raise InvalidData(f"{type_name}: the database refuses a value: {error.orig}".splitlines()[0]) from error
+    return WriteCounts(counts.inserted, counts.updated, len(frame) - counts.inserted - counts.updated)
+
+
+def _rows(database: Database, feature_type: FeatureType, frame: gpd.GeoDataFrame) -> Rows:
+    plain = frame.drop(columns=[c for c in ("rev",) if c in frame.columns])
+    shape = plain.active_geometry_name
+    names = [name for name in plain.columns if name not in (shape, "attributes")]
+    known = {prop.name: prop for prop in feature_type.properties}
+    unknown = sorted(set(map(str, names)) - known.keys())
+    if unknown:
+        raise InvalidData(
+            f"{feature_type.name} has no column {', '.join(unknown)}; it has {', '.join(known)}; put what the dictionary "
+            "does not name into a dict in the column attributes"
+        )
+    columns = {"code": pa.array(_codes(feature_type, plain.index), pa.string())}
+    for name in names:
+        try:
+            columns[name] = pa.Array.from_pandas(plain[name], type=ARROW_TYPES[known[name].kind])
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise InvalidData(f"{feature_type.name}.{name} must be {known[name].kind}: {error}") from error
+    fields = []
+    if "attributes" in plain.columns:
+        keys = sorted({key for value in plain["attributes"] if isinstance(value, dict) for key in value})
+        for number, key in enumerate(keys):
+            columns[f"attribute_{number}"] = pa.array([_json(value, key) for value in plain["attributes"]], pa.string())
+            fields.append(AttributeField(f"attribute_{number}", key, is_json=True))
+    has_geometry = shape is not None and feature_type.geometry is not None
+    if has_geometry:
+        columns["geom"] = pa.array(_wkb(database, feature_type, plain), pa.binary())
+    return Rows(pa.table(columns), names, [], fields, has_geometry)
+
+
+def _json(value: object, key: str) -> str | None:
+    held = value.get(key) if isinstance(value, dict) else None
+    return None if held is None else orjson.dumps(held).decode()
+
+
+def _codes(feature_type: FeatureType, index: Sequence[object]) -> list[str]:
+    given = [None if code is None else str(code) for code in index]
+    canonical, problems = codes.check_many_for(feature_type, given)
+    if problems:
+        raise InvalidCode(f"row {min(problems)}: {problems[min(problems)]}")
+    seen: set[str] = set()
+    for row, code in enumerate(canonical):
+        if code is None:
+            raise InvalidCode(f"row {row} has no code; index the frame by code")
+        if code in seen:
+            raise InvalidCode(f"code {code} stands twice, the second time in row {row}; give each object one row")
+        seen.add(code)
+    return list(map(str, canonical))
+
+
+def _wkb(database: Database, feature_type: FeatureType, frame: gpd.GeoDataFrame) -> list[bytes | None]:
+    assert feature_type.geometry is not None
+    shapes = frame.geometry.to_numpy(dtype=object).copy()
+    shapes[shapely.is_empty(shapes)] = None
+    if frame.crs is None:
+        if not shapely.is_missing(shapes).all():
+            raise CrsError(f"the frame has no CRS; set it, for example frame.set_crs({database.settings.srid})")
+        return [None] * len(shapes)
+    shapes = crs.transform(shapes, crs.parse(frame.crs), crs.parse(database.settings.srid))
+    shapes = geometry.promote(geometry.snap(shapely.force_2d(shapes)), feature_type.geometry)
+    for row in (~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)).nonzero()[0]:
+        reason = shapely.is_valid_reason(shapes[row])
+        raise InvalidData(f"{feature_type.name} {frame.index[row]}: geometry is invalid: {reason}; mend it first")
+    return geometry.to_wkb(shapes)

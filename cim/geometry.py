@@ -1,0 +1,63 @@
+"""The form geometry is stored in: a grid of 1 mm, one kind per type, rings in one direction, ISO WKB.
+
+Every function works on whole arrays of shapely geometries; None stays None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from cim.dictionary import GeometryKind
+
+Geometries = npt.NDArray[np.object_]
+
+# Storage grid, metres: a round trip through another format finds the same coordinates again.
+GRID = 0.001
+_DECIMALS = 3
+_COLLECT: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        "MultiPoint": shapely.multipoints,
+        "MultiLineString": shapely.multilinestrings,
+        "MultiPolygon": shapely.multipolygons,
+    }
+)
+
+
+def snap(geometries: Geometries) -> Geometries:
+    """Return the geometries with coordinates on the grid, and no negative zero."""
+    snapped = np.round(shapely.get_coordinates(geometries), _DECIMALS) + 0.0  # -0.0 + 0.0 is 0.0
+    result: Geometries = shapely.set_coordinates(geometries.copy(), snapped)
+    return result
+
+
+def promote(geometries: Geometries, kind: GeometryKind) -> Geometries:
+    """Return the geometries as the stored kind: singles as multis, a multi of one part as that part.
+
+    Rings run anticlockwise outside and clockwise inside (RFC 7946, 3.1.6), so that the same shape read from formats
+    of other habits is the same geometry. Lines and points keep their order. A multi of several parts has no single
+    form and becomes None.
+    """
+    if kind in ("Polygon", "MultiPolygon"):
+        geometries = shapely.orient_polygons(geometries)
+    if kind == "Geometry":
+        return geometries
+    parts, owners = shapely.get_parts(geometries, return_index=True)
+    result: Geometries = np.full(len(geometries), None, dtype=object)
+    if kind in _COLLECT:
+        if len(parts):
+            _COLLECT[kind](parts, indices=owners, out=result)
+        return result
+    single = np.bincount(owners, minlength=len(geometries))[owners] == 1
+    result[owners[single]] = parts[single]
+    return result
+
+
+def to_wkb(geometries: Geometries) -> list[bytes | None]:
+    """Return the bytes the log hashes: ISO WKB, little endian."""
+    return list(shapely.to_wkb(geometries, flavor="iso", byte_order=1))
