@@ -33,8 +33,7 @@ def write(path: Path, fields: Sequence[Field], rows: Sequence[dict[str, Any]], d
             raise ValueError(f"field name {name!r} takes {len(encoded)} bytes in {ENCODING}, at most 10 fit")
         parts.append(struct.pack("<11sc4xBB14x", encoded, kind.encode(), width, decimals))
     parts.append(b"\r")
-    for row in rows:
-        parts.append(b" " + b"".join(_cell(row.get(field[0]), field) for field in fields))
+    parts += (b" " + b"".join(_cell(row.get(field[0]), field) for field in fields) for row in rows)
     path.write_bytes(b"".join(parts) + b"\x1a")
 
 

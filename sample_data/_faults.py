@@ -105,7 +105,9 @@ def roads(records: list[Record], rng: random.Random) -> list[Record]:
     return [*records, dict(rng.choice(records))]
 
 
-def unknown(records: list[Record], column: str, number: int, rng: random.Random, where: Callable[[Record], bool]) -> None:
+def unknown(
+    records: list[Record], column: str, number: int, rng: random.Random, where: Callable[[Record], bool]
+) -> None:
     """Blank a column in `number` of the records that `where` picks: nobody knows; that is no fault."""
     for row in rng.sample([row for row in records if where(row)], number):
         row[column] = None

@@ -1,6 +1,6 @@
 """The plan of the district: streets, blocks, and how blocks are cut into plots.
 
-All geometry here is in metres of a local frame whose axes follow the street grid; `world` turns it into EPSG:4548.
+All geometry here is in metres of a local frame along the street grid; `world` turns it into EPSG:4548.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shapely import LineString, MultiLineString, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 
-# South-west corner of the district in EPSG:4548, near 116.10 E, 38.99 N, and the turn of its grid from grid north.
+# South-west corner of the district in EPSG:4548 (116.10 E, 38.99 N), and the turn of its grid from north.
 ORIGIN = (422460.0, 4317590.0)
 TURN = math.radians(6.3)
 
@@ -75,7 +75,8 @@ def world(geometry: BaseGeometry) -> BaseGeometry:
 
     def turn(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = xy[:, 0], xy[:, 1]
-        return np.round(np.column_stack((ORIGIN[0] + cos * x - sin * y, ORIGIN[1] + sin * x + cos * y)), 3)
+        turned = np.column_stack((ORIGIN[0] + cos * x - sin * y, ORIGIN[1] + sin * x + cos * y))
+        return np.asarray(turned, dtype=np.float64).round(3)
 
     return shapely.transform(geometry, turn)
 
@@ -112,16 +113,20 @@ def plan() -> Plan:
 def _streets() -> list[Street]:
     found = []
     for i, (_, _, width, name) in enumerate(NORTH_SOUTH):
-        for j in range(ROWS):
-            if ((i, j), (i, j + 1)) not in MISSING:
-                found.append(Street(LineString([corner(i, j), corner(i, j + 1)]), width, name))
+        found += [
+            Street(LineString([corner(i, j), corner(i, j + 1)]), width, name)
+            for j in range(ROWS)
+            if ((i, j), (i, j + 1)) not in MISSING
+        ]
     for j, (_, _, width, name) in enumerate(EAST_WEST):
         found += [Street(LineString([corner(i, j), corner(i + 1, j)]), width, name) for i in range(COLUMNS)]
     # The main streets leave the district; their ends are the dead ends of the road graph.
     for (i, j), (dx, dy) in (((3, 0), (-4, -95)), ((3, 5), (3, 90)), ((0, 3), (-90, 4)), ((5, 3), (95, 2))):
         at = corner(i, j)
-        name, width = (NORTH_SOUTH[i][3], NORTH_SOUTH[i][2]) if dx * dx < dy * dy else (EAST_WEST[j][3], EAST_WEST[j][2])
-        found.append(Street(LineString([at, (at.x + dx, at.y + dy)]), width, name))
+        name, width = (
+            (NORTH_SOUTH[i][3], NORTH_SOUTH[i][2]) if dx * dx < dy * dy else (EAST_WEST[j][3], EAST_WEST[j][2])
+        )
+        found.append(Street(LineString([(at.x, at.y), (at.x + dx, at.y + dy)]), width, name))
     return found
 
 
@@ -132,7 +137,7 @@ def largest(geometry: BaseGeometry) -> Polygon:
 
 
 def split(block: Block, axis: str, share: float, lane: float = 0.0) -> tuple[Block, Block, LineString]:
-    """Cut a block in two at `share` of its extent along `axis`, a lane of that width (m) between; 0 for a wall.
+    """Cut a block in two at `share` of its extent along `axis`, with a lane of that width (m); 0: a wall.
 
     Returns the southern or western half, the other half, and the centre line of the cut.
     """

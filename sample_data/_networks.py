@@ -110,7 +110,12 @@ def _components(
     edges: list[tuple[LineString, Street]], pipes: list[Record], town: Town, rng: random.Random
 ) -> list[Record]:
     found: list[tuple[str, str, BaseGeometry]] = []
-    for network, class_code, name in (("water", "0101", "上水井盖"), ("sewage", "0102", "污水井盖"), ("storm", "0103", "雨水井盖"), ("gas", "0111", "燃气井盖")):
+    for network, class_code, name in (
+        ("water", "0101", "上水井盖"),
+        ("sewage", "0102", "污水井盖"),
+        ("storm", "0103", "雨水井盖"),
+        ("gas", "0111", "燃气井盖"),
+    ):
         ends = {coordinate for row in pipes if row["network"] == network for coordinate in row["geom"].coords}
         found += [(class_code, name, Point(end)) for end in sorted(ends)]
     for line, street in edges:
@@ -125,7 +130,9 @@ def _components(
     return [_component(n, *item, rng) for n, item in _numbered(found)]
 
 
-def _numbered(found: list[tuple[str, str, BaseGeometry]]) -> Iterator[tuple[int, tuple[str, str, BaseGeometry]]]:
+def _numbered(
+    found: list[tuple[str, str, BaseGeometry]],
+) -> Iterator[tuple[int, tuple[str, str, BaseGeometry]]]:
     numbers: dict[str, count[int]] = {}
     for item in found:
         yield next(numbers.setdefault(item[0], count(1))), item
@@ -144,7 +151,11 @@ def _furniture(line: LineString, street: Street) -> Iterator[tuple[str, str, Poi
         steps = int((line.length - 24) // step)
         for n in range(steps):
             for side in (-1, 1):
-                yield class_code, name, _beside(line, 14 + n * step + (step / 2 if side > 0 else 0), side * off)
+                yield (
+                    class_code,
+                    name,
+                    _beside(line, 14 + n * step + (step / 2 if side > 0 else 0), side * off),
+                )
     yield "0213", "路名牌", _beside(line, 9.0, kerb)
     yield "0113", "消防栓", _beside(line, line.length / 2, kerb + 0.4)
     if street.width >= 22:
@@ -173,14 +184,16 @@ def _component(number: int, class_code: str, name: str, point: BaseGeometry, rng
     installed = f"{rng.randint(2005, 2022)}-{rng.randint(1, 12):02d}-{rng.randint(1, 28):02d}"
     status = rng.choices(("intact", "damaged", "missing", "unknown"), (93, 4, 1, 2))[0]
     return {
-        "code": f"{COUNTY}{class_code}{number:06d}", "class_code": class_code, "class_scheme": "CJ/T 214-2007",
-        "name": name, "status": status, "supervisor": supervisor, "owner_department": owner, "maintainer": maintainer,
+        "code": f"{COUNTY}{class_code}{number:06d}", "class_code": class_code,
+        "class_scheme": "CJ/T 214-2007",
+        "name": name, "status": status, "supervisor": supervisor, "owner_department": owner,
+        "maintainer": maintainer,
         "installed_on": installed, "changed_on": "2024-09-30" if status == "damaged" else None, "geom": point,
     }  # fmt: skip
 
 
 def _bus_stops(edges: list[tuple[LineString, Street]]) -> list[Record]:
-    rows = []
+    rows: list[Record] = []
     long = [(line, street) for line, street in edges if street.width >= 22 and not street.lane and line.length > 110]
     for line, street in long[::2]:
         for side in (-1, 1):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from shapely import Polygon
 
@@ -35,13 +36,24 @@ def structure_of(year: int, storeys: int) -> str:
     return "reinforced_concrete"
 
 
-def estate(town: Town, rng: random.Random, block: Block, zone: int, address: str, plan: Estate) -> Site:
-    """Build rows of slabs with sheds at the fence and a garden in the middle."""
+def estate(
+    town: Town,
+    rng: random.Random,
+    block: Block,
+    zone: int,
+    address: str,
+    plan: Estate,
+    also: Sequence[House] = (),
+) -> Site:
+    """Build rows of slabs with sheds, and the houses of `also`, at the fence, and a garden in the middle.
+
+    What of `also` finds no room is left out.
+    """
     site = Site(town, block, zone, "residential", plan.name, address)
     old = plan.years[0] < 1985
     depth = 9.6 if old else 11.4
     top = max(plan.storeys)
-    gap = (1.25 if old else 1.45) * top * 2.8 + 2.0
+    gap = (1.12 if old else 1.3) * top * 2.8 + 2.0
     lengths = (42.0, 56.0, 30.0) if old else (48.0, 62.0, 34.0)
     about = site.plot.shape.centroid
     for n, (x, y, length) in enumerate(site.rows(depth, gap, lengths, 6.5, 8.0, plan.south)):
@@ -52,8 +64,18 @@ def estate(town: Town, rng: random.Random, block: Block, zone: int, address: str
         shape = shapes.turn(shape, plan.south, about)
         shops = plan.shops and n < 2
         house = House(
-            shape, "mixed" if shops else "residential", structure_of(year, storeys), year, storeys,
-            f"{plan.name}{n + 1}号楼", 2.8 if year >= 1980 else 2.9, 0, stairs, 2, shops, tenure=plan.tenure,
+            shape,
+            "mixed" if shops else "residential",
+            structure_of(year, storeys),
+            year,
+            storeys,
+            f"{plan.name}{n + 1}号楼",
+            2.8 if year >= 1980 else 2.9,
+            0,
+            stairs,
+            2,
+            shops,
+            tenure=plan.tenure,
         )
         site.add(house, fence=2.0, apart=6.0)
     first = min(plan.years)
@@ -62,7 +84,7 @@ def estate(town: Town, rng: random.Random, block: Block, zone: int, address: str
         House(shapes.ell(15.0, 10.0, 6.0), "public_service", "mixed", first, 1, f"{plan.name}锅炉房", 4.5),
         House(shapes.rectangle(5.4, 3.6), "public_service", "mixed", first + 4, 1, f"{plan.name}门卫室", 2.8),
     ]
-    site.scatter(rng, sheds)
+    site.scatter(rng, [*also, *sheds])
     site.green(f"{plan.name}中心绿地", "residential")
     return site
 
@@ -76,11 +98,11 @@ def _slab(plan: Estate, length: float, depth: float, stairs: int, storeys: int) 
 
 
 def towers(town: Town, rng: random.Random, block: Block, zone: int, address: str, plan: Estate) -> Site:
-    """Build towers in a loose grid over one underground garage, a row of shops along the street, a kindergarten."""
+    """Build towers in a loose grid, shops along the street, a kindergarten."""
     site = Site(town, block, zone, "residential", plan.name, address)
     slab_like = plan.style == "plain"
     width, depth = (34.0, 14.0) if slab_like else (25.0, 23.0)
-    west, south, east, north = site.bounds
+    west, south, east, _ = site.bounds
     shop_year = plan.years[0]
     for x in (west + 6.0, (west + east) / 2 + 6.0):
         length = (east - west) / 2 - 16.0
@@ -93,15 +115,37 @@ def towers(town: Town, rng: random.Random, block: Block, zone: int, address: str
         storeys, year = rng.choice(plan.storeys), rng.randint(*plan.years)
         site.add(
             House(
-                shape, "residential", "reinforced_concrete", year, storeys, f"{plan.name}{n + 1}号楼", 2.9, 2, 1,
+                shape,
+                "residential",
+                "reinforced_concrete",
+                year,
+                storeys,
+                f"{plan.name}{n + 1}号楼",
+                2.9,
+                2,
+                1,
                 4 if not slab_like else 3,
             ),
-            fence=3.0, apart=9.0,
+            fence=3.0,
+            apart=9.0,
         )
         down = n
-    gate = House(shapes.rectangle(7.2, 4.2), "public_service", "reinforced_concrete", shop_year, 1, f"{plan.name}门卫室")
+    gate = House(
+        shapes.rectangle(7.2, 4.2),
+        "public_service",
+        "reinforced_concrete",
+        shop_year,
+        1,
+        f"{plan.name}门卫室",
+    )
     nursery = House(
-        shapes.ell(30.0, 21.0, 11.0), "education", "reinforced_concrete", plan.years[1], 3, f"{plan.name}幼儿园", 3.6,
+        shapes.ell(30.0, 21.0, 11.0),
+        "education",
+        "reinforced_concrete",
+        plan.years[1],
+        3,
+        f"{plan.name}幼儿园",
+        3.6,
     )
     if site.scatter(rng, [nursery], fence=3.0, apart=10.0):
         town.serve(nursery, "kindergarten", nursery.name, 270)
@@ -135,7 +179,16 @@ def _courtyard(site: Site, rng: random.Random, name: str) -> None:
     width, depth = x1 - x0 - 0.6, y1 - y0 - 0.6
     year = rng.choice((1955, 1955, 1956, 1958, 1958, 1960, 1962, 1963, 1965, 1968, 1972, 1976))
     base = House(
-        room, "residential", "brick_wood", year, 1, name, rng.choice((3.3, 3.5, 3.7)), 0, 1, rng.randint(2, 6),
+        room,
+        "residential",
+        "brick_wood",
+        year,
+        1,
+        name,
+        rng.choice((3.3, 3.5, 3.7)),
+        0,
+        1,
+        rng.randint(2, 6),
         tenure=rng.choice(("public_rented", "public_rented", "private_owned")),
     )
     kind = rng.random()
@@ -159,7 +212,7 @@ def _courtyard(site: Site, rng: random.Random, name: str) -> None:
 
 
 def village(town: Town, rng: random.Random, block: Block, zone: int, address: str, name: str) -> None:
-    """Build a village the town has swallowed: homesteads of collective land, each with a house of its own make."""
+    """Build a village the town has swallowed: homesteads of collective land, no two houses alike."""
     west, south, east, north = block.plot.bounds
     strips, lanes = slices(block, "y", [1.0] * max(2, round((north - south) / 38.0)), 3.5)
     for n, lane in enumerate(lanes):
@@ -181,26 +234,40 @@ def _homestead(site: Site, rng: random.Random, name: str) -> None:
     year = rng.randint(1978, 2012)
     storeys = 1 if year < 1990 else rng.choice((1, 2, 2, 3) if year < 2000 else (2, 3, 3, 4))
     width, depth = x1 - x0, y1 - y0
-    shape = rng.choice((
-        shapes.rectangle(width - 0.4, depth * rng.uniform(0.55, 0.8)),
-        shapes.ell(width - 0.3, depth - 1.0, 6.5, east=rng.random() < 0.5),
-        shapes.court(width - 0.3, depth - 0.8, 6.4, 3.6, 0.0),
-    ))
-    w, s, e, n = shape.bounds
-    clipped = shapes.place(shape, x0 + 0.15, y1 - (n - s) - 0.15).intersection(room)
+    shape = rng.choice(
+        (
+            shapes.rectangle(width - 0.4, depth * rng.uniform(0.55, 0.8)),
+            shapes.ell(width - 0.3, depth - 1.0, 6.5, east=rng.random() < 0.5),
+            shapes.court(width - 0.3, depth - 0.8, 6.4, 3.6, 0.0),
+        )
+    )
+    _, low, _, high = shape.bounds
+    clipped = shapes.place(shape, x0 + 0.15, y1 - (high - low) - 0.15).intersection(room)
     if not isinstance(clipped, Polygon):
         return
     structure = "brick_wood" if year < 1988 else "mixed"
     site.add(
         House(clipped, "residential", structure, year, storeys, f"{name}民房", 3.1, 0, 1, 1, tenure="collective"),
-        fence=0.3, apart=0.3,
+        fence=0.3,
+        apart=0.3,
     )
 
 
-def offices(
-    town: Town, block: Block, zone: int, address: str, name: str, houses: list[House], land_use: str = "commercial"
+def lot(
+    town: Town,
+    block: Block,
+    zone: int,
+    address: str,
+    name: str,
+    houses: list[House],
+    land_use: str = "commercial",
 ) -> Site:
-    """Build given houses at given places on one plot; a house that does not fit is an error of this recipe."""
+    """Make a plot of houses set by hand.
+
+    Raises
+    ------
+    ValueError : a house does not fit: the recipe is wrong.
+    """
     site = Site(town, block, zone, land_use, name, address)
     for house in houses:
         if not site.add(house, fence=1.0, apart=3.0):
@@ -208,7 +275,20 @@ def offices(
     return site
 
 
-def at(site_block: Block, east: float, north: float, shape: Polygon) -> Polygon:
-    """Return a shape put at an offset (m) from the south-west corner of a block's plot."""
-    west, south, *_ = site_block.plot.bounds
-    return shapes.place(shape, west + east, south + north)
+def stand(
+    block: Block,
+    east: float,
+    north: float,
+    shape: Polygon,
+    name: str,
+    usage: str,
+    structure: str,
+    year: int,
+    storeys: int,
+    storey_height: float,
+    **more: Any,
+) -> House:
+    """Return a house at an offset (m) from the south-west corner of a block's plot; `more` as in `House`."""
+    west, south, *_ = block.plot.bounds
+    placed = shapes.place(shape, west + east, south + north)
+    return House(placed, usage, structure, year, storeys, name, storey_height, **more)

@@ -23,7 +23,7 @@ from shapely.ops import polygonize
 
 from sample_data import _layout
 from sample_data._district import BOUNDARY
-from sample_data._layout import world
+from sample_data._layout import ORIGIN, world
 from sample_data._town import House, Plot, Town
 
 Record = dict[str, Any]
@@ -33,7 +33,23 @@ STREET = f"{COUNTY}097"
 CADASTRAL_ZONE = "003"
 UNIT_SURVEY = "1号普查小组"
 SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗"
-GIVEN = ("秀英", "建国", "桂兰", "志强", "淑珍", "永福", "玉梅", "文斌", "海燕", "德顺", "春华", "立新", "晓东", "金凤", "庆祥")
+GIVEN = (
+    "秀英",
+    "建国",
+    "桂兰",
+    "志强",
+    "淑珍",
+    "永福",
+    "玉梅",
+    "文斌",
+    "海燕",
+    "德顺",
+    "春华",
+    "立新",
+    "晓东",
+    "金凤",
+    "庆祥",
+)
 
 
 @dataclass
@@ -93,7 +109,9 @@ def _divisions(town: Town) -> list[Record]:
     spine = LineString([(split[0].x, -far), *((p.x, p.y) for p in split), (split[-1].x, far)])
     branch = LineString([*((p.x, p.y) for p in across), (far, across[-1].y)])
     pieces = list(polygonize(shapely.union_all([extent.boundary, spine, branch])))
-    kept = sorted((p for p in pieces if extent.buffer(1).contains(p)), key=lambda p: (p.centroid.x > 400, -p.centroid.y))
+    kept = sorted(
+        (p for p in pieces if extent.buffer(1).contains(p)), key=lambda p: (p.centroid.x > 400, -p.centroid.y)
+    )
     rows = [
         _division(f"{COUNTY}000000", "雄县", "county", None, extent, None),
         _division(f"{STREET}000", "柳堤街道", "town", f"{COUNTY}000000", extent, None),
@@ -143,7 +161,7 @@ def _building(
         "status": house.status, "year_built": house.year, "year_renovated": _renovated(house, rng),
         "storeys_above": storeys, "storeys_below": house.below, "height": round(height, 1),
         # The ground falls gently towards the river in the south.
-        "ground_elevation": round(9.4 + (middle.y - _layout.ORIGIN[1]) * 0.0016 + rng.uniform(-0.15, 0.15), 2),
+        "ground_elevation": round(9.4 + (middle.y - ORIGIN[1]) * 0.0016 + rng.uniform(-0.15, 0.15), 2),
         "footprint_area": footprint, "gross_floor_area": round(footprint * storeys, 2),
         "gross_floor_area_below": round(footprint * house.below, 2),
         "danger_grade": grade,
@@ -206,7 +224,14 @@ def _units(house: House, building: Record, rng: random.Random) -> list[Record]:
 
 
 def _unit(
-    house: House, building: Record, number: int, storey: int, room: str, floor_area: float, shop: bool, rng: random.Random
+    house: House,
+    building: Record,
+    number: int,
+    storey: int,
+    room: str,
+    floor_area: float,
+    shop: bool,
+    rng: random.Random,
 ) -> Record:
     tenure = house.tenure
     if tenure == "private_owned":
@@ -217,14 +242,16 @@ def _unit(
     finished = house.status != "under_construction"
     occupied = rng.choices((True, False, None), (86, 11, 3))[0] if finished else False
     private = tenure.startswith("private")
+    deed = rng.randint(1, 99_999)
     return {
         "code": f"{building['code'][:24]}{number:04d}", "building_code": building["code"],
-        "parcel_code": building["parcel_code"], "name": f"{building['name']}{room}室", "storey_number": storey,
+        "parcel_code": building["parcel_code"], "name": f"{building['name']}{room}室",
+        "storey_number": storey,
         "room_number": room, "usage": "commercial" if shop else "residential", "floor_area": floor_area,
         "tenure": tenure, "households": 0 if shop or occupied is False else 1, "occupied": occupied,
         "owner_name": rng.choice(SURNAMES) + rng.choice(GIVEN) if private else None,
         "owner_id": f"虚构-{rng.randint(0, 999_999):06d}" if private else None,
-        "right_certificate": f"冀(2017)雄县不动产权第{rng.randint(1, 99999):07d}号" if private and finished else None,
+        "right_certificate": f"冀(2017)雄县不动产权第{deed:07d}号" if private and finished else None,
         "survey_team": UNIT_SURVEY,
     }  # fmt: skip
 
@@ -242,8 +269,10 @@ def _shares(total: int, weights: list[float]) -> list[int]:
 
 def _district() -> Record:
     return {
-        "id": "UR-2024-03", "name": "文庙—棉纺厂片区更新单元", "renewal_kind": "comprehensive", "stage": "实施方案编制",
-        "responsible": "柳堤街道城市更新工作专班", "designated_on": "2024-05-20", "geom": world(Polygon(BOUNDARY)),
+        "id": "UR-2024-03", "name": "文庙—棉纺厂片区更新单元", "renewal_kind": "comprehensive",
+        "stage": "实施方案编制",
+        "responsible": "柳堤街道城市更新工作专班", "designated_on": "2024-05-20",
+        "geom": world(Polygon(BOUNDARY)),
     }  # fmt: skip
 
 
@@ -253,7 +282,14 @@ def _greens(town: Town) -> list[Record]:
         ground = world(shape)
         counts = {"attached": False, "square": None}.get(kind, True)
         rows.append(
-            {"id": f"G{n + 1:03d}", "name": name, "kind": kind, "area": area(ground), "counts_as_green": counts, "geom": ground}
+            {
+                "id": f"G{n + 1:03d}",
+                "name": name,
+                "kind": kind,
+                "area": area(ground),
+                "counts_as_green": counts,
+                "geom": ground,
+            }
         )
     return rows
 
@@ -284,12 +320,16 @@ def _zones(town: Town) -> list[Record]:
         })  # fmt: skip
         assert n < 100
     old_town = town.plan.blocks[2, 3].plot
-    for ident, kind, reach, height in (("XR-H1", "heritage_core", 0.0, 9.0), ("XR-H2", "heritage_control", 45.0, 12.0)):
+    for ident, kind, reach, height in (
+        ("XR-H1", "heritage_core", 0.0, 9.0),
+        ("XR-H2", "heritage_control", 45.0, 12.0),
+    ):
         core = max((p for p in town.plots if p.name == "文庙"), key=lambda p: p.shape.area).shape
         shape = core.buffer(reach, join_style="mitre") if reach else core
         assert shape.intersects(old_town)
         rows.append({
-            "id": ident, "name": "文庙保护范围" if not reach else "文庙建设控制地带", "zone_kind": kind, "land_use": None,
+            "id": ident, "name": "文庙保护范围" if not reach else "文庙建设控制地带", "zone_kind": kind,
+            "land_use": None,
             "far_cap": None, "density_cap": None, "green_ratio_min": None, "height_cap": height,
             "effective_from": "2018-07-01", "source": "文庙保护规划（虚构）", "geom": world(shape),
         })  # fmt: skip
@@ -329,7 +369,8 @@ def _facilities(town: Town, layers: Layers) -> list[Record]:
 
 
 def _surveyed(building: Record, district: BaseGeometry) -> bool:
-    """Say whether the survey of units reached a building: all of the district, and the old estates next to it."""
+    """Say whether the survey of units reached a building: all of the district, and estates as old nearby."""
     if district.contains(building["geom"].representative_point()):
         return True
-    return building["storeys_above"] > 1 and building["year_built"] <= 1990 and building["parcel_code"][13] == "B"
+    estate = building["storeys_above"] > 1 and building["parcel_code"][13] == "B"
+    return estate and bool(building["year_built"] <= 1990)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import shapely
 from shapely import LineString, Point, Polygon, affinity
+from shapely.geometry.base import BaseGeometry
 
 from sample_data import _footprints as shapes
 from sample_data._layout import Block, Plan, Street, largest
@@ -18,7 +19,7 @@ from sample_data._layout import Block, Plan, Street, largest
 
 @dataclass
 class House:
-    """One building. `stairs` times `flats` is the number of dwellings on a floor; `shops`: the ground floor trades."""
+    """One building; `stairs` times `flats` dwellings on a floor; `shops`: the ground floor trades."""
 
     shape: Polygon
     usage: str
@@ -101,9 +102,15 @@ class Site:
         return True
 
     def rows(
-        self, depth: float, gap: float, lengths: tuple[float, ...], fence: float, between: float, angle: float = 0.0
+        self,
+        depth: float,
+        gap: float,
+        lengths: tuple[float, ...],
+        fence: float,
+        between: float,
+        angle: float = 0.0,
     ) -> Iterator[tuple[float, float, float]]:
-        """Yield (x, y, length) of the slabs of parallel rows from south to north, in the plot turned by -`angle`."""
+        """Yield (x, y, length) of slabs in rows from south to north, the plot turned by -`angle` degrees."""
         about = self.plot.shape.centroid
         room = largest(affinity.rotate(self.plot.shape.buffer(-fence), -angle, origin=about))
         _, y, _, north = room.bounds
@@ -139,12 +146,13 @@ class Site:
                 if sum(wanted) + length + between * len(wanted) > east - west:
                     break
             wanted.append(length)
-        spare = (east - west) - sum(wanted) - between * (len(wanted) - 1)
-        between += spare / (len(wanted) + 1) * 0.8 if len(wanted) > 1 else 0.0
-        x = west + ((east - west) - sum(wanted) - between * (len(wanted) - 1)) * (0.5 if row % 2 else 0.35)
+        # Slabs grow by up to a fifth to use their row's length; what is left moves it off the middle.
+        stretch = min(1.2, (east - west - between * (len(wanted) - 1)) / sum(wanted))
+        spare = east - west - between * (len(wanted) - 1) - stretch * sum(wanted)
+        x = west + spare * (0.5 if row % 2 else 0.35)
         for length in wanted:
-            yield x, y, length
-            x += length + between
+            yield x, y, stretch * length
+            x += stretch * length + between
 
     def scatter(self, rng: random.Random, make: list[House], *, fence: float = 1.5, apart: float = 5.0) -> int:
         """Find room for small houses by trying places along the fence first; return how many found one."""
@@ -156,8 +164,14 @@ class Site:
                 x = rng.uniform(west, east - (e - w))
                 y = rng.uniform(south, north - (n - s))
                 if attempt < 30:
-                    x, y = rng.choice([(x, south + fence + 0.4), (x, north - fence - 0.4 - (n - s)),
-                                       (west + fence + 1.2, y), (east - fence - 1.2 - (e - w), y)])
+                    x, y = rng.choice(
+                        [
+                            (x, south + fence + 0.4),
+                            (x, north - fence - 0.4 - (n - s)),
+                            (west + fence + 1.2, y),
+                            (east - fence - 1.2 - (e - w), y),
+                        ]
+                    )
                 house.shape = shapes.place(house.shape, x, y)
                 if self.add(house, fence=fence, apart=apart):
                     built += 1
@@ -166,7 +180,7 @@ class Site:
 
     def green(self, name: str, kind: str, *, clear: float = 4.0, least: float = 250.0) -> None:
         """Make a green of the largest open rectangle-like room left between the houses."""
-        room = self.plot.shape.buffer(-2)
+        room: BaseGeometry = self.plot.shape.buffer(-2)
         if self.houses:
             room = room.difference(shapely.union_all([house.shape for house in self.houses]).buffer(clear))
         room = room.buffer(-3.5).buffer(3.5)
@@ -174,7 +188,9 @@ class Site:
             return
         garden = largest(room)
         # A green between rows is compact: take the middle of the room, not its tails along the fence.
-        garden = largest(garden.intersection(garden.representative_point().buffer(24, quad_segs=6)))
+        middle = garden.representative_point()
+        frame = shapely.box(middle.x - 26, middle.y - 17, middle.x + 26, middle.y + 17)
+        garden = largest(garden.intersection(frame))
         garden = largest(shapely.simplify(garden, 0.4))
         if garden.area >= least:
             self.town.greens.append((garden, kind, name))

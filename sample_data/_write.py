@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyproj
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from ingest.gdal import pyogrio
 
 Record = dict[str, Any]
 Columns = dict[str, pa.DataType]
+Floats = NDArray[np.float64]
 
 PROJECTED = "EPSG:4548"  # CGCS2000 / 3-degree Gauss-Kruger CM 117E
 GEOGRAPHIC = "EPSG:4490"  # CGCS2000, longitude and latitude
@@ -31,11 +34,21 @@ def degrees(geometry: BaseGeometry | None) -> BaseGeometry | None:
         return None
     # Both are CGCS2000: this is a projection only, no change of datum.
     change = pyproj.Transformer.from_crs(PROJECTED, GEOGRAPHIC, always_xy=True)
-    return shapely.transform(geometry, lambda x, y: [part.round(9) for part in change.transform(x, y)], interleaved=False)
+
+    def turn(xy: Floats) -> Floats:
+        return np.column_stack(change.transform(xy[:, 0], xy[:, 1])).round(9)
+
+    return shapely.transform(geometry, turn)
 
 
 def gdal_layer(
-    path: Path, driver: str, layer: str, columns: Columns, kind: str | None, records: Sequence[Record], crs: str = PROJECTED
+    path: Path,
+    driver: str,
+    layer: str,
+    columns: Columns,
+    kind: str | None,
+    records: Sequence[Record],
+    crs: str = PROJECTED,
 ) -> None:
     """Write or add one layer; `kind` is its geometry type, None for a table without geometry."""
     options: dict[str, Any] = {}
@@ -65,7 +78,7 @@ def _cell(value: Any, dtype: pa.DataType) -> Any:
 
 
 def geojson(path: Path, columns: Sequence[str], records: Sequence[Record]) -> None:
-    """Write GeoJSON as RFC 7946 wants it, one feature a line. Coordinates are CGCS2000 longitude and latitude."""
+    """Write GeoJSON as RFC 7946 wants it, one feature a line, in CGCS2000 longitude and latitude."""
     lines = []
     for record in records:
         geometry = degrees(record["geom"])
@@ -75,5 +88,5 @@ def geojson(path: Path, columns: Sequence[str], records: Sequence[Record]) -> No
             "geometry": None if geometry is None else json.loads(shapely.to_geojson(geometry)),
         }
         lines.append(json.dumps(feature, ensure_ascii=False, separators=(",", ":")))
-    head = '{"type":"FeatureCollection","name":"%s","features":[\n' % path.stem
-    path.write_text(head + ",\n".join(lines) + "\n]}\n", encoding="utf-8", newline="\n")
+    head = f'"type":"FeatureCollection","name":"{path.stem}","features":[\n'
+    path.write_text("{" + head + ",\n".join(lines) + "\n]}\n", encoding="utf-8", newline="\n")

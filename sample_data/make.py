@@ -1,7 +1,7 @@
 """Write the sample district: `python -m sample_data.make [folder]`. The same code gives the same bytes.
 
-`_layout` draws streets and blocks, `_district` builds on them, `_records` and `_networks` give everything its record,
-`_faults` spoils a few, and this module says what goes into which file.
+`_layout` draws streets and blocks, `_district` builds on them, `_records` and `_networks` give everything
+its record, `_faults` spoils a few, and this module says what goes into which file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import json
 import random
 import shutil
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from sample_data import DATA, MAPPINGS, _dbf, _district, _faults, _models, _networks, _records
+from sample_data import DATA, MAPPINGS, _dbf, _district, _faults, _ifc, _networks, _records
 from sample_data._write import DAY, FLAG, GEOGRAPHIC, REAL, TEXT, WHOLE, degrees, gdal_layer, geojson
 
 Record = dict[str, Any]
@@ -24,7 +24,14 @@ Record = dict[str, Any]
 SEED = 20250601
 SURVEYED_UNTIL = 2000  # the survey of old buildings took those completed by the end of this year
 
-DIVISION = {"code": TEXT, "name": TEXT, "level": TEXT, "parent_code": TEXT, "population": WHOLE, "valid_from": DAY}
+DIVISION = {
+    "code": TEXT,
+    "name": TEXT,
+    "level": TEXT,
+    "parent_code": TEXT,
+    "population": WHOLE,
+    "valid_from": DAY,
+}
 PARCEL = {
     "code": TEXT, "division_code": TEXT, "name": TEXT, "land_use": TEXT, "land_right": TEXT, "area": REAL,
     "tenure": TEXT, "address": TEXT, "valid_from": DAY,
@@ -39,7 +46,8 @@ BUILDING = {
 }  # fmt: skip
 UNIT = {
     "code": TEXT, "building_code": TEXT, "parcel_code": TEXT, "name": TEXT, "storey_number": WHOLE,
-    "room_number": TEXT, "usage": TEXT, "floor_area": REAL, "tenure": TEXT, "households": WHOLE, "occupied": FLAG,
+    "room_number": TEXT, "usage": TEXT, "floor_area": REAL, "tenure": TEXT, "households": WHOLE,
+    "occupied": FLAG,
     "owner_name": TEXT, "owner_id": TEXT, "right_certificate": TEXT, "survey_team": TEXT,
 }  # fmt: skip
 GREEN = {"id": TEXT, "name": TEXT, "kind": TEXT, "area": REAL, "counts_as_green": FLAG}
@@ -55,22 +63,38 @@ ROAD = {
     "surface": TEXT, "status": TEXT,
 }  # fmt: skip
 PIPE = {
-    "pipe_id": TEXT, "network": TEXT, "material": TEXT, "diameter": REAL, "depth_cm": WHOLE, "year_laid": WHOLE,
+    "pipe_id": TEXT, "network": TEXT, "material": TEXT, "diameter": REAL, "depth_cm": WHOLE,
+    "year_laid": WHOLE,
     "flow_from": TEXT, "flow_to": TEXT,
 }  # fmt: skip
 FACILITY = ("id", "name", "kind", "capacity", "building_code", "address")
 COMPONENT = (
-    "ObjID", "ObjName", "ObjState", "class_code", "supervisor", "owner_department", "maintainer", "ORDate", "CHDate"
+    "ObjID", "ObjName", "ObjState", "class_code", "supervisor", "owner_department", "maintainer", "ORDate",
+    "CHDate"
 )  # fmt: skip
 # Columns of the survey's attribute table; what they mean stands in mappings/buildings_old.json.
 SURVEY: tuple[_dbf.Field, ...] = (
     ("顺序号", "N", 6, 0), ("建筑编码", "C", 60, 0), ("宗地编码", "C", 19, 0), ("社区编码", "C", 12, 0),
-    ("建筑名称", "C", 40, 0), ("坐落", "C", 80, 0), ("用途", "C", 8, 0), ("结构", "C", 10, 0), ("现状", "C", 10, 0),
+    ("建筑名称", "C", 40, 0), ("坐落", "C", 80, 0), ("用途", "C", 8, 0), ("结构", "C", 10, 0), ("现状", "C",
+    10, 0),
     ("建成年份", "N", 4, 0), ("改造年份", "N", 4, 0), ("层数", "N", 3, 0), ("地下层数", "N", 2, 0),
     ("高度", "N", 6, 1), ("地面高程", "N", 7, 2), ("基底面积", "N", 10, 2), ("建筑面积", "N", 11, 2),
     ("套数", "N", 4, 0), ("户数", "N", 4, 0), ("危房等级", "C", 4, 0), ("鉴定文号", "C", 30, 0),
-    ("保护类别", "C", 4, 0), ("电梯", "C", 2, 0), ("燃气", "C", 2, 0), ("设防烈度", "N", 2, 0), ("测绘单位", "C", 20, 0),
+    ("保护类别", "C", 4, 0), ("电梯", "C", 2, 0), ("燃气", "C", 2, 0), ("设防烈度", "N", 2, 0), ("测绘单位",
+    "C", 20, 0),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Backwards:
+    """The source field of a column, and the source's words for each of our values; None: it has our own."""
+
+    field: str
+    words: dict[Any, list[str]] | None
+
+    def word(self, value: Any, rng: random.Random) -> Any:
+        """Return what the source would say for our value."""
+        return value if self.words is None or value is None else rng.choice(self.words[value])
 
 
 def make(folder: Path) -> None:
@@ -94,12 +118,14 @@ def make(folder: Path) -> None:
         _faults.facilities([*layers.records["facility"], *networks["facility"]], rng),
     )  # fmt: skip
     _component_file(folder / "components.geojson", _faults.components(networks["component"], rng))
-    _models.write(folder / "models", layers)
+    _ifc.write(folder / "models", layers)
 
 
 def _forget(buildings: list[Record], rng: random.Random) -> None:
     """Blank what nobody knows: unknown is neither false nor zero."""
-    _faults.unknown(buildings, "year_built", 9, rng, lambda r: r["structure"] == "brick_wood" and r["heritage"] == "none")
+    _faults.unknown(
+        buildings, "year_built", 9, rng, lambda r: r["structure"] == "brick_wood" and r["heritage"] == "none"
+    )
     _faults.unknown(buildings, "height", 6, rng, lambda r: (r["year_built"] or 9999) < 1985 and not r["dwellings"])
     _faults.unknown(buildings, "structure", 4, rng, lambda r: r["year_built"] is not None and not r["dwellings"])
 
@@ -121,11 +147,14 @@ def _district_file(path: Path, records: dict[str, list[Record]], new: list[Recor
 def _survey_file(path: Path, records: list[Record], rng: random.Random) -> None:
     gdal_layer(path, "ESRI Shapefile", path.stem, {"n": WHOLE}, "Polygon", [{"n": 0, **r} for r in records])
     path.with_suffix(".cpg").unlink()
-    columns = _mapping("buildings_old")["columns"]
+    columns = _backwards(_mapping("buildings_old")["columns"])
+    # The survey has one column of status; the mapping reads it twice, in our words and in its own.
+    del columns["local_status"]
     rows = []
     for n, record in enumerate(records):
         row: Record = {"顺序号": n + 1, "建筑编码": record["code"], "测绘单位": "县测绘队"}
-        row |= {source: to_source(record.get(column), rng) for column, source, to_source in _inverse(columns)}
+        for column, backwards in columns.items():
+            row[backwards.field] = backwards.word(record.get(column), rng)
         row["结构"] = record.get("structure_zh", row["结构"])
         row["用途"] = record.get("usage_zh", row["用途"])
         rows.append(row)
@@ -134,11 +163,12 @@ def _survey_file(path: Path, records: list[Record], rng: random.Random) -> None:
 
 def _component_file(path: Path, records: list[Record]) -> None:
     rng = random.Random(SEED + 4)
-    states = {column: to_source for column, _, to_source in _inverse(_mapping("components")["columns"])}["status"]
+    states = _backwards(_mapping("components")["columns"])["status"]
     rows = [
         {
             **record, "ObjID": record["code"], "ObjName": record["name"], "ORDate": record["installed_on"],
-            "CHDate": record["changed_on"], "ObjState": record.get("status_zh", states(record["status"], rng)),
+            "CHDate": record["changed_on"], "ObjState": record.get("status_zh", states.word(record["status"],
+            rng)),
         }
         for record in records
     ]  # fmt: skip
@@ -150,23 +180,18 @@ def _mapping(name: str) -> dict[str, Any]:
     return document
 
 
-def _inverse(columns: dict[str, Any]) -> list[tuple[str, str, Callable[[Any, random.Random], Any]]]:
-    """Read a mapping backwards: (our column, source field, our value -> one of the source's values for it)."""
-    found: list[tuple[str, str, Callable[[Any, random.Random], Any]]] = []
+def _backwards(columns: dict[str, Any]) -> dict[str, _Backwards]:
+    """Return how to read a mapping backwards, by our column; constants have no way back."""
+    found = {}
     for column, rule in columns.items():
         if isinstance(rule, str):
-            if column != "local_status":
-                found.append((column, rule, lambda value, _rng: value))
+            found[column] = _Backwards(rule, None)
         elif "values" in rule:
             words: dict[Any, list[str]] = {}
             for word, value in rule["values"].items():
                 words.setdefault(value, []).append(word)
-            found.append((column, rule["field"], lambda value, rng, words=words: _word(value, words, rng)))
+            found[column] = _Backwards(rule["field"], words)
     return found
-
-
-def _word(value: Any, words: dict[Any, list[str]], rng: random.Random) -> str | None:
-    return None if value is None else rng.choice(words[value])
 
 
 if __name__ == "__main__":
