@@ -1,0 +1,31 @@
+# The two commands that do everything: `make demo` and `make test`. Both install what is missing.
+#
+# requirements.txt pins pyproject.toml's dependencies; to refresh it:
+#   .venv/bin/uv pip compile --upgrade --all-extras --no-annotate --no-header pyproject.toml -o requirements.txt
+
+BIN := .venv/bin
+
+.PHONY: setup demo test lint bench clean
+
+setup:
+	@tools/setup.sh
+
+demo: setup
+	@$(BIN)/python -m sample_data.demo
+
+test: lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+# What setup and the tools have made; no data, and no system package.
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

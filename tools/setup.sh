@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Bring a Debian-like machine and the checkout to where `cim` runs; takes a moment when nothing is missing.
+#
+#   system packages   PostgreSQL with PostGIS, GDAL's tools, Python's venv: through apt, as root or with sudo;
+#                     else the one command to run is printed and nothing is changed.
+#   .venv             the pinned packages and the `cim` command.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+minimum_python="3.11"
+minimum_postgresql=15
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+# --- what is there -------------------------------------------------------------------------------------------
+
+# The first Python that is new enough, the machine's own first.
+find_python() {
+    local name
+    for name in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$name" -c "import sys; sys.exit(sys.version_info < (${minimum_python/./, }))" 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    fail "Python $minimum_python or newer is needed, found: $(python3 --version 2>&1 || true); install one and run again"
+}
+
+# Major versions of the PostgreSQL servers of Debian's packages that are new enough, newest first.
+servers() {
+    local program version
+    for program in /usr/lib/postgresql/*/bin/postgres; do
+        version=$(basename "${program%/bin/postgres}")
+        if [ -x "$program" ] && [ "$version" -ge $minimum_postgresql ]; then echo "$version"; fi
+    done | sort -rn
+}
+
+# Whether a PostgreSQL has PostGIS: one of Debian's, or any other that says where it keeps its extensions.
+has_postgis() {
+    local version share
+    for version in $(servers); do
+        if [ -e "/usr/share/postgresql/$version/extension/postgis.control" ]; then return 0; fi
+    done
+    share=$(pg_config --sharedir 2>/dev/null) && command -v postgres >/dev/null &&
+        [ -e "$share/extension/postgis.control" ]
+}
+
+# The package of PostGIS, which brings the server: for the server there is, else for the one this release offers.
+postgis_package() {
+    local version
+    version=$(servers | head -n 1)
+    if [ -z "$version" ]; then
+        version=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]\+\)$/\1/p' | head -n 1)
+    fi
+    if [ -z "$version" ]; then
+        echo "postgresql postgresql-postgis"
+    elif [ "$version" -lt $minimum_postgresql ]; then
+        fail "this release offers PostgreSQL $version, $minimum_postgresql or newer is needed; add a package source that has it, or set CIM_DATABASE_URL"
+    else
+        echo "postgresql-$version postgresql-$version-postgis-3"
+    fi
+}
+
+missing_packages() {
+    local missing=() database
+    # With CIM_DATABASE_URL somebody else's server is used, and none is needed here.
+    if [ -z "${CIM_DATABASE_URL:-}" ] && ! has_postgis; then
+        database=$(postgis_package) || exit 1
+        missing+=("$database")
+    fi
+    if ! command -v ogr2ogr >/dev/null; then missing+=(gdal-bin); fi
+    if [ ! -x .venv/bin/pip ] && ! "$python" -c "import ensurepip, venv" 2>/dev/null; then
+        missing+=("$("$python" -c "import sys; print('python%d.%d-venv' % sys.version_info[:2])")")
+    fi
+    echo "${missing[*]}"
+}
+
+# --- what is done --------------------------------------------------------------------------------------------
+
+install_packages() {
+    local packages=$1 run=()
+    local wish="apt-get update && apt-get install -y --no-install-recommends $packages"
+    command -v apt-get >/dev/null || fail "missing, and this machine has no apt-get to install it with: $packages"
+    if [ "$(id -u)" -ne 0 ]; then
+        if ! command -v sudo >/dev/null || ! { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+            fail "missing: $packages. As root run: $wish"
+        fi
+        run=(sudo)
+    fi
+    say "installing $packages"
+    # Debian's server package makes and starts a cluster of its own; ours is private to CIM_HOME, so that one would
+    # only take memory. Where PostgreSQL is managed here already, its settings are left alone.
+    if [ ! -e /etc/postgresql-common ]; then
+        "${run[@]}" mkdir -p /etc/postgresql-common/createcluster.d
+        echo "create_main_cluster = false" |
+            "${run[@]}" tee /etc/postgresql-common/createcluster.d/cim.conf >/dev/null
+    fi
+    "${run[@]}" apt-get -q -o DPkg::Lock::Timeout=300 update >&2
+    packages=$(missing_packages) || exit 1 # the fresh lists may know the version now
+    # shellcheck disable=SC2086 # a list of words
+    "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
+        install -y --no-install-recommends $packages >&2
+}
+
+# uv does not read pip's settings; a mirror that pip is told of is meant for it too.
+follow_pip() {
+    local index
+    index=$(.venv/bin/pip config get global.index-url 2>/dev/null || .venv/bin/pip config get :env:.index-url 2>/dev/null || true)
+    if [ -n "$index" ]; then export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"; fi
+}
+
+install_python_packages() {
+    if ! .venv/bin/python -c "" 2>/dev/null || [ ! -x .venv/bin/pip ]; then
+        say "making .venv with $("$python" --version)"
+        rm -rf .venv
+        "$python" -m venv .venv
+    fi
+    if [ ! -x .venv/bin/uv ]; then .venv/bin/pip install --quiet --disable-pip-version-check uv; fi
+    follow_pip
+    say "installing Python packages"
+    .venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.txt
+    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
+}
+
+python=$(find_python) || exit 1
+packages=$(missing_packages) || exit 1
+if [ -n "$packages" ]; then install_packages "$packages"; fi
+
+# By content, since a checkout gives files new times.
+state=$(cat requirements.txt pyproject.toml "$0" | sha256sum)
+if [ ! -x .venv/bin/cim ] || ! .venv/bin/python -c "" 2>/dev/null || [ "$(cat .venv/.setup 2>/dev/null)" != "$state" ]; then
+    install_python_packages
+    echo "$state" >.venv/.setup
+fi
