@@ -7,7 +7,10 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+
+from cim.errors import CimError
 
 _BATCH = 128  # files open at once; well below the usual limit of 1,024
 _SYNCS = 8  # fsyncs under way at once; file systems commit them together
@@ -32,30 +35,28 @@ def write_files(staging: Path, files: Iterable[tuple[Path, bytes]], mode: int = 
     staging : folder on the same file system for unfinished files; the caller holds its lock
     files : target and content; missing folders of the target are made
     mode : permissions of the files
+
+    Raises
+    ------
+    CimError : the file system does not allow it; what was there before is there still.
     """
-    parents: set[Path] = set()
-    batch: list[tuple[Path, bytes]] = []
-    with ThreadPoolExecutor(_SYNCS) as pool:
-        for file in files:
-            batch.append(file)
-            if len(batch) == _BATCH:
-                parents |= _write_batch(staging, batch, mode, pool)
-                batch = []
-        parents |= _write_batch(staging, batch, mode, pool)
-        list(pool.map(_sync_folder, parents))
+    pending = iter(files)
+    with _told(staging.parent), ThreadPoolExecutor(_SYNCS) as pool:
+        for left_by_a_crash in staging.iterdir():
+            left_by_a_crash.unlink()
+        changed: set[Path] = set()
+        while batch := list(islice(pending, _BATCH)):
+            changed |= _write_batch(staging, batch, mode, pool)
+        list(pool.map(_sync_folder, changed))
 
 
-def _write_batch(
-    staging: Path, batch: list[tuple[Path, bytes]], mode: int, pool: ThreadPoolExecutor
-) -> set[Path]:
+def _write_batch(staging: Path, batch: list[tuple[Path, bytes]], mode: int, pool: ThreadPoolExecutor) -> set[Path]:
     """Write, sync and rename one batch; return the folders whose own entries are still to be synced."""
-    parents: set[Path] = set()
+    changed: set[Path] = set()
     handles = []
     try:
         for number, (_, content) in enumerate(batch):
-            unfinished = staging / str(number)
-            unfinished.unlink(missing_ok=True)  # left by a crash, perhaps with other permissions
-            handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            handle = os.open(staging / str(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             handles.append(handle)
             _write_all(handle, content)
         list(pool.map(os.fsync, handles))
@@ -63,9 +64,9 @@ def _write_batch(
         for handle in handles:
             os.close(handle)
     for number, (target, _) in enumerate(batch):
-        parents |= _make_folder(target.parent)
+        changed |= _make_folder(target.parent)
         (staging / str(number)).replace(target)
-    return parents
+    return changed
 
 
 def _write_all(handle: int, content: bytes) -> None:
@@ -74,13 +75,25 @@ def _write_all(handle: int, content: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
-def _make_folder(folder: Path) -> set[Path]:
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, durably; nothing happens where it exists.
+
+    Raises
+    ------
+    CimError : the file system does not allow it.
+    """
+    with _told(folder):
+        for changed in _make_folder(folder, mode):
+            _sync_folder(changed)
+
+
+def _make_folder(folder: Path, mode: int = 0o777) -> set[Path]:
     """Make a folder and those above it; return every folder that got a new entry, itself included."""
-    changed = {folder}
-    while not folder.is_dir():
-        changed.add(folder.parent)
-        folder = folder.parent
-    (max(changed, key=lambda path: len(path.parts))).mkdir(parents=True, exist_ok=True)
+    changed, above = {folder}, folder
+    while not above.is_dir():
+        above = above.parent
+        changed.add(above)
+    folder.mkdir(mode, parents=True, exist_ok=True)
     return changed
 
 
@@ -90,3 +103,13 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Tell a full disk or a missing permission as an error of ours, not as a traceback."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror or error} ({error.filename or folder})"
+        raise CimError(f"{folder} cannot be written: {reason}; free some space or correct it") from error

@@ -40,9 +40,7 @@ class Checkpoint:
                 f"got {self.size} and {len(self.root)} bytes"
             )
         if (self.size == 0) != (self.root == EMPTY_ROOT):
-            raise InvalidData(
-                f"checkpoint of {self.origin}: size {self.size} cannot have root {self.root.hex()}"
-            )
+            raise InvalidData(f"checkpoint of {self.origin}: size {self.size} cannot have root {self.root.hex()}")
 
     def to_text(self) -> str:
         """Write the body: origin, size and base64 root, a line each."""

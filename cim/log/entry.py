@@ -39,9 +39,7 @@ def canonicalize(value: Any) -> bytes:
     try:
         return _WRITERS[type(value)](value).encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidData(
-            "text holds a lone surrogate, which is no character; correct it at its source"
-        ) from None
+        raise InvalidData("text holds a lone surrogate, which is no character; correct it at its source") from None
     except RecursionError:
         raise InvalidData("value is nested too deeply to be logged") from None
 
@@ -144,9 +142,7 @@ def parse_body(text: str) -> dict[str, Any]:
     try:
         (json.dumps(body, ensure_ascii=False) if "\\u" in text else text).encode("utf-8")
     except UnicodeEncodeError:
-        raise InvalidData(
-            "text holds a lone surrogate, which is no character; correct it at its source"
-        ) from None
+        raise InvalidData("text holds a lone surrogate, which is no character; correct it at its source") from None
     return body
 
 
@@ -170,9 +166,7 @@ def _refuse_constant(text: str) -> NoReturn:
     raise InvalidData(f"{text} is no number: leave the attribute out instead")
 
 
-_DECODER = json.JSONDecoder(
-    parse_int=_read_integer, parse_float=_read_decimal, parse_constant=_refuse_constant
-)
+_DECODER = json.JSONDecoder(parse_int=_read_integer, parse_float=_read_decimal, parse_constant=_refuse_constant)
 
 
 # ---------------------------------------------------------------- entries
@@ -249,9 +243,7 @@ def _checked(entry: dict[str, Any]) -> bytes:
     except InvalidData as error:
         raise InvalidData(f"{name}: {error}") from None
     if len(data) > MAX_ENTRY:
-        raise InvalidData(
-            f"{name}: an entry has at most {MAX_ENTRY} bytes, got {len(data)}; shorten its attributes"
-        )
+        raise InvalidData(f"{name}: an entry has at most {MAX_ENTRY} bytes, got {len(data)}; shorten its attributes")
     return data
 
 

@@ -124,9 +124,7 @@ class Signer:
         name, seed = _read_key(text.removeprefix(cls._PREFIX), "private key")
         signer = cls(name, seed)
         if signer.to_text() != text:
-            raise InvalidData(
-                f"private key of {name}: its key id is not that of the key; restore it from a backup"
-            )
+            raise InvalidData(f"private key of {name}: its key id is not that of the key; restore it from a backup")
         return signer
 
     def sign(self, text: str) -> str:
@@ -175,9 +173,7 @@ def open_note(note: str | bytes, verifiers: Sequence[Verifier]) -> str:
         if verifier is None:
             continue
         if not verifier.accepts(text, signature):
-            raise InvalidProof(
-                f"the signature of {name} is wrong: the text was changed, or another key made it"
-            )
+            raise InvalidProof(f"the signature of {name} is wrong: the text was changed, or another key made it")
         verified = True
     if not verified:
         expected = ", ".join(verifier.to_text() for verifier in verifiers) or "no key"
@@ -215,7 +211,5 @@ def _read_signature(line: str) -> tuple[str, bytes, bytes]:
         raise InvalidProof(f"a signature line is an em dash, a key name and base64, got {line[:80]!r}")
     signature = read_base64(encoded, f"signature of {name}")
     if len(signature) < 5:
-        raise InvalidProof(
-            f"signature of {name}: expected a key id and a signature, got {len(signature)} bytes"
-        )
+        raise InvalidProof(f"signature of {name}: expected a key id and a signature, got {len(signature)} bytes")
     return name, signature[:4], signature[4:]

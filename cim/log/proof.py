@@ -40,9 +40,7 @@ class TlogProof:
     def __post_init__(self) -> None:
         """Refuse what could not be written, so that text and object always agree."""
         if not 0 <= self.index <= MAX_SIZE or len(self.hashes) > MAX_HASHES:
-            raise InvalidData(
-                f"proof: index {self.index} or number of hashes {len(self.hashes)} out of range"
-            )
+            raise InvalidData(f"proof: index {self.index} or number of hashes {len(self.hashes)} out of range")
         if any(len(value) != HASH_LENGTH for value in self.hashes):
             raise InvalidData(f"proof of leaf {self.index}: every hash must have {HASH_LENGTH} bytes")
         split_note(self.checkpoint)

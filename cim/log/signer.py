@@ -10,8 +10,8 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cim.errors import Conflict, InvalidData, InvalidProof
-from cim.log._files import locked, write_files
+from cim.errors import CimError, Conflict, InvalidData, InvalidProof
+from cim.log._files import locked, make_folder, write_files
 from cim.log.checkpoint import Checkpoint
 from cim.log.note import Signer, sign_note
 from cim.log.tree import EMPTY_ROOT, verify_consistency
@@ -44,8 +44,8 @@ class LogSigner:
     def __init__(self, folder: Path, origin: str) -> None:
         self._folder = folder
         self._staging = folder / STAGING
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._staging.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder, 0o700)
+        make_folder(self._staging, 0o700)
         with locked(self._staging):
             if not (folder / KEY).exists():
                 self._create(origin)
@@ -106,6 +106,8 @@ class LogSigner:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             text = ""
+        except OSError as error:
+            raise CimError(f"{path} cannot be read: {error.strerror}; run as its owner") from error
         signer = Signer.from_text(text.removesuffix("\n"))
         if signer.verifier.name != origin:
             raise InvalidData(
@@ -118,7 +120,7 @@ class LogSigner:
         path = self._folder / LAST_SIGNED
         try:
             return Checkpoint.from_text(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, UnicodeDecodeError, InvalidProof) as error:
+        except (OSError, UnicodeDecodeError, InvalidProof) as error:
             raise Conflict(
                 f"{path}, the record of the last signed tree, is missing or damaged ({error}); restore "
                 "the newest backup of it, or write the three lines of the newest published checkpoint into it"

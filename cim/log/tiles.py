@@ -16,7 +16,7 @@ from pathlib import Path
 from struct import pack
 
 from cim.errors import AuditFailed, Conflict, InvalidData, NotFound
-from cim.log._files import locked, write_files
+from cim.log._files import locked, make_folder, write_files
 from cim.log.entry import MAX_ENTRY
 from cim.log.tree import (
     HASH_LENGTH,
@@ -134,14 +134,14 @@ class TileWriter:
                 f"the leaf hashes and the tiles in {self._folder} lead to root {computed.hex()} at size "
                 f"{new_size}, but the tree head says {root.hex()}; nothing was published. Run `cim log audit`"
             )
-        self._staging.mkdir(parents=True, exist_ok=True)
+        make_folder(self._staging)
         with locked(self._staging):
             write_files(self._staging, self._new(_bundles(old_size, new_size, rows[0][1], entries)))
             write_files(self._staging, self._new(_tiles(old_size, new_size, rows)))
 
     def publish_checkpoint(self, note: str) -> None:
         """Replace the signed checkpoint; to be called last, when the tiles of its size are published."""
-        self._staging.mkdir(parents=True, exist_ok=True)
+        make_folder(self._staging)
         with locked(self._staging):
             write_files(self._staging, [(self._folder / CHECKPOINT, note.encode())])
 

@@ -133,9 +133,7 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
     computed, position, last = leaf, index, size - 1
     for sibling in proof:
         if last == 0:
-            raise InvalidProof(
-                f"inclusion proof of leaf {index} in {size} leaves has too many hashes: {len(proof)}"
-            )
+            raise InvalidProof(f"inclusion proof of leaf {index} in {size} leaves has too many hashes: {len(proof)}")
         if position & 1 or position == last:
             computed = node_hash(sibling, computed)
             while not position & 1 and position:
@@ -144,16 +142,12 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
             computed = node_hash(computed, sibling)
         position, last = position >> 1, last >> 1
     if last:
-        raise InvalidProof(
-            f"inclusion proof of leaf {index} in {size} leaves has too few hashes: {len(proof)}"
-        )
+        raise InvalidProof(f"inclusion proof of leaf {index} in {size} leaves has too few hashes: {len(proof)}")
     if computed != root:
         raise InvalidProof(_mismatch(f"the inclusion proof of leaf {index}", size, root, computed))
 
 
-def verify_consistency(
-    old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]
-) -> None:
+def verify_consistency(old_size: int, new_size: int, old_root: bytes, new_root: bytes, proof: Sequence[bytes]) -> None:
     """Check that the new tree extends the old one (RFC 9162, 2.1.4.2).
 
     Raises

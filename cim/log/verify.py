@@ -62,17 +62,13 @@ def verify_proof(text: str | bytes, verifier_text: str, entry: bytes | None = No
     checkpoint = open_checkpoint(proof.checkpoint, [verifier])
     leaf = leaf_hash(data)
     verify_inclusion(proof.index, checkpoint.size, leaf, proof.hashes, checkpoint.root)
-    return VerifiedEntry(
-        checkpoint.origin, proof.index, checkpoint.size, checkpoint.root, leaf, read_entry(data), data
-    )
+    return VerifiedEntry(checkpoint.origin, proof.index, checkpoint.size, checkpoint.root, leaf, read_entry(data), data)
 
 
 def _entry_bytes(proof: TlogProof, entry: bytes | None) -> bytes:
     """Return the entry from outside or from the proof; if both are there they must agree."""
     if entry is None and proof.extra is None:
-        raise InvalidProof(
-            f"the proof of leaf {proof.index} does not hold its entry; give the entry's file too"
-        )
+        raise InvalidProof(f"the proof of leaf {proof.index} does not hold its entry; give the entry's file too")
     if entry is not None and proof.extra is not None and entry != proof.extra:
         raise InvalidProof(f"the entry given is not the one in the proof of leaf {proof.index}")
     data = proof.extra if entry is None else entry
@@ -90,10 +86,12 @@ def read_entry(data: bytes) -> dict[str, Any]:
     InvalidProof : not the canonical JSON of an entry.
     """
     try:
-        entry = json.loads(data.decode("utf-8"))
+        entry: dict[str, Any] = json.loads(data.decode("utf-8"))
         canonical = canonicalize(entry)
     except (ValueError, RecursionError, InvalidData) as error:
         raise InvalidProof(f"the entry is not canonical JSON: {error}") from None
-    if canonical != data or not isinstance(entry, dict) or entry.get("v") != VERSION:
+    version = entry.get("v") if isinstance(entry, dict) else None
+    canonical_object = isinstance(entry, dict) and canonical == data
+    if not canonical_object or type(version) is not int or version != VERSION:  # True == 1
         raise InvalidProof(f"the entry is not a version {VERSION} entry in canonical JSON (RFC 8785)")
     return entry
