@@ -1,25 +1,32 @@
 """GDAL, confined: the only module that imports pyogrio.
 
-GDAL decides by content which driver opens a file, and some drivers open other files in turn: a "GeoJSON" that
-holds a virtual data source made it hand out /etc/passwd. Two locks, each sufficient alone:
+GDAL decides by content which driver opens a file, and some drivers open other files in turn: a "GeoJSON" that holds
+a virtual data source, or a stored command line, makes it hand out /etc/passwd. Two locks:
 
-- every driver but the four named here is switched off through the environment *before* pyogrio is loaded, and
-  the list of what is left is checked;
+- every driver but the four named here is switched off before pyogrio is loaded, and the list of what is left is
+  checked; where somebody else loaded it before, with all drivers, the file is read in a process of its own;
 - a file is given to GDAL only after its first bytes were seen to be those of the format its suffix claims.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import pickle
+import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
-from cim.errors import InvalidData
+from cim.errors import CimError, InvalidData
+
+Result = TypeVar("Result")
 
 DRIVERS = ("ESRI Shapefile", "FlatGeobuf", "GPKG", "GeoJSON")
-# Every other vector driver of the pinned GDAL; with another GDAL `_check_drivers` names what is missing here.
+# Every other vector driver of the pinned GDAL; with another GDAL `serve` names what is missing here.
 _SKIPPED = """
     ADBC, AIVector, AmigoCloud, AVCBin, AVCE00, Carto, CSV, CSW, DGN, DXF, EDIGEO, EEDA, Elasticsearch,
     ESRIJSON, GDALG, GeoJSONSeq, GeoRSS, GML, GPSBabel, GPX, GTFS, HTTP, Idrisi, JML, JSONFG, KML, LIBKML,
@@ -31,34 +38,66 @@ _SKIPPED = """
 
 @cache
 def pyogrio() -> ModuleType:
-    """Return pyogrio with all drivers but ours switched off.
-
-    Raises
-    ------
-    InvalidData : GDAL was loaded with other drivers before, by somebody else in this process.
-    """
-    if "pyogrio" not in sys.modules:
-        os.environ["OGR_SKIP"] = ",".join(name.strip() for name in _SKIPPED.split(","))
-    import pyogrio as module
-
-    _check_drivers(set(module.list_drivers()))
-    loaded: ModuleType = module
+    """Return pyogrio, with all drivers but ours switched off unless it was loaded before (see `confined`)."""
+    before = os.environ.get("OGR_SKIP")
+    os.environ["OGR_SKIP"] = ",".join(name.strip() for name in _SKIPPED.split(","))
+    try:
+        loaded = importlib.import_module("pyogrio")
+    finally:  # programs we start are not to inherit it
+        os.environ.pop("OGR_SKIP")
+        if before is not None:
+            os.environ["OGR_SKIP"] = before
     return loaded
 
 
-def _check_drivers(loaded: set[str]) -> None:
-    missing = set(DRIVERS) - loaded
+@cache
+def confined() -> bool:
+    """Tell whether GDAL in this process can open our formats and nothing else.
+
+    Raises
+    ------
+    InvalidData : it lacks one of ours.
+    """
+    drivers = set(pyogrio().list_drivers())
+    missing = sorted(set(DRIVERS) - drivers)
     if missing:
-        raise InvalidData(
-            f"this GDAL lacks the driver {', '.join(sorted(missing))}; install the pinned pyogrio"
-        )
-    surplus = sorted(loaded - set(DRIVERS))
-    if surplus:
-        raise InvalidData(
-            "GDAL was loaded in this process with drivers that may open other files"
-            f" ({', '.join(surplus[:5])} …); ingest in a process of its own (`cim ingest`), or before geopandas"
-            " reads a file"
-        )
+        raise InvalidData(f"this GDAL lacks the driver {', '.join(missing)}; install the pinned pyogrio")
+    return drivers == set(DRIVERS)
+
+
+def apart(function: Callable[..., list[Result]], *arguments: object) -> list[Result]:
+    """Call a module-level function in a process of its own, where GDAL is confined, and return what it returns.
+
+    Raises
+    ------
+    CimError : the one that the function raised there.
+    InvalidData : the process died, or its GDAL has drivers that `_SKIPPED` does not name.
+    """
+    call = pickle.dumps((function, arguments))
+    child = subprocess.run(  # noqa: S603 - our own interpreter, our own code, no shell
+        [sys.executable, "-c", "from ingest.gdal import serve; serve()"], input=call, capture_output=True, check=False
+    )
+    if child.returncode != 0:
+        last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise InvalidData(f"{arguments[0]}: GDAL failed on it: {last or f'exit {child.returncode}'}")
+    outcome = pickle.loads(child.stdout)  # noqa: S301 - written by `serve`
+    if isinstance(outcome, CimError):
+        raise outcome
+    result: list[Result] = outcome
+    return result
+
+
+def serve() -> None:
+    """Answer one call of `apart`: function and arguments on standard input, result or CimError on standard output."""
+    function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by `apart`
+    try:
+        if not confined():
+            surplus = sorted(set(pyogrio().list_drivers()) - set(DRIVERS))
+            raise InvalidData(f"this GDAL has drivers that may open other files: {', '.join(surplus)}; use the pinned one")
+        outcome = function(*arguments)
+    except CimError as error:
+        outcome = error
+    sys.stdout.buffer.write(pickle.dumps(outcome))
 
 
 def check_path(path: Path) -> Path:

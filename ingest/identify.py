@@ -160,16 +160,16 @@ def remember(
 
 def duplicates(found: Codes, content: pa.Table, faults: Faults) -> None:
     """Fault every record after the first that has the same code; say whether it differs from the first."""
-    good = np.flatnonzero(faults.good())
+    good = [int(row) for row in np.flatnonzero(faults.good())]
     first: dict[str | None, int] = {}
     again: list[tuple[int, int]] = []
     kept = [found[row] for row in good]
     if len(set(kept)) == len(kept):
         return
     for row in good:
-        original = first.setdefault(found[row], int(row))
+        original = first.setdefault(found[row], row)
         if original != row:
-            again.append((int(row), original))
+            again.append((row, original))
     for row, original in again:
         same = content.slice(row, 1).to_pylist() == content.slice(original, 1).to_pylist()
         what = "is a duplicate of" if same else "contradicts"

@@ -41,8 +41,8 @@ class Options:
 
     Attributes
     ----------
-    mappings : explicit mappings; layers none of them takes are left out, and reported.
-    type : feature type of layers that no mapping takes and whose name does not say it.
+    mappings : explicit mappings; other layers go by their names, those of a mapped file may be left out.
+    type : feature type of layers that no mapping takes.
     crs : of layers that state none; assume_crs : of all layers, whatever they state.
     place, encoding, layer : see ReadOptions.
     force : compare files again that were taken in before; dry_run : do everything, then undo it.
@@ -143,14 +143,15 @@ class _File:
         try:
             return self._write(layers, mark, basis)
         except sa.exc.OperationalError as error:
-            raise DatabaseError(f"{self.source.path}: the database was lost: {error.orig}; nothing of it is in") from error
+            lost = f"the database was lost: {_first_line(error.orig)}; nothing of the file is in"
+            raise DatabaseError(f"{self.source.path}: {lost}") from error
         except sa.exc.DBAPIError as error:
             raise InvalidData(f"{self.source.path}: the database refuses it: {_first_line(error.orig)}") from error
 
     def _basis(self) -> str:
         """Return the digest of all that decides, with the file, what rows it gives."""
         options = self.options
-        said = {
+        said: dict[str, Any] = {
             "revision": _REVISION,
             "type": options.type,
             "crs": options.crs and options.crs.to_wkt(),
@@ -179,7 +180,8 @@ class _File:
         """Read all layers with their mappings, parents first."""
         encodings = {m.encoding for m in self.mappings if m.encoding}
         if len(encodings) > 1:
-            raise InvalidData(f"{self.source.path}: its mappings name several encodings: {', '.join(sorted(encodings))}")
+            named = ", ".join(sorted(encodings))
+            raise InvalidData(f"{self.source.path}: its mappings name several encodings: {named}; keep one")
         options = self.options
         read_options = ReadOptions(
             place=options.place,
@@ -193,17 +195,15 @@ class _File:
         return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))
 
     def _mapping_of(self, layer: Layer) -> LayerMapping | None:
-        """Return the layer's mapping; None leaves it out, which only explicit mappings of its neighbours can mean."""
-        explicit = choose(self.mappings, self.source.path, layer.name)
-        if explicit is not None or (self.mappings and layer.feature_type is None):
-            return explicit
-        named = by_names(layer, self.source.path, self.database.dictionary, self.options.type)
-        if named is None:
+        """Return the layer's mapping; None leaves it out, where its neighbours are mapped and nothing tells its type."""
+        chosen = choose(self.mappings, self.source.path, layer.name)
+        chosen = chosen or by_names(layer, self.source.path, self.database.dictionary, self.options.type)
+        if chosen is None and not self.mappings:
             raise InvalidData(
                 f"{self.source.path}: nothing says what layer {layer.name!r} holds; name it with --type or a --mapping;"
                 f" types are {', '.join(self.database.dictionary.types)}"
             )
-        return named
+        return chosen
 
     def _write(self, layers: list[tuple[Layer, LayerMapping | None]], mark: Fingerprint, basis: str) -> FileReport:
         status: Status = "dry-run" if self.options.dry_run else "loaded"
@@ -220,8 +220,8 @@ class _File:
                 if mapping is None:
                     reports.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
                     continue
-                report, refused = self._write_layer(connection, layer, mapping, context)
-                reports.append(report)
+                counted, refused = self._write_layer(connection, layer, mapping, context)
+                reports.append(counted)
                 rejected += [(layer.name, record) for record in refused]
             report = FileReport(str(self.source.path), status, mark.sha256, self.format.name, reports)
             self._record(connection, report, rejected, basis)

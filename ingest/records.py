@@ -30,7 +30,7 @@ from ingest.mapping import LayerMapping
 from ingest.values import attribute_of, convert, is_json, repeat
 
 # Fields our own export of rejects adds; they do not come back as attributes.
-REJECT_FIELDS = ("_reject_reason", "_reject_layer")
+REJECT_FIELDS = ("_reject_reason", "_reject_layer", "_reject_file", "_reject_record")
 # What an entry of the log holds besides the columns, at most, and how much JSON may swell a text.
 _ENTRY_FRAME = 4096
 _PER_COLUMN = 64
@@ -89,8 +89,12 @@ def prepare(layer: Layer, mapping: LayerMapping, context: Context) -> Prepared:
         values = identify.field_of(layer, mapping.code, context.path)
         found = identify.given_codes(values, feature_type, faults)
     lacking = sum(code is None for code in found)
-    if identify.mint_missing(found, ids, layer, mapping, faults):
-        warnings.append("records without identifier are named by their geometry; name a source_id in a mapping")
+    nameless = identify.mint_missing(found, ids, layer, mapping, faults)
+    if nameless:
+        warnings.append(
+            f"{nameless:,} records have neither code nor identifier: provisional codes come from their geometry or"
+            " content; name a source_id in a mapping"
+        )
     elif chosen is not None and lacking:
         warnings.append(chosen)
     columns, filled = _fill_references(columns, found, layer, feature_type, context, faults)
@@ -98,7 +102,8 @@ def prepare(layer: Layer, mapping: LayerMapping, context: Context) -> Prepared:
     _check_size(content, faults)
     identify.duplicates(found, content, faults)
     if layer.feature_type is not None:  # only such formats name parents
-        refs = {p.name: columns[p.name].to_pylist() for p in feature_type.properties if p.references and p.name in columns}
+        named = [p.name for p in feature_type.properties if p.references is not None and p.name in columns]
+        refs = {name: columns[name].to_pylist() for name in named}
         identify.remember(context.known, ids, found, feature_type, refs)
     table = content.add_column(0, "code", pa.array(found, pa.string())).filter(pa.array(faults.good()))
     carried = [n for n in columns if n not in filled]

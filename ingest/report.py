@@ -88,8 +88,8 @@ class Report:
 
 
 def reasons_of(reasons: list[str]) -> dict[str, int]:
-    """Count reasons, the values they quote aside, most frequent first."""
-    return dict(Counter(reason.split(", got ")[0] for reason in reasons).most_common())
+    """Count reasons, the values they quote aside."""
+    return dict(Counter(reason.split(", got ")[0] for reason in reasons))
 
 
 def show(report: Report, console: Console) -> None:
@@ -125,7 +125,8 @@ def _show_remarks(file: FileReport, console: Console) -> None:
     for layer in file.layers:
         for warning in layer.warnings:
             say(f"{shown}, {layer.name}: {warning}", "yellow")
-        for reason, count in list(layer.reasons.items())[:_REASONS_SHOWN]:
+        frequent = sorted(layer.reasons.items(), key=lambda item: -item[1])
+        for reason, count in frequent[:_REASONS_SHOWN]:
             say(f"{shown}, {layer.name}: {count:,} rejected: {reason}", "yellow")
         more = len(layer.reasons) - _REASONS_SHOWN
         if more > 0:

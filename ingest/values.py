@@ -41,7 +41,9 @@ _FALSE = frozenset({"0", "f", "false", "n", "no", "否", "无"})
 _INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _DATE = re.compile(r"(\d{4})([-/.]?)(\d{1,2})\2(\d{1,2})(?:[T ].*)?")
+# Of a value, and of the values of a codelist, so much is shown in a message.
 _SHOWN = 60
+_VALUES_SHOWN = 20
 
 
 def is_json(kind: pa.DataType) -> bool:
@@ -122,9 +124,15 @@ def _of_codelist(source: Array, prop: Property, codelist: Codelist, faults: Faul
             return text
         if text.casefold() in labels:
             return labels[text.casefold()]
-        raise ValueError(f"a value of {codelist.name} ({', '.join(codelist.values)})")
+        raise ValueError(f"a value of {codelist.name} ({_listed(list(codelist.values))})")
 
     return _distinct(text_of(source), find, prop.name, faults)
+
+
+def _listed(values: list[str]) -> str:
+    if len(values) <= _VALUES_SHOWN:
+        return ", ".join(values)
+    return f"{len(values)} values, {values[0]} to {values[-1]}"
 
 
 def _to_string(source: Array, prop: Property, faults: Faults) -> Array:

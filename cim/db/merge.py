@@ -99,6 +99,7 @@ def _stage(connection: sa.Connection, target: sa.Table, rows: Rows) -> sa.Table:
         types[item.column] = JSONB() if item.is_json else _ATTRIBUTE_TYPES[rows.table.schema.field(item.column).type]
     if rows.geometry:
         kind = target.c.geom.type
+        assert isinstance(kind, Geometry)
         types["geom"] = Geometry(kind.geometry_type, kind.srid, spatial_index=False)
     staged = sa.Table(
         f"staged_{target.name}",
@@ -158,15 +159,14 @@ def _compile_merge(element: _Merge, compiler: SQLCompiler, **kwargs: Any) -> str
 
     quote = compiler.preparer.quote
     target, source = element.target, element.source
-    clauses = [
-        f"MERGE INTO {compiler.preparer.format_table(target)}"
-        f" USING {compiler.process(source, asfrom=True, **kwargs)} ON {write(target.c.code == source.c.code)}"
-    ]
+    into = compiler.preparer.format_table(target)
+    using = compiler.process(source, asfrom=True, **kwargs)
+    clauses = ["MERGE INTO", into, "USING", using, "ON", write(target.c.code == source.c.code)]
     if element.updates:
         old = sa.tuple_(*(target.c[name] for name in element.updates))
         new = sa.tuple_(*element.updates.values())
         changes = ", ".join(f"{quote(name)} = {write(value)}" for name, value in element.updates.items())
-        clauses.append(f"WHEN MATCHED AND {write(old)} IS DISTINCT FROM {write(new)} THEN UPDATE SET {changes}")
+        clauses += ["WHEN MATCHED AND", write(old), "IS DISTINCT FROM", write(new), "THEN UPDATE SET", changes]
     names = ", ".join(quote(name) for name in element.inserts)
     values = ", ".join(write(source.c[name]) for name in element.inserts)
     clauses.append(f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})")

@@ -13,7 +13,7 @@ import pyproj
 from cim import crs
 from cim.errors import InvalidData
 from ingest.formats._base import FEATURE_ID, GEOMETRY, RESERVED, SOURCE_ID, Layer, ReadOptions
-from ingest.gdal import check_signature, pyogrio
+from ingest.gdal import apart, check_signature, confined, pyogrio
 
 # Names pyogrio gives to geometry and feature number where the file has none of its own.
 _UNNAMED_GEOMETRY = "wkb_geometry"
@@ -30,16 +30,27 @@ def read_layers(
     InvalidData : not a file of this format, damaged, text in another encoding, without the layer asked for.
     """
     check_signature(path, signatures, title)
+    if confined():
+        yield from _layers(path, options.layer, title, encoding)
+    else:
+        yield from apart(_layer_list, path, options.layer, title, encoding)
+
+
+def _layer_list(path: Path, wanted: str | None, title: str, encoding: str | None) -> list[Layer]:
+    return list(_layers(path, wanted, title, encoding))
+
+
+def _layers(path: Path, wanted: str | None, title: str, encoding: str | None) -> Iterator[Layer]:
     gdal = pyogrio()
     try:
         with warnings.catch_warnings(action="ignore"):  # they come again, one layer at a time
             names = [str(name) for name, _ in gdal.list_layers(path)]
     except gdal.errors.DataSourceError as error:
         raise InvalidData(f"{path}: cannot be read as {title}: {_first_line(error)}") from error
-    if options.layer is not None and options.layer not in names:
-        raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {', '.join(names)}")
+    if wanted is not None and wanted not in names:
+        raise InvalidData(f"{path}: has no layer {wanted!r}; it has {', '.join(names)}")
     for name in names:
-        if options.layer in (None, name):
+        if wanted in (None, name):
             yield _read_layer(path, name, title, encoding)
 
 

@@ -1,0 +1,170 @@
+"""`cim ingest` and `cim rejects`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from cim import crs
+from cim.city import City
+from cim.errors import InvalidData
+from cim.output import AsJson, print_json, print_table
+from cim.settings import Settings
+from ingest.formats import formats
+from ingest.mapping import load
+from ingest.pipeline import Options
+from ingest.pipeline import Progress as OnProgress
+from ingest.pipeline import ingest as run
+from ingest.rejects import RejectedRecord, rejects_of
+from ingest.report import show
+
+_READABLE = ", ".join(suffix for f in formats().values() for suffix in f.suffixes)
+
+
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help=f"Files ({_READABLE}) and folders of them.")],
+    mapping: Annotated[
+        list[Path] | None, typer.Option(help="Mapping file, folder of them, or name of a published one.")
+    ] = None,
+    type_name: Annotated[
+        str | None, typer.Option("--type", help="Feature type of layers that no mapping takes.")
+    ] = None,
+    crs_text: Annotated[str | None, typer.Option("--crs", help="CRS of layers that state none.")] = None,
+    assume_crs: Annotated[
+        str | None, typer.Option(help="CRS to take all layers for, whatever they state; it is reported.")
+    ] = None,
+    place: Annotated[str | None, typer.Option(help="Placement of a model without coordinates.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of attribute text, as GB18030.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Take only the layer of this name.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compare files again that were taken in before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and undo it.")] = False,
+    actor: Annotated[str | None, typer.Option(help="Who writes, for the log. Default: the database user.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take files into the city: each whole or not at all, and never twice.
+
+    Records that cannot be taken are kept with the reason: `cim rejects`. A file that is refused does not stop
+    the others; the exit code is then 3.
+    """
+    with City(Settings.from_environment()) as city, _bar(hidden=as_json) as progress:
+        mappings = load(mapping or (), city.database.dictionary)
+        report = run(
+            city.database,
+            paths,
+            Options(
+                mappings=mappings,
+                type=type_name,
+                crs=None if crs_text is None else crs.parse(crs_text),
+                assume_crs=None if assume_crs is None else crs.parse(assume_crs),
+                place=place,
+                encoding=encoding,
+                layer=layer,
+                force=force,
+                dry_run=dry_run,
+                actor=actor,
+                reason=reason,
+                excluded=[Path(m.origin) for m in mappings],
+            ),
+            progress,
+        )
+        head = None if dry_run else city.sequence()
+    if as_json:
+        tree = {} if head is None else {"tree_size": head.size, "tree_root": head.root.hex()}
+        print_json(report.to_json() | tree)
+    else:
+        show(report, Console(soft_wrap=not sys.stdout.isatty()))
+        if head is not None:
+            typer.echo(f"tree size {head.size}, root {head.root.hex()}")
+    report.raise_refused()
+
+
+def rejects(
+    dataset: Annotated[
+        str | None, typer.Option(help="Only of this file: its name, or the beginning of its SHA-256.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option(help="Only of this layer.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the records as they came to a .geojson or .csv file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the records that could not be taken, with reasons; export them to be mended and taken in again."""
+    with City(Settings.from_environment()) as city:
+        found = rejects_of(city.database, dataset, layer)
+    if export is not None:
+        _export(found, export)
+        typer.echo(f"{len(found)} records written to {export}", err=True)
+    elif as_json:
+        print_json([asdict(record) for record in found])
+    else:
+        print_table(["file", "layer", "record", "reason"], [(r.file, r.layer, r.source_id, r.reason) for r in found])
+
+
+@contextmanager
+def _bar(*, hidden: bool) -> Iterator[OnProgress]:
+    """Show files done on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=hidden or not console.is_terminal) as bar:
+        task = bar.add_task("ingest", total=None)
+
+        def advance(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=name)
+
+        yield advance
+
+
+def _export(found: Sequence[RejectedRecord], path: Path) -> None:
+    if path.suffix.lower() in (".geojson", ".json"):
+        path.write_bytes(orjson.dumps(_collection(found), option=orjson.OPT_INDENT_2))
+    elif path.suffix.lower() == ".csv":
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            _write_csv(found, file)
+    else:
+        raise InvalidData(f"{path}: rejects are exported as .geojson or .csv; give the file such a name")
+
+
+def _collection(found: Sequence[RejectedRecord]) -> dict[str, Any]:
+    """Return the records as one GeoJSON collection, in the coordinates they came in."""
+    systems = sorted({record.record["crs"] for record in found if record.record["crs"] is not None})
+    if len(systems) > 1:
+        raise InvalidData(f"the records are in {', '.join(systems)}; export one --dataset or --layer at a time")
+    features = [
+        {
+            "type": "Feature",
+            "properties": r.record["properties"] | {"_reject_reason": r.reason, "_reject_layer": r.layer},
+            "geometry": r.record["geometry"],
+        }
+        for r in found
+    ]
+    collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+    if systems:
+        # RFC 7946 knows degrees of WGS 84 only; readers of the 2008 specification understand this member.
+        collection["crs"] = {"type": "name", "properties": {"name": systems[0]}}
+    return collection
+
+
+def _write_csv(found: Sequence[RejectedRecord], file: Any) -> None:
+    names = list(dict.fromkeys(name for record in found for name in record.record["properties"]))
+    writer = csv.writer(file)
+    writer.writerow(["_reject_file", "_reject_layer", "_reject_record", "_reject_reason", *names])
+    for record in found:
+        values = [record.record["properties"].get(name) for name in names]
+        writer.writerow([record.file, record.layer, record.source_id, record.reason, *values])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(ingest)
+    app.command()(rejects)
