@@ -6,16 +6,20 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from cim.db.cluster import ensure_running, stop
 from cim.db.engine import Database
+from cim.db.logstore import LogStore
 from cim.errors import DatabaseError
+from cim.log.publisher import Publisher
+from cim.log.sequencer import sequence
 from cim.settings import Settings
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -97,3 +101,39 @@ def database(settings: Settings) -> Iterator[Database]:
     database = Database(replace(settings))
     yield database
     database.dispose()
+
+
+Records = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+def insert(database: Database, objects: Records) -> None:
+    """Commit records by feature type, `geom` as WKT in the storage CRS; the log does not have them yet."""
+    with database.engine.begin() as connection:
+        for type_name, records in objects.items():
+            table = database.table(type_name)
+            for record in records:
+                values = dict(record)
+                if "geom" in values:
+                    geom = sa.func.ST_GeomFromText(values["geom"], database.settings.srid)
+                    multi = table.c.geom.type.geometry_type.startswith("MULTI")
+                    values["geom"] = sa.func.ST_Multi(geom) if multi else geom
+                connection.execute(sa.insert(table).values(**values))
+
+
+def log(database: Database) -> int:
+    """Give every committed revision its leaf, publish, and return the tree size."""
+    settings = database.settings
+    with database.engine.connect() as connection:
+        publisher = Publisher(settings.log_dir, settings.keys_dir, settings.origin)
+        return sequence(LogStore(connection), publisher, 10.0).size
+
+
+@pytest.fixture
+def put(database: Database) -> Callable[[Records], int]:
+    """Commit records by feature type (`geom` as WKT) and log them; answers the tree size."""
+
+    def commit(objects: Records) -> int:
+        insert(database, objects)
+        return log(database)
+
+    return commit

@@ -1,0 +1,133 @@
+-- Land, footprint, floor area, green of a scope: gross (the whole scope), net (its parcels), and each parcel.
+-- Whatever divides these sums does so later. What is unknown is null and has its largest value in *_most; where
+-- footprint and floor area of one building are both unknown they move together (both_*).
+WITH scope AS MATERIALIZED (
+    SELECT ST_GeomFromWKB(CAST(:scope AS bytea), CAST(:srid AS integer)) AS geom
+), parcel AS MATERIALIZED (
+    SELECT p.code, p.geom, cim.square_centimetres(m.part) AS land, m.counted
+    FROM scope
+    JOIN city.parcel_at(CAST(:size AS bigint)) p ON ST_Intersects(p.geom, scope.geom)
+    CROSS JOIN LATERAL cim.membership(p.geom, scope.geom, :membership) m
+    WHERE coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
+      AND (m.counted OR cim.square_centimetres(m.part) > 0)
+), located AS (
+    SELECT b.*, m.whole, m.part, m.counted
+    FROM scope
+    JOIN city.building_at(CAST(:size AS bigint)) b ON ST_Intersects(b.geom, scope.geom)
+    CROSS JOIN LATERAL cim.membership(b.geom, scope.geom, :membership) m
+    UNION ALL
+    -- A building without geometry stands where its parcel lies.
+    SELECT b.*, b.footprint_area, b.footprint_area, true
+    FROM parcel p
+    JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
+    WHERE p.counted
+), standing AS (
+    SELECT b.code, b.parcel_code, b.geom, b.counted, b.storeys_above, b.geom IS NULL AS without_geometry,
+           b.status IS NULL AS without_status,
+           cim.square_centimetres(b.whole) AS whole,
+           least(cim.square_centimetres(b.part), cim.square_centimetres(b.whole)) AS part,
+           cim.square_centimetres(b.gross_floor_area) AS above,
+           coalesce(cim.square_centimetres(b.gross_floor_area_below), CASE WHEN b.storeys_below = 0 THEN 0 END) AS below,
+           coalesce(b.storeys_above, ceil(b.height * 1000 / CAST(:storey_height_min AS bigint))::bigint,
+                    CAST(:storeys_max AS bigint)) AS storeys_most,
+           coalesce(b.storeys_below, CAST(:storeys_below_max AS bigint)) AS storeys_below_most
+    FROM located b
+    WHERE coalesce(b.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
+      AND coalesce(b.valid_from <= :reference_date, true) AND coalesce(b.valid_to > :reference_date, true)
+), floored AS (
+    SELECT s.*,
+           cim.share(s.above, s.part, s.whole) AS above_part,
+           cim.share(s.below, s.part, s.whole) AS below_part,
+           coalesce(s.part * s.storeys_most, CAST(:floor_area_max AS bigint)) AS above_most,
+           coalesce(s.part * s.storeys_below_most, CAST(:floor_area_max AS bigint)) AS below_most
+    FROM standing s
+    WHERE s.counted OR s.part > 0
+), measured AS MATERIALIZED (
+    SELECT f.counted, f.without_geometry, f.without_status, parcel.code AS parcel_code, f.part AS footprint,
+           CASE :gfa_rule WHEN 'above_ground' THEN f.above_part
+                          WHEN 'with_basement' THEN f.above_part + f.below_part
+                          WHEN 'footprint_storeys' THEN f.part * f.storeys_above END AS gfa,
+           CASE :gfa_rule WHEN 'with_basement' THEN coalesce(f.above_part, f.above_most) + coalesce(f.below_part, f.below_most)
+                          ELSE f.above_most END AS gfa_most
+    FROM floored f
+    LEFT JOIN LATERAL (
+        -- The parcel under a building that names none; one of the scope's, or the answer would read beyond the scope.
+        SELECT p.code
+        FROM scope JOIN city.parcel_at(CAST(:size AS bigint)) p ON ST_Intersects(p.geom, scope.geom)
+        WHERE f.parcel_code IS NULL AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
+        ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
+    LEFT JOIN parcel ON parcel.code = coalesce(f.parcel_code, beneath.code)
+), built AS (
+    SELECT CASE WHEN GROUPING(m.parcel_code) = 0 THEN 'parcel' WHEN GROUPING(m.parcel_code IS NOT NULL) = 0 THEN 'net'
+                ELSE 'gross' END AS extent,
+           m.parcel_code AS code,
+           m.parcel_code IS NOT NULL AS on_parcel,
+           count(*) AS members,
+           count(*) FILTER (WHERE m.counted) AS n,
+           count(*) FILTER (WHERE m.without_geometry) AS without_geometry,
+           count(*) FILTER (WHERE m.without_status) AS without_status,
+           coalesce(sum(m.footprint), 0)::bigint AS footprint,
+           count(m.footprint) AS footprint_known,
+           coalesce(sum(m.gfa), 0)::bigint AS gfa,
+           count(m.gfa) AS gfa_known,
+           count(*) FILTER (WHERE m.footprint IS NOT NULL AND m.gfa IS NOT NULL) AS both_known,
+           count(*) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NOT NULL)
+               * CAST(:footprint_max AS bigint) AS footprint_most,
+           coalesce(sum(m.gfa_most) FILTER (WHERE m.footprint IS NOT NULL AND m.gfa IS NULL), 0)::bigint AS gfa_most,
+           count(*) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NULL) * CAST(:footprint_max AS bigint) AS both_footprint_most,
+           coalesce(sum(m.gfa_most) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NULL), 0)::bigint AS both_gfa_most
+    FROM measured m
+    GROUP BY GROUPING SETS ((), (m.parcel_code IS NOT NULL), (m.parcel_code))
+), planted AS MATERIALIZED (
+    SELECT g.code, g.counts_as_green,
+           CASE WHEN m.part = m.whole THEN g.geom
+                ELSE ST_Intersection(CASE WHEN ST_IsValid(g.geom) THEN g.geom ELSE ST_MakeValid(g.geom) END, scope.geom)
+                END AS geom,
+           cim.square_centimetres(m.part) AS area
+    FROM scope
+    JOIN city.green_space_at(CAST(:size AS bigint)) g ON ST_Intersects(g.geom, scope.geom)
+    CROSS JOIN LATERAL cim.membership(g.geom, scope.geom, :membership) m
+    WHERE m.part > 0
+), green AS (
+    SELECT 'gross' AS extent, NULL AS code, g.counts_as_green, g.area FROM planted g
+    UNION ALL
+    SELECT unnest(ARRAY['net', 'parcel']), p.code, g.counts_as_green,
+           cim.square_centimetres(CASE WHEN ST_Covers(p.geom, g.geom) THEN ST_Area(g.geom)
+                                       ELSE ST_Area(ST_Intersection(g.geom, p.geom)) END)
+    FROM planted g JOIN parcel p ON ST_Intersects(p.geom, g.geom)
+), greened AS (
+    SELECT g.extent, CASE WHEN g.extent = 'parcel' THEN g.code END AS code,
+           count(*) AS green_n, count(g.counts_as_green) AS green_known,
+           coalesce(sum(g.area) FILTER (WHERE g.counts_as_green), 0)::bigint AS green,
+           coalesce(sum(g.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most
+    FROM green g
+    WHERE g.area > 0
+    GROUP BY 1, 2
+), land AS (
+    SELECT 'gross' AS extent, NULL AS code, cim.square_centimetres(ST_Area(scope.geom)) AS land, 1 AS pieces FROM scope
+    UNION ALL
+    SELECT 'net', NULL, coalesce(sum(p.land), 0)::bigint, count(*) FROM parcel p
+    UNION ALL
+    SELECT 'parcel', p.code, p.land, 1 FROM parcel p WHERE :level = 'parcel'
+), network AS (
+    -- A street along the edge of the scope serves both sides: half of it is ours.
+    SELECT count(*) AS roads, coalesce(sum(cim.millimetres(
+        ST_Length(ST_Intersection(r.geom, scope.geom))
+        - ST_Length(ST_Intersection(r.geom, ST_Boundary(scope.geom))) / 2)), 0)::bigint AS length
+    FROM scope JOIN city.road_at(CAST(:size AS bigint)) r ON ST_Intersects(r.geom, scope.geom)
+    WHERE coalesce(r.status = ANY(CAST(:road_status AS text[])), CAST(:road_missing AS boolean))
+)
+SELECT l.extent, l.code, l.land, l.pieces, network.roads, network.length,
+       coalesce(b.members, 0) AS members, coalesce(b.n, 0) AS n,
+       coalesce(b.without_geometry, 0) AS without_geometry, coalesce(b.without_status, 0) AS without_status,
+       coalesce(b.footprint, 0) AS footprint, coalesce(b.footprint_known, 0) AS footprint_known,
+       coalesce(b.gfa, 0) AS gfa, coalesce(b.gfa_known, 0) AS gfa_known, coalesce(b.both_known, 0) AS both_known,
+       coalesce(b.footprint_most, 0) AS footprint_most, coalesce(b.gfa_most, 0) AS gfa_most,
+       coalesce(b.both_footprint_most, 0) AS both_footprint_most, coalesce(b.both_gfa_most, 0) AS both_gfa_most,
+       coalesce(g.green_n, 0) AS green_n, coalesce(g.green_known, 0) AS green_known,
+       coalesce(g.green, 0) AS green, coalesce(g.green_most, 0) AS green_most
+FROM land l
+CROSS JOIN network
+LEFT JOIN built b ON b.extent = l.extent AND (l.extent <> 'net' OR b.on_parcel) AND b.code IS NOT DISTINCT FROM l.code
+LEFT JOIN greened g ON g.extent = l.extent AND g.code IS NOT DISTINCT FROM l.code
+ORDER BY l.extent, l.code COLLATE "C"

@@ -1,0 +1,78 @@
+"""Scenarios: questions about a piece of the city, answered on one state of it and sealed.
+
+One scenario per file, found by being here: see `_base.Scenario`. To add one, write the module with its query under
+`cim/db/queries/scenarios` and a worked example; it is then a command, an SDK call and a process of the API.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from cim.db.engine import Database
+from cim.errors import NotFound
+from cim.log.entry import canonicalize
+from cim.plugins import scan
+from cim.scenarios._base import Scenario, describe
+from cim.scenarios._rules import rule_pack
+from cim.scenarios._seal import seal
+from cim.scenarios._state import open_state, snapshot
+
+__all__ = ["Scenario", "canonical", "describe", "run", "scenario", "scenarios"]
+
+
+@cache
+def scenarios() -> Mapping[str, type[Scenario]]:
+    """Return every scenario by its process id, sorted."""
+    return MappingProxyType(scan(sys.modules[__name__], "SCENARIO"))
+
+
+def scenario(scenario_id: str) -> type[Scenario]:
+    """Return the scenario of that id; NotFound lists the ones there are."""
+    if scenario_id not in scenarios():
+        raise NotFound(f"no scenario {scenario_id!r}; there are {', '.join(scenarios())}")
+    return scenarios()[scenario_id]
+
+
+def run(database: Database, scenario_id: str, inputs: Mapping[str, Any], *, use_live: bool = True) -> dict[str, Any]:
+    """Compute a scenario and return `{"result", "coverage", "assessment"}`, the last being the seal.
+
+    Parameters
+    ----------
+    inputs : by name, as the scenario declares them (`describe`)
+    use_live : False reads the log even where the live tables stand at the same state; for checking, not for speed
+
+    Returns
+    -------
+    A document whose `canonical` bytes depend on the inputs, the state and the software alone, never on the clock.
+
+    Raises
+    ------
+    NotFound : no such scenario, state, rule pack or land. InvalidData : an input is not of the declared form.
+    """
+    asked = scenario(scenario_id).from_inputs(inputs)
+    folder = database.settings.dictionary
+    pack = rule_pack(asked.rule_pack, *([folder] if folder else []))
+    with snapshot(database) as connection:
+        state = open_state(
+            connection,
+            database,
+            as_of=asked.as_of,
+            reference_date=asked.reference_date,
+            pack=pack,
+            scope=asked.scope,
+            scope_crs=asked.scope_crs,
+            reads=asked.reads,
+            use_live=use_live,
+        )
+        outcome = asked.compute(state)
+        assessment = seal(asked, state, outcome)
+    return {"result": outcome.result, "coverage": outcome.coverage, "assessment": assessment}
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """Return the one spelling of a result (JCS, RFC 8785): what is compared, hashed and sent."""
+    return canonicalize(dict(document))

@@ -1,0 +1,258 @@
+"""What a scenario is: a frozen dataclass whose fields are its inputs, and which names its outputs with units."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import date, datetime
+from typing import Any, ClassVar, Self, cast
+
+import shapely
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from shapely.geometry import mapping
+
+from cim.errors import InvalidData
+from cim.scenarios import _rules
+from cim.scenarios._state import State
+
+MEMBERSHIPS = ("clip", "point_on_surface", "intersects")
+SHOWN = 200  # characters of a refused value that a message repeats
+
+GEOJSON = {
+    "type": "object",
+    "required": ["type", "coordinates"],
+    "properties": {"type": {"enum": ["Polygon", "MultiPolygon"]}, "coordinates": {"type": "array"}},
+}
+
+
+def parameter(schema: Mapping[str, Any], title_zh: str, description: str, **default: Any) -> Any:
+    """Declare an input: the JSON Schema of its value, its Chinese title, what it means, and `default=` if any."""
+    return field(metadata={"schema": schema, "title_zh": title_zh, "description": description}, **default)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A worked example: some objects (records by feature type, `geom` as WKT), inputs, and what must come out.
+
+    `result` holds the parts of the result that were worked out by hand; the rest is left out.
+    """
+
+    text: str
+    objects: Mapping[str, Sequence[Mapping[str, Any]]]
+    inputs: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a scenario computed: its result, and its coverage: what was known, what was not, what was assumed."""
+
+    result: dict[str, Any]
+    coverage: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario(ABC):
+    """Base of every scenario. A subclass adds its own inputs as fields and computes; its module ends in SCENARIO.
+
+    Class attributes: `name` (process id), `version` (raised whenever the same inputs give other bytes), `title`,
+    `title_zh`, `description`, `description_zh`, `reads` (feature types it reads), `outputs` (JSON Schema of the
+    result, with units) and `example`.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    title: ClassVar[str]
+    title_zh: ClassVar[str]
+    description: ClassVar[str]
+    description_zh: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
+    outputs: ClassVar[Mapping[str, Any]]
+    example: ClassVar[Example]
+
+    scope: str | Sequence[str] | Mapping[str, Any] = parameter(
+        {
+            "oneOf": [
+                {"type": "string", "minLength": 1, "title": "Code of a renewal district or a division"},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "minLength": 1},
+                    "title": "Codes of parcels",
+                },
+                {**GEOJSON, "title": "GeoJSON polygon, in scope_crs"},
+            ]
+        },
+        "范围",
+        "The land it is about: a renewal district or division by code, parcels by their codes, or a GeoJSON polygon.",
+    )
+    scope_crs: str | int = parameter(
+        {"type": ["string", "integer"]},
+        "范围坐标系",
+        "CRS of a GeoJSON scope, x before y. It is transformed to the storage CRS and snapped to 1 mm.",
+        default="OGC:CRS84",
+    )
+    as_of: int | str | None = parameter(
+        {"type": ["integer", "string"], "minimum": 0, "minLength": 1},
+        "时点",
+        "State of the city: a tree size, a checkpoint, or an RFC 3339 instant. Default: the current tree.",
+        default=None,
+    )
+    reference_date: str | None = parameter(
+        {"type": "string", "format": "date"},
+        "基准日期",
+        "Day on which ages and the validity of records are judged. Default: the UTC date of the last log entry.",
+        default=None,
+    )
+    rule_pack: str = parameter(
+        {"type": "string", "minLength": 1},
+        "规则包",
+        "Name of the rule pack that supplies every threshold and convention.",
+        default=_rules.DEFAULT,
+    )
+    membership: str = parameter(
+        {"type": "string", "enum": list(MEMBERSHIPS)},
+        "归属规则",
+        "What belongs to the scope. clip: areas by the share inside, counts by the point on surface. "
+        "point_on_surface: whole objects by that point. intersects: whole objects that touch it.",
+        default="clip",
+    )
+
+    @abstractmethod
+    def compute(self, state: State) -> Outcome:
+        """Compute the result on one state of the city; nothing but `state` and the inputs may enter it."""
+
+    @classmethod
+    def input_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the inputs as one object."""
+        declared = {f.name: f for f in fields(cls)}
+        return {
+            "type": "object",
+            "properties": {name: _input_schema(f) for name, f in declared.items()},
+            "required": [name for name, f in declared.items() if _required(f)],
+            "additionalProperties": False,
+        }
+
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, Any]) -> Self:
+        """Check the inputs and return the scenario with them; None counts as not given.
+
+        Dates and instants may come as Python objects, a scope as a shapely polygon.
+
+        Raises
+        ------
+        InvalidData : an input is missing, unknown, or not of the declared form.
+        """
+        given = {name: plain(value) for name, value in inputs.items() if value is not None}
+        schema = cls.input_schema()
+        unknown = sorted(given.keys() - schema["properties"].keys())
+        if unknown:
+            raise InvalidData(f"{cls.name} has no input {', '.join(unknown)}; it has {', '.join(schema['properties'])}")
+        validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        error = best_match(validator.iter_errors(given))
+        if error is not None:
+            raise InvalidData(f"{cls.name}: {_complaint(error, given)}")
+        scope = given["scope"]
+        if isinstance(scope, list):
+            given["scope"] = sorted(set(scope))
+        return cls(**given)
+
+    def inputs(self) -> dict[str, Any]:
+        """Return the inputs by name, defaults included."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def plain(value: Any) -> Any:
+    """Return an input as JSON holds it: dates as text, tuples as lists, a shapely geometry as GeoJSON."""
+    match value:
+        case datetime() | date():
+            return value.isoformat()
+        case shapely.Geometry():
+            return plain(mapping(cast("Any", value)))
+        case Mapping():
+            return {str(name): plain(item) for name, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            items = [plain(item) for item in value]
+            return sorted(items) if isinstance(value, (set, frozenset)) else items
+        case _:
+            return value
+
+
+def describe(scenario: type[Scenario]) -> dict[str, Any]:
+    """Return the process description (OGC API Processes 1.0, 7.10) that the API publishes, without links."""
+    return {
+        "id": scenario.name,
+        "version": scenario.version,
+        "title": scenario.title,
+        "x-cim-title-zh": scenario.title_zh,
+        "description": f"{scenario.description}\n\nWorked example: {scenario.example.text}",
+        "x-cim-description-zh": scenario.description_zh,
+        "x-cim-reads": list(scenario.reads),
+        "x-cim-example": {
+            "objects": plain(scenario.example.objects),
+            "inputs": plain(scenario.example.inputs),
+            "result": plain(scenario.example.result),
+        },
+        "jobControlOptions": ["sync-execute"],
+        "outputTransmission": ["value"],
+        "inputs": {
+            f.name: {
+                "title": f.name,
+                "x-cim-title-zh": f.metadata["title_zh"],
+                "description": f.metadata["description"],
+                "minOccurs": 1 if _required(f) else 0,
+                "maxOccurs": 1,
+                "schema": _input_schema(f),
+            }
+            for f in fields(scenario)
+        },
+        "outputs": {
+            "result": {"title": "Result", "x-cim-title-zh": "结果", "schema": dict(scenario.outputs)},
+            "coverage": {
+                "title": "Coverage",
+                "x-cim-title-zh": "数据覆盖",
+                "description": "What was known, what was not, and what was assumed.",
+                "schema": {"type": "object"},
+            },
+            "assessment": {
+                "title": "Seal",
+                "x-cim-title-zh": "封签",
+                "description": "State, rules, software and digests that the result can be recomputed from.",
+                "schema": {"type": "object"},
+            },
+        },
+    }
+
+
+def table(schemas: Mapping[str, Any], **keywords: Any) -> dict[str, Any]:
+    """Return the JSON Schema of an object with exactly these properties, all required."""
+    return {
+        "type": "object",
+        "properties": dict(schemas),
+        "required": list(schemas),
+        "additionalProperties": False,
+        **keywords,
+    }
+
+
+def _required(declared: Any) -> bool:
+    return declared.default is MISSING and declared.default_factory is MISSING
+
+
+def _input_schema(declared: Any) -> dict[str, Any]:
+    schema = dict(cast("Mapping[str, Any]", declared.metadata["schema"]))
+    if not _required(declared) and declared.default is not None:
+        schema["default"] = plain(declared.default)
+    return schema
+
+
+def _complaint(error: Any, given: Mapping[str, Any]) -> str:
+    if not error.absolute_path:
+        return str(error.message)
+    name = error.absolute_path[0]
+    received = repr(given[name])
+    shown = received if len(received) <= SHOWN else received[:SHOWN] + " …"
+    reason = str(error.message)
+    return f"input {error.json_path.removeprefix('$.')}: {reason[:SHOWN]}; got {shown}"

@@ -1,0 +1,212 @@
+"""One state of the city, read in one snapshot: tree head, land, clock, rules. Nothing else may enter a result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+import sqlalchemy as sa
+from shapely.geometry import shape
+
+from cim import crs
+from cim.db.engine import Database
+from cim.db.script import query
+from cim.db.spatial import check_path, srid_of
+from cim.db.state import AsOf, TreeHead, resolve
+from cim.errors import InvalidData, NotFound
+from cim.scenarios._rules import RulePack
+
+SCOPE_TYPES = ("renewal_district", "division", "parcel")
+MILLIMETRES = 3  # decimals that coordinates are snapped to
+# WGS 84 and CGCS2000: between them EPSG gives no operation, and taking one for the other costs under a metre.
+DEGREES_TAKEN_AS_EQUAL = frozenset({4326, 4490})
+# Web Mercator stretches lengths by 1/cos(latitude): a deployment may use it for tests, never for metres.
+NOT_METRIC = 3857
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The land a result is about: its kind, its codes (none for a polygon), its ISO WKB in the storage CRS."""
+
+    type: str
+    codes: tuple[str, ...]
+    wkb: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the geometry, hex."""
+        return hashlib.sha256(self.wkb).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state of the city with the land, the day and the rules of one run.
+
+    Attributes
+    ----------
+    live : the live tables stand exactly at this tree size and no writer is ahead, so they may be read instead
+    as_of : when the last entry of this tree was made, RFC 3339, as the entry says it
+    """
+
+    connection: sa.Connection
+    database: Database
+    head: TreeHead
+    live: bool
+    as_of: str
+    reference_date: date
+    pack: RulePack
+    scope: Scope
+
+    @property
+    def size(self) -> int | None:
+        """Tree size to hand to the as-of functions: None reads the live tables."""
+        return None if self.live else self.head.size
+
+    def rows(self, name: str, **parameters: Any) -> Sequence[sa.Row[Any]]:
+        """Run the query `scenarios/<name>` with this state's parameters and more, and return its rows."""
+        common = {
+            "size": self.size,
+            "scope": self.scope.wkb,
+            "srid": self.database.settings.srid,
+            "reference_date": self.reference_date,
+        }
+        return self.connection.execute(query(f"scenarios/{name}"), common | parameters).all()
+
+    def described(self) -> dict[str, Any]:
+        """Return what a result says about its land and its clock."""
+        (area,) = self.rows("scope_area")[0]
+        srid = self.database.settings.srid
+        note = f"planar in EPSG:{srid}; a projection enlarges areas away from its central meridian"
+        if srid == NOT_METRIC:
+            note = f"EPSG:{srid} is not metric: only ratios of areas mean anything here"
+        return {
+            "type": self.scope.type,
+            "codes": list(self.scope.codes),
+            "geometry_sha256": self.scope.sha256,
+            "area": {"value": area / 10_000, "unit": "m2"},
+            "areas": note,
+        }
+
+
+@contextmanager
+def snapshot(database: Database) -> Iterator[sa.Connection]:
+    """Open one repeatable-read, read-only snapshot for all the reads of one run."""
+    with (
+        database.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        connection.begin(),
+    ):
+        connection.execute(query("scenarios/settle"))
+        yield connection
+
+
+def open_state(
+    connection: sa.Connection,
+    database: Database,
+    *,
+    as_of: AsOf,
+    reference_date: str | None,
+    pack: RulePack,
+    scope: str | Sequence[str] | Mapping[str, Any],
+    scope_crs: str | int,
+    reads: Sequence[str],
+    use_live: bool = True,
+) -> State:
+    """Resolve the state first, then the land in it, then the clock.
+
+    Parameters
+    ----------
+    reads : feature types the scenario reads; the live tables serve only while none of them is ahead of the tree
+    use_live : False reads the log even where the live tables would do; the answer is the same
+
+    Raises
+    ------
+    NotFound : no such state, no such land in it, or an empty log. InvalidData : a scope that is no valid polygon.
+    """
+    head = resolve(connection, as_of, database.settings.log_dir)
+    last = connection.execute(query("scenarios/last_entry"), {"size": head.size}).scalar()
+    if last is None:
+        raise NotFound("the log is empty: there is no state of the city to compute on; load data with `cim ingest`")
+    types = sorted({*reads, *SCOPE_TYPES})
+    live = use_live and bool(
+        connection.execute(query("scenarios/live"), {"size": head.size, "types": types}).scalar_one()
+    )
+    size = None if live else head.size
+    return State(
+        connection=connection,
+        database=database,
+        head=head,
+        live=live,
+        as_of=last,
+        reference_date=date.fromisoformat(reference_date or last[:10]),
+        pack=pack,
+        scope=_scope(connection, size, head.size, scope, scope_crs, database.settings.srid),
+    )
+
+
+def _scope(
+    connection: sa.Connection,
+    size: int | None,
+    at: int,
+    scope: str | Sequence[str] | Mapping[str, Any],
+    scope_crs: str | int,
+    srid: int,
+) -> Scope:
+    if isinstance(scope, Mapping):
+        return Scope("polygon", (), _polygon(scope, scope_crs, srid))
+    if isinstance(scope, str):
+        found = connection.execute(query("scenarios/scope_of_district"), {"size": size, "code": scope}).first()
+        if found is None:
+            raise NotFound(
+                f"no renewal district or division {scope!r} at tree size {at}; a scope is the code of one, "
+                "a list of parcel codes, or a GeoJSON polygon"
+            )
+        return Scope(found.type, (scope,), _valid(bytes(found.geom), f"{found.type} {scope}"))
+    row = connection.execute(query("scenarios/scope_of_parcels"), {"size": size, "codes": list(scope)}).one()
+    missing = sorted(set(scope) - set(row.codes))
+    if missing:
+        raise NotFound(f"no parcel {', '.join(missing[:10])} at tree size {at}; {len(missing)} of the scope's codes")
+    return Scope("parcel", tuple(row.codes), _valid(bytes(row.geom), "the union of the scope's parcels"))
+
+
+def _valid(wkb: bytes, name: str) -> bytes:
+    geometry = shapely.from_wkb(wkb)
+    if not shapely.is_valid(geometry):
+        raise InvalidData(f"the geometry of {name} is invalid: {shapely.is_valid_reason(geometry)}; mend it first")
+    return wkb
+
+
+def _polygon(document: Mapping[str, Any], scope_crs: str | int, srid: int) -> bytes:
+    """Return a GeoJSON polygon in the storage CRS, snapped to 1 mm, as ISO WKB."""
+    try:
+        geometry = shapely.force_2d(shape(dict(document)))
+    except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError) as error:
+        raise InvalidData(f"input scope: the coordinates make no polygon: {error}") from error
+    if geometry.is_empty or not np.isfinite(shapely.get_coordinates(geometry)).all():
+        raise InvalidData("input scope: the polygon is empty or has coordinates that are not finite")
+    storage = crs.parse(srid)
+    moved = crs.transform(np.array([geometry], dtype=object), crs.parse(_source(scope_crs, srid)), storage)[0]
+    crs.check_envelope(moved.bounds, storage)
+    snapped = shapely.transform(moved, _snap)
+    if not shapely.is_valid(snapped):
+        raise InvalidData(f"input scope: the polygon is invalid: {shapely.is_valid_reason(snapped)}")
+    return bytes(shapely.to_wkb(snapped, byte_order=1, flavor="iso"))
+
+
+def _snap(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.round(coordinates, MILLIMETRES) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def _source(scope_crs: str | int, srid: int) -> int:
+    """Return the CRS to read a scope in; degrees of WGS 84 or CGCS2000 count as those of the storage CRS's datum."""
+    given = srid_of(scope_crs)
+    check_path(given, srid)
+    geodetic = crs.parse(srid).geodetic_crs
+    own = geodetic.to_epsg() if geodetic is not None else None
+    return own if own is not None and {given, own} <= DEGREES_TAKEN_AS_EQUAL else given

@@ -1,0 +1,227 @@
+"""Density indicators 开发强度指标: floor area ratio, coverage and what follows from them, net and gross."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+
+from cim.errors import InvalidData
+from cim.scenarios import _indicator as indicator
+from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
+from cim.scenarios._indicator import Indicator, Ratio
+from cim.scenarios._state import State
+from cim.scenarios._stock import stock_parameters
+
+GFA_RULES = ("above_ground", "with_basement", "footprint_storeys")
+# num is in millimetres and den in square centimetres: 1 mm/cm² = 10 m/m².
+MILLIMETRES_PER_SQUARE_CENTIMETRE = 10
+PERCENT = 100
+
+DENSITIES = {
+    "land": indicator.schema("m2", "Land A", "用地面积"),
+    "n": indicator.schema("{building}", "Buildings", "建筑数量"),
+    "footprint": indicator.schema("m2", "Footprint F", "占地面积"),
+    "gfa": indicator.schema("m2", "Counted floor area G", "计容建筑面积"),
+    "far": indicator.schema("m2/m2", "Floor area ratio FAR, FSI = G / A", "容积率", fraction=True),
+    "gsi": indicator.schema("m2/m2", "Building density GSI = F / A", "建筑密度", fraction=True),
+    "storeys": indicator.schema("{storey}", "Mean storeys L = G / F", "平均层数", fraction=True),
+    "osr": indicator.schema("m2/m2", "Spaciousness OSR = (A - F) / G", "开敞空间率", fraction=True),
+    "green_ratio": indicator.schema("%", "Green ratio", "绿地率", fraction=True),
+}
+OUTPUTS = table(
+    {
+        "gfa_rule": {"enum": list(GFA_RULES)},
+        "gross": table(
+            {
+                **DENSITIES,
+                "network_density": indicator.schema("m/m2", "Network density ND", "路网密度", fraction=True),
+            },
+            title="The whole scope, streets included",
+            **{"x-cim-title-zh": "毛密度"},
+        ),
+        "net": table(DENSITIES, title="Its parcels only", **{"x-cim-title-zh": "净密度"}),
+        "tare": indicator.schema("m2/m2", "Tare T, the share of land in no parcel", "非宗地用地比例", fraction=True),
+        "parcels": {
+            "type": "array",
+            "description": "Each parcel's share in the scope, by code; empty at level district",
+            "items": table({"code": {"type": "string"}, **DENSITIES}),
+        },
+    }
+)
+
+LOT = "POLYGON((500000 4320000,500020 4320000,500020 4320030,500000 4320030,500000 4320000))"
+HOUSE = "POLYGON((500005 4320005,500015 4320005,500015 4320017,500005 4320017,500005 4320005))"
+EXAMPLE = Example(
+    text=("On a lot of 20 × 30 m stands a house of 10 × 12 m with 3 storeys: FAR 0.6, GSI 0.2, OSR 1.333, 3 storeys."),
+    objects={
+        "parcel": [{"code": "130629001001GB00001", "geom": LOT}],
+        "building": [
+            {
+                "code": "130629001001GB00001F00010000",
+                "parcel_code": "130629001001GB00001",
+                "status": "in_use",
+                "storeys_above": 3,
+                "gross_floor_area": 360.0,
+                "geom": HOUSE,
+            }
+        ],
+    },
+    inputs={"scope": ["130629001001GB00001"], "level": "parcel"},
+    result={
+        "net": {
+            "land": {"value": 600.0, "unit": "m2"},
+            "footprint": {"value": 120.0, "unit": "m2"},
+            "gfa": {"value": 360.0, "unit": "m2"},
+            "far": {"value": 0.6, "unit": "m2/m2", "num": 3_600_000, "den": 6_000_000, "decimals": 6},
+            "gsi": {"value": 0.2, "num": 1_200_000, "den": 6_000_000},
+            "storeys": {"value": 3.0},
+            "osr": {"value": 1.333333, "num": 4_800_000, "den": 3_600_000, "low": 1.333333, "high": 1.333333},
+        },
+        "tare": {"value": 0.0},
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DensityIndicators(Scenario):
+    """Densities as ratios of sums over a scope, and over each of its parcels."""
+
+    name: ClassVar[str] = "density-indicators"
+    version: ClassVar[str] = "1.0.0"
+    title: ClassVar[str] = "Density indicators"
+    title_zh: ClassVar[str] = "开发强度指标"
+    description: ClassVar[str] = (
+        "Floor area ratio FAR (FSI), building density GSI, mean storeys L, spaciousness OSR and green ratio of a "
+        "district, gross over the whole scope and net over its parcels, with network density ND and tare T; and of "
+        "each parcel at level parcel. Ratios are ratios of sums, never means of ratios. Land and footprint are areas "
+        "of geometry. A building belongs to the parcel it names, or else to the one under its point on surface."
+    )
+    description_zh: ClassVar[str] = (
+        "片区容积率、建筑密度、平均层数、开敞空间率、绿地率(毛密度与净密度)、路网密度和非宗地用地比例,可逐宗地给出。"
+        "比值均为总量之比。绿地率不同于绿化覆盖率。"
+    )
+    reads: ClassVar[tuple[str, ...]] = ("building", "green_space", "parcel", "road")
+    outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
+    example: ClassVar[Example] = EXAMPLE
+
+    level: str = parameter(
+        {"type": "string", "enum": ["district", "parcel"]},
+        "统计层级",
+        "district: the scope as a whole. parcel: each of its parcels as well.",
+        default="district",
+    )
+    gfa_rule: str = parameter(
+        {"type": "string", "enum": list(GFA_RULES)},
+        "计容规则",
+        "What counts as floor area: recorded above ground, recorded with basements, or footprint times storeys.",
+        default="above_ground",
+    )
+
+    def compute(self, state: State) -> Outcome:
+        """Sum in one query, then divide."""
+        if self.gfa_rule not in state.pack.limit("gfa_rule"):
+            raise InvalidData(f"rule pack {state.pack.name} does not permit gfa_rule {self.gfa_rule!r}")
+        roads = state.pack.limit("existing_road")
+        rows = state.rows(
+            "density_indicators",
+            **stock_parameters(state.pack),
+            membership=self.membership,
+            gfa_rule=self.gfa_rule,
+            level=self.level,
+            road_status=roads["status"],
+            road_missing=roads["missing"],
+        )
+        extents = {row.extent: row for row in rows if row.extent != "parcel"}
+        gross, net = extents["gross"], extents["net"]
+        length = gross.length * MILLIMETRES_PER_SQUARE_CENTIMETRE
+        tare = gross.land - net.land
+        result = {
+            "gfa_rule": self.gfa_rule,
+            "gross": _densities(gross) | {"network_density": _exact("m/m2", (length, gross.land), gross.roads)},
+            "net": _densities(net),
+            "tare": _exact("m2/m2", (tare, gross.land), net.pieces),
+            "parcels": [{"code": row.code, **_densities(row)} for row in rows if row.extent == "parcel"],
+        }
+        return Outcome(result, {"scope": state.described(), **_coverage(gross, net)})
+
+
+def _exact(unit: str, value: Ratio, n: int) -> Indicator:
+    """Return a ratio in which nothing is unknown."""
+    return indicator.ratio(unit, value, [value], n=n, n_known=n)
+
+
+def _densities(row: sa.Row[Any]) -> dict[str, Indicator]:
+    members = row.members
+    # An unknown footprint alone, an unknown floor area alone, and both unknown of one building, which move together.
+    footprints = row.footprint, row.footprint + row.footprint_most
+    floors = row.gfa, row.gfa + row.gfa_most
+    together = ((0, 0), (row.both_footprint_most, row.both_gfa_most))
+    joint = [(f + a, g + b) for a, b in together for f in footprints for g in floors]
+    return {
+        "land": indicator.area(row.land, 0, n=row.pieces, n_known=row.pieces),
+        "n": indicator.count("{building}", row.n, 0, n=row.n, n_known=row.n),
+        "footprint": indicator.area(
+            row.footprint, row.footprint_most + row.both_footprint_most, n=members, n_known=row.footprint_known
+        ),
+        "gfa": indicator.area(row.gfa, row.gfa_most + row.both_gfa_most, n=members, n_known=row.gfa_known),
+        "far": indicator.ratio(
+            "m2/m2", (row.gfa, row.land), [(g, row.land) for _, g in joint], n=members, n_known=row.gfa_known
+        ),
+        "gsi": indicator.ratio(
+            "m2/m2",
+            (row.footprint, row.land),
+            [(f, row.land) for f, _ in joint],
+            n=members,
+            n_known=row.footprint_known,
+        ),
+        "storeys": indicator.ratio(
+            "{storey}",
+            (row.gfa, row.footprint),
+            [(g, f) for f, g in joint],
+            n=members,
+            n_known=row.both_known,
+        ),
+        "osr": indicator.ratio(
+            "m2/m2",
+            (row.land - row.footprint, row.gfa),
+            [(row.land - f, g) for f, g in joint],
+            n=members,
+            n_known=row.both_known,
+        ),
+        "green_ratio": indicator.ratio(
+            "%",
+            (row.green * PERCENT, row.land),
+            [(green * PERCENT, row.land) for green in (row.green, row.green + row.green_most)],
+            n=row.green_n,
+            n_known=row.green_known,
+        ),
+    }
+
+
+def _coverage(gross: sa.Row[Any], net: sa.Row[Any]) -> dict[str, Any]:
+    """Count the buildings by what is unknown of them, and the other objects read."""
+    return {
+        "building": {
+            "members": gross.members,
+            "counted": gross.n,
+            "on_no_parcel": gross.members - net.members,
+            "without_geometry": gross.without_geometry,
+            "without_status": gross.without_status,
+            "unknown": {
+                "footprint": gross.members - gross.footprint_known,
+                "gross_floor_area": gross.members - gross.gfa_known,
+            },
+        },
+        "parcel": {"members": net.pieces},
+        "road": {"members": gross.roads},
+        "green_space": {
+            "members": gross.green_n,
+            "unknown": {"counts_as_green": gross.green_n - gross.green_known},
+        },
+    }
+
+
+SCENARIO = DensityIndicators
