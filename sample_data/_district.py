@@ -86,7 +86,8 @@ def _waterfront(town: Town) -> None:
     bank = [(962, -34), (900, -47), (820, -52), (750, -49), (690, -44), (620, -50), (560, -60), (480, -69),
             (400, -72), (320, -66), (250, -58), (180, -57), (110, -62), (50, -72), (-12, -80)]  # fmt: skip
     strip = Polygon([*south, *bank])
-    pieces, _ = slices(Block(strip, strip), "x", [1.0, 1.2, 0.9], 8.0)
+    # The second cut lets the main street through to the river.
+    pieces, _ = slices(Block(strip, strip), "x", [282.0, 305.0, 387.0], 40.0)
     for n, piece in enumerate(pieces):
         name = f"柳堤滨河绿带{'西中东'[n]}段"
         site = Site(town, piece, 26, "green", name, f"河滨路{n + 1}号")

@@ -40,7 +40,11 @@ def old_buildings(records: list[Record], rng: random.Random) -> list[Record]:
     """Damage the survey of old buildings: 12 of its records, and 2 more that come twice."""
     rows = [dict(row) for row in records]
     homes = [row for row in rows if row["dwellings"] > 5 and not isinstance(row["geom"], MultiPolygon)]
-    sheds = [row for row in rows if not row["dwellings"] and row["storeys_above"] == 1 and row["heritage"] == "none"]
+    sheds = [
+        row
+        for row in rows
+        if not row["dwellings"] and row["footprint_area"] < 150 and row["heritage"] == "none" and row["structure"]
+    ]
     ringed, spare = rng.sample(homes, 3), rng.sample(sheds, 11)
     for row in ringed:
         row["geom"] = bow_tie(row["geom"])

@@ -10,6 +10,7 @@ import json
 import random
 import shutil
 import sys
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,12 @@ class _Backwards:
     field: str
     words: dict[Any, list[str]] | None
 
-    def word(self, value: Any, rng: random.Random) -> Any:
-        """Return what the source would say for our value."""
-        return value if self.words is None or value is None else rng.choice(self.words[value])
+    def word(self, value: Any, record: Record) -> Any:
+        """Return what the source would say for our value in a record: the same each time it is delivered."""
+        if self.words is None or value is None:
+            return value
+        choice = self.words[value]
+        return choice[zlib.crc32(record["name"].encode()) % len(choice)]
 
 
 def make(folder: Path) -> None:
@@ -109,7 +113,7 @@ def make(folder: Path) -> None:
     old = [r for r in layers.records["building"] if r["year_built"] is None or r["year_built"] <= SURVEYED_UNTIL]
     new = [r for r in layers.records["building"] if r["year_built"] is not None and r["year_built"] > SURVEYED_UNTIL]
     _district_file(folder / "district.gpkg", layers.records, new, rng)
-    _survey_file(folder / "buildings_old.shp", _faults.old_buildings(old, rng), rng)
+    _survey_file(folder / "buildings_old.shp", _faults.old_buildings(old, rng))
     gdal_layer(folder / "roads.fgb", "FlatGeobuf", "roads", ROAD, "LineString", _faults.roads(networks["road"], rng))
     pipes = [{**row, "geom": degrees(row["geom"])} for row in networks["pipe"]]
     gdal_layer(folder / "pipes.gpkg", "GPKG", "pipe_survey", PIPE, "LineString", pipes, GEOGRAPHIC)
@@ -144,7 +148,7 @@ def _district_file(path: Path, records: dict[str, list[Record]], new: list[Recor
         gdal_layer(path, "GPKG", name, columns, kind, rows)
 
 
-def _survey_file(path: Path, records: list[Record], rng: random.Random) -> None:
+def _survey_file(path: Path, records: list[Record]) -> None:
     gdal_layer(path, "ESRI Shapefile", path.stem, {"n": WHOLE}, "Polygon", [{"n": 0, **r} for r in records])
     path.with_suffix(".cpg").unlink()
     columns = _backwards(_mapping("buildings_old")["columns"])
@@ -154,7 +158,7 @@ def _survey_file(path: Path, records: list[Record], rng: random.Random) -> None:
     for n, record in enumerate(records):
         row: Record = {"顺序号": n + 1, "建筑编码": record["code"], "测绘单位": "县测绘队"}
         for column, backwards in columns.items():
-            row[backwards.field] = backwards.word(record.get(column), rng)
+            row[backwards.field] = backwards.word(record.get(column), record)
         row["结构"] = record.get("structure_zh", row["结构"])
         row["用途"] = record.get("usage_zh", row["用途"])
         rows.append(row)
@@ -162,13 +166,11 @@ def _survey_file(path: Path, records: list[Record], rng: random.Random) -> None:
 
 
 def _component_file(path: Path, records: list[Record]) -> None:
-    rng = random.Random(SEED + 4)
     states = _backwards(_mapping("components")["columns"])["status"]
     rows = [
         {
             **record, "ObjID": record["code"], "ObjName": record["name"], "ORDate": record["installed_on"],
-            "CHDate": record["changed_on"], "ObjState": record.get("status_zh", states.word(record["status"],
-            rng)),
+            "CHDate": record["changed_on"], "ObjState": record.get("status_zh", states.word(record["status"], record)),
         }
         for record in records
     ]  # fmt: skip
