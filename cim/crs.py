@@ -97,23 +97,34 @@ def transform(
     source, target = horizontal(source), horizontal(target)
     if same(source, target):
         return geometries
+    moved = transform_coordinates(shapely.get_coordinates(geometries), source, target, area_of_interest)
+    result: Geometries = shapely.set_coordinates(np.array(geometries, dtype=object), moved)
+    return result
+
+
+def transform_coordinates(
+    coordinates: npt.NDArray[np.float64],
+    source: pyproj.CRS,
+    target: pyproj.CRS,
+    area_of_interest: Bounds | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return coordinates, one (x, y) a row, in the target system; see `transform`."""
+    source, target = horizontal(source), horizontal(target)
+    if same(source, target):
+        return coordinates
     _refuse_closed(source, target)
-    coordinates = shapely.get_coordinates(geometries)
     if len(coordinates) == 0:
-        return geometries
+        return coordinates
     if area_of_interest is None:
         area_of_interest = geographic_bounds(_extent(coordinates), source)
     transformer = _transformer(source.to_wkt(), target.to_wkt(), area_of_interest)
-    x, y = coordinates[:, 0], coordinates[:, 1]
     try:
-        transformed = np.column_stack(transformer.transform(x, y, errcheck=True))
+        return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1], errcheck=True))
     except ProjError as error:
         raise CrsError(
             f"coordinates between {_range(coordinates)} cannot be transformed from {name(source)} to"
             f" {name(target)}: {error}; check the CRS the source states, or correct it with --assume-crs"
         ) from error
-    moved: Geometries = shapely.set_coordinates(np.array(geometries, dtype=object), transformed)
-    return moved
 
 
 def accuracy(source: pyproj.CRS, target: pyproj.CRS, area_of_interest: Bounds) -> float | None:

@@ -19,7 +19,7 @@ Geometries = npt.NDArray[np.object_]
 
 # Storage grid, metres: a round trip through another format finds the same coordinates again.
 GRID = 0.001
-_DECIMALS = 3
+DECIMALS = 3
 _COLLECT: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "MultiPoint": shapely.multipoints,
@@ -31,7 +31,7 @@ _COLLECT: Mapping[str, Callable[..., Any]] = MappingProxyType(
 
 def snap(geometries: Geometries) -> Geometries:
     """Return the geometries with coordinates on the grid, and no negative zero."""
-    snapped = np.round(shapely.get_coordinates(geometries), _DECIMALS) + 0.0  # -0.0 + 0.0 is 0.0
+    snapped = np.round(shapely.get_coordinates(geometries), DECIMALS) + 0.0  # -0.0 + 0.0 is 0.0
     result: Geometries = shapely.set_coordinates(geometries.copy(), snapped)
     return result
 

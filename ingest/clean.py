@@ -19,15 +19,12 @@ import shapely
 from cim import crs
 from cim.dictionary import GeometryKind
 from cim.errors import CrsError
+from cim.geometry import DECIMALS, GRID, Geometries, promote, snap
 from ingest.faults import Faults, Mask
 
-Geometries = npt.NDArray[np.object_]
 # Turns curved geometry (ISO WKB) into straight, None where it cannot: PostGIS does it, GEOS does not.
 Linearise = Callable[[list[bytes]], list[bytes | None]]
 
-# Storage grid, metres: a round trip through another format finds the same coordinates again.
-GRID = 0.001
-_DECIMALS = 3
 # A layer that lies outside its area almost whole has a wrong CRS; single records outside have wrong coordinates.
 _WRONG_CRS_SHARE = 0.5
 
@@ -43,12 +40,10 @@ _FAMILY: Mapping[GeometryKind, tuple[int, ...]] = MappingProxyType(
         "Geometry": tuple(range(8)),
     }
 )
-_COLLECT: Mapping[str, Callable[..., Any]] = MappingProxyType(
-    {
-        "MultiPoint": shapely.multipoints,
-        "MultiLineString": shapely.multilinestrings,
-        "MultiPolygon": shapely.multipolygons,
-    }
+
+
+_COLLECT: Mapping[int, Callable[..., Any]] = MappingProxyType(
+    {MULTIPOINT: shapely.multipoints, MULTILINE: shapely.multilinestrings, MULTIPOLYGON: shapely.multipolygons}
 )
 
 
@@ -71,8 +66,7 @@ def clean(
 ) -> Cleaned:
     """Bring a column of ISO WKB to the storage system: one kind, valid, two-dimensional, on a grid of 1 mm.
 
-    Rings run anticlockwise outside and clockwise inside (RFC 7946), so that the same shape read from
-    formats of other habits is the same geometry. Lines and points keep their order.
+    Rings get the one direction of `cim.geometry.promote`; lines and points keep their order.
 
     Parameters
     ----------
@@ -87,21 +81,16 @@ def clean(
     """
     geometries = _read(column, linearise, faults)
     geometries = _of_family(geometries, kind, faults)
-    _drop_outside(geometries, source, faults)
-    geometries = crs.transform(geometries, source, target)
-    _drop_outside(geometries, target, faults)
-    geometries = _snap(geometries)
+    geometries = _to_storage(geometries, source, target, faults)
     geometries, repaired = _repair(geometries, kind, faults)
-    geometries = _promote(geometries, kind, faults)
+    promoted = promote(geometries, kind)
+    several = shapely.is_missing(promoted) & ~shapely.is_missing(geometries)
+    faults.add(several, f"geom: has several parts, expected one {kind}")
+    geometries = promoted
     if required:
         absent = shapely.is_missing(geometries) & faults.good()
         faults.add(absent, f"geom: has no geometry, expected {kind}")
     return Cleaned(geometries, repaired)
-
-
-def to_wkb(geometries: Geometries) -> pa.Array:
-    """Return geometries as a binary column: ISO WKB, little endian, the bytes the log hashes."""
-    return pa.array(shapely.to_wkb(geometries, flavor="iso", byte_order=1), pa.binary())
 
 
 def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> Geometries:
@@ -165,38 +154,42 @@ def _uncollect(collection: shapely.Geometry, kind: GeometryKind) -> shapely.Geom
         parts = shapely.get_parts(parts)
     parts = shapely.get_parts(parts)
     suits = np.isin(shapely.get_type_id(parts), _FAMILY[kind]).all()
-    multi = kind if kind in _COLLECT else f"Multi{kind}"
-    mended: shapely.Geometry = _COLLECT[multi](parts) if suits else collection
-    return mended
+    if not suits:
+        return collection
+    merged: shapely.Geometry = _COLLECT[_FAMILY[kind][-1]](parts)
+    return merged
 
 
-def _drop_outside(geometries: Geometries, system: pyproj.CRS, faults: Faults) -> None:
-    """Fault and blank out records outside the system's area; raise if it is about all of them."""
-    boxes = shapely.bounds(geometries)
-    present = ~np.isnan(boxes[:, 0])
-    if not present.any():
-        return
-    whole = (*np.min(boxes[present, :2], axis=0), *np.max(boxes[present, 2:], axis=0))
-    try:
-        crs.check_envelope((float(whole[0]), float(whole[1]), float(whole[2]), float(whole[3])), system)
-    except CrsError:
-        outside = present & ~crs.inside(boxes, system)
-        if outside.sum() > _WRONG_CRS_SHARE * present.sum():
-            raise
-        faults.add(
-            outside,
-            lambda row: (
-                f"geom: lies at {boxes[row, 0]:.7g}, {boxes[row, 1]:.7g}, outside the area of {crs.name(system)}"
-            ),
-        )
-        geometries[outside] = None
-
-
-def _snap(geometries: Geometries) -> Geometries:
+def _to_storage(geometries: Geometries, source: pyproj.CRS, target: pyproj.CRS, faults: Faults) -> Geometries:
+    """Transform and snap in one go; what lies outside the area of either system is a fault and becomes None."""
     coordinates = shapely.get_coordinates(geometries)
-    snapped = np.round(coordinates, _DECIMALS) + 0.0  # -0.0 + 0.0 is 0.0
-    result: Geometries = shapely.set_coordinates(geometries, snapped)
-    return result
+    if _drop_outside(geometries, coordinates, source, faults):
+        coordinates = shapely.get_coordinates(geometries)
+    moved = crs.transform_coordinates(coordinates, source, target)
+    stored: Geometries = shapely.set_coordinates(geometries, np.round(moved, DECIMALS) + 0.0)  # -0.0 + 0.0 is 0.0
+    _drop_outside(stored, moved, target, faults)
+    return stored
+
+
+def _drop_outside(
+    geometries: Geometries, coordinates: npt.NDArray[np.float64], system: pyproj.CRS, faults: Faults
+) -> bool:
+    """Fault and blank out the records outside the system's area, if any; raise if it is about all of them."""
+    if len(coordinates) == 0:
+        return False
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    try:
+        crs.check_envelope((float(low[0]), float(low[1]), float(high[0]), float(high[1])), system)
+    except CrsError:
+        boxes = shapely.bounds(geometries)
+        outside = ~crs.inside(boxes, system)
+        if outside.sum() > _WRONG_CRS_SHARE * (~shapely.is_missing(geometries)).sum():
+            raise
+        where = f"outside the area of {crs.name(system)}"
+        faults.add(outside, lambda row: f"geom: lies at {boxes[row, 0]:.7g}, {boxes[row, 1]:.7g}, {where}")
+        geometries[outside] = None
+        return True
+    return False
 
 
 def _repair(geometries: Geometries, kind: GeometryKind, faults: Faults) -> tuple[Geometries, Mask]:
@@ -207,8 +200,7 @@ def _repair(geometries: Geometries, kind: GeometryKind, faults: Faults) -> tuple
         return geometries, repaired
     mended = shapely.make_valid(geometries[invalid], method="structure", keep_collapsed=False)
     # Repair puts new corners off the grid.
-    mended = shapely.set_precision(mended, GRID)
-    mended = _snap(mended)
+    mended = snap(shapely.set_precision(mended, GRID))
     for place, row in enumerate(np.flatnonzero(invalid)):
         shape = mended[place]
         sound = not shape.is_empty and shape.is_valid and shapely.get_type_id(shape) in _FAMILY[kind]
@@ -218,22 +210,3 @@ def _repair(geometries: Geometries, kind: GeometryKind, faults: Faults) -> tuple
             repaired[row] = False
         geometries[row] = shape if sound else None
     return geometries, repaired
-
-
-def _promote(geometries: Geometries, kind: GeometryKind, faults: Faults) -> Geometries:
-    """Make every geometry of the one kind, rings in their order."""
-    if kind in ("Polygon", "MultiPolygon"):
-        geometries = shapely.orient_polygons(geometries)
-    if kind == "Geometry":
-        return geometries
-    parts, owners = shapely.get_parts(geometries, return_index=True)
-    result: Geometries = np.full(len(geometries), None, dtype=object)
-    if kind in _COLLECT:
-        if len(parts):
-            _COLLECT[kind](parts, indices=owners, out=result)
-        return result
-    counts = np.bincount(owners, minlength=len(geometries))
-    faults.add(counts > 1, lambda row: f"geom: has {counts[row]} parts, expected one {kind}")
-    single = counts[owners] == 1
-    result[owners[single]] = parts[single]
-    return result

@@ -74,7 +74,7 @@ def apart(function: Callable[..., list[Result]], *arguments: object) -> list[Res
     InvalidData : the process died, or its GDAL has drivers that `_SKIPPED` does not name.
     """
     call = pickle.dumps((function, arguments))
-    child = subprocess.run(  # noqa: S603 - our own interpreter, our own code, no shell
+    child = subprocess.run(
         [sys.executable, "-c", "from ingest.gdal import serve; serve()"], input=call, capture_output=True, check=False
     )
     if child.returncode != 0:
@@ -93,7 +93,7 @@ def serve() -> None:
     try:
         if not confined():
             surplus = sorted(set(pyogrio().list_drivers()) - set(DRIVERS))
-            raise InvalidData(f"this GDAL has drivers that may open other files: {', '.join(surplus)}; use the pinned one")
+            raise InvalidData(f"this GDAL has drivers that may open other files ({', '.join(surplus)}); use the pinned")
         outcome = function(*arguments)
     except CimError as error:
         outcome = error

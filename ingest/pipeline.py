@@ -195,7 +195,7 @@ class _File:
         return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))
 
     def _mapping_of(self, layer: Layer) -> LayerMapping | None:
-        """Return the layer's mapping; None leaves it out, where its neighbours are mapped and nothing tells its type."""
+        """Return the layer's mapping; None leaves out a layer whose neighbours are mapped and whose type is unknown."""
         chosen = choose(self.mappings, self.source.path, layer.name)
         chosen = chosen or by_names(layer, self.source.path, self.database.dictionary, self.options.type)
         if chosen is None and not self.mappings:

@@ -19,9 +19,10 @@ from cim.codes import provisional
 from cim.db.merge import AttributeField, Rows
 from cim.dictionary import Dictionary, FeatureType
 from cim.errors import CrsError
+from cim.geometry import to_wkb
 from cim.log.entry import MAX_ENTRY
 from ingest import identify
-from ingest.clean import Linearise, clean, to_wkb
+from ingest.clean import Linearise, clean
 from ingest.faults import Faults
 from ingest.formats import Layer
 from ingest.formats._base import GEOMETRY, RESERVED
@@ -177,7 +178,7 @@ def _geometry(
         context.linearise,
         faults,
     )
-    return to_wkb(cleaned.geometries), cleaned.repaired
+    return pa.array(to_wkb(cleaned.geometries), pa.binary()), cleaned.repaired
 
 
 def _system(layer: Layer, mapping: LayerMapping, context: Context, warnings: list[str]) -> pyproj.CRS:

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cim.db.tables import ARROW_TYPES
 from cim.dictionary import Codelist, Dictionary, Kind, Property
 from cim.log.entry import MAX_INTEGER
 from ingest.faults import Faults, mask_of
@@ -25,17 +26,6 @@ from ingest.mapping import Column
 
 Array = Any  # pa.Array or pa.ChunkedArray: pyarrow ships no type information
 
-ARROW_TYPES: Mapping[Kind, pa.DataType] = MappingProxyType(
-    {
-        "string": pa.string(),
-        "integer": pa.int64(),
-        "number": pa.float64(),
-        "boolean": pa.bool_(),
-        "date": pa.date32(),
-        "datetime": pa.timestamp("us", tz="UTC"),
-        "object": pa.string(),
-    }
-)
 _TRUE = frozenset({"1", "t", "true", "y", "yes", "是", "有"})
 _FALSE = frozenset({"0", "f", "false", "n", "no", "否", "无"})
 _INTEGER = re.compile(r"[+-]?\d{1,19}(?:\.0*)?")
