@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from cim.db.account import Account
 from cim.db.binaries import Binaries, package
 from cim.db.place import Place
 from cim.errors import DatabaseError
@@ -118,13 +119,13 @@ def _configure(place: Place, data: Path) -> None:
     )
     accounts = "".join(f'cim "{name}" {ROLE}\n' for name in dict.fromkeys((account.name, "root")))
     account.append(data / "pg_ident.conf", accounts)
-    settings = "".join(f"{name} = {value}\n" for name, value in tuned().items())
+    settings = "".join(f"{name} = {value}\n" for name, value in tuned(account).items())
     account.append(
         data / "postgresql.conf", f"\n# Set by cim when it made this cluster; edit as you like.\n{settings}"
     )
 
 
-def tuned() -> dict[str, str]:
+def tuned(account: Account) -> dict[str, str]:
     """Return settings for this machine, modest: Python and the desktop want memory too."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MEGABYTE
     return {
@@ -139,17 +140,17 @@ def tuned() -> dict[str, str]:
         "wal_compression": "on",
         "random_page_cost": "1.1",
         "jit": "off",  # compiling costs more than the short queries of the API take
-        "dynamic_shared_memory_type": _dynamic_shared_memory(),
+        "dynamic_shared_memory_type": _dynamic_shared_memory(account),
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",
         "lc_messages": "'C'",
     }
 
 
-def _dynamic_shared_memory() -> str:
+def _dynamic_shared_memory(account: Account) -> str:
     folder = Path("/dev/shm")  # noqa: S108 - not a temporary file, the system's own place
     roomy = folder.is_dir() and shutil.disk_usage(folder).total >= _SHARED_MEMORY_MB * _MEGABYTE
-    return "posix" if roomy else "mmap"
+    return "posix" if roomy and account.can_use(folder) else "mmap"
 
 
 def _sync(folder: Path) -> None:
