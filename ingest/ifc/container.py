@@ -17,15 +17,21 @@ MAX_RATIO = 100
 MAX_BYTES = 4 * 1024**3
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADER_BYTES = 1024 * 1024
+_END = b"END-ISO-10303-21"
+_INSTANCE = re.compile(rb"^\s*#\d+\s*=", re.MULTILINE)
 _SCHEMA = re.compile(rb"FILE_SCHEMA\s*\(\s*\(\s*'([^']*)'", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelText:
-    """The STEP text of a model, ASCII only, in a file the parser can open; the rest as in `text.Mended`."""
+    """The STEP text of a model, ASCII only, in a file the parser can open.
+
+    `instances` is how many the text declares; `encoding` and `strings` are as in `text.Mended`.
+    """
 
     path: Path
     schema: str
+    instances: int
     encoding: str | None
     strings: int
 
@@ -39,7 +45,8 @@ def open_container(path: Path, scratch: Path, encoding: str | None = None) -> Mo
     Raises
     ------
     UnknownFormat : not a STEP file, or a schema that cannot be read (drafts, ifcXML, Git LFS pointer).
-    InvalidData : a zip with no model or several, one that unpacks to too much, or text of no known encoding.
+    InvalidData : a zip with no model or several, one that unpacks to too much, text that is cut off or of no
+        known encoding.
     """
     with path.open("rb") as file:
         start = file.read(4)
@@ -48,15 +55,18 @@ def open_container(path: Path, scratch: Path, encoding: str | None = None) -> Mo
     marked = data.startswith(_BYTE_ORDER_MARK)
     data = data.removeprefix(_BYTE_ORDER_MARK)
     schema = check_header(path, data[:_HEADER_BYTES])
+    if _END not in data[-_HEADER_BYTES:]:
+        raise InvalidData(f"{path.name}: the text stops before {_END.decode()}; the file was cut off, copy it again")
+    instances = sum(1 for _ in _INSTANCE.finditer(data))
     try:
         mended: Mended = mend(data, encoding)
     except InvalidData as error:
         raise InvalidData(f"{path.name}: {error}") from error
     if mended.encoding is None and not (packed or marked):
-        return ModelText(path, schema, None, 0)
+        return ModelText(path, schema, instances, None, 0)
     target = scratch / "model.ifc"
     target.write_bytes(mended.data)
-    return ModelText(target, schema, mended.encoding, mended.strings)
+    return ModelText(target, schema, instances, mended.encoding, mended.strings)
 
 
 def check_header(path: Path, start: bytes) -> str:
@@ -68,20 +78,14 @@ def check_header(path: Path, start: bytes) -> str:
     """
     text = start.lstrip()
     if text.startswith(b"version https://git-lfs"):
-        raise UnknownFormat(
-            f"{path.name}: a Git LFS pointer, not the model itself; fetch it with 'git lfs pull'"
-        )
+        raise UnknownFormat(f"{path.name}: a Git LFS pointer, not the model itself; fetch it with 'git lfs pull'")
     if text.startswith(b"<"):
-        raise UnknownFormat(
-            f"{path.name}: ifcXML or other XML; only the STEP form is read, export the model as .ifc"
-        )
+        raise UnknownFormat(f"{path.name}: ifcXML or other XML; only the STEP form is read, export the model as .ifc")
     if not text.startswith(b"ISO-10303-21"):
         raise UnknownFormat(f"{path.name}: a STEP file begins with ISO-10303-21, this one with {text[:16]!r}")
     found = _SCHEMA.search(text)
     if found is None:
-        raise UnknownFormat(
-            f"{path.name}: the header has no FILE_SCHEMA; the file is damaged, export it again"
-        )
+        raise UnknownFormat(f"{path.name}: the header has no FILE_SCHEMA; the file is damaged, export it again")
     schema = found.group(1).decode("ascii", "replace").strip().upper()
     if schema not in SCHEMAS:
         raise UnknownFormat(

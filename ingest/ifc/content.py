@@ -129,9 +129,7 @@ class _Reader:
                 f"{self._label()}: {len(fabric.boxed)} elements meshed by no kernel, boxes taken"
             )
         if fabric.missing:
-            self.content.warnings.append(
-                f"{self._label()}: {len(fabric.missing)} elements without usable geometry"
-            )
+            self.content.warnings.append(f"{self._label()}: {len(fabric.missing)} elements without usable geometry")
 
     def _building(self, triangles: Triangles, built: list[Floor]) -> Record:
         entity = self.node.entity
@@ -166,9 +164,7 @@ class _Reader:
         record.columns["height"] = round(high - record.ground, 3)
         plan = footprint.plan(triangles, record.ground)
         if plan.outline.is_empty:
-            self.content.warnings.append(
-                f"{self._label()}: the cuts above the ground enclose nothing, no footprint"
-            )
+            self.content.warnings.append(f"{self._label()}: the cuts above the ground enclose nothing, no footprint")
             return
         record.outline = plan.outline
         stated = properties.quantities(self.node.entity, self.units).get("GrossFootprintArea")

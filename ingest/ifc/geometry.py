@@ -32,9 +32,7 @@ _FACETED = frozenset(
     }
 )  # fmt: skip
 _BODIES = frozenset({"Body", "Facetation", "Reference"})
-_CURVES = frozenset(
-    {"Curve", "Curve2D", "Curve3D", "GeometricCurveSet", "Annotation2D", "Point", "PointCloud"}
-)
+_CURVES = frozenset({"Curve", "Curve2D", "Curve3D", "GeometricCurveSet", "Annotation2D", "Point", "PointCloud"})
 # The six faces of a box as twelve triangles over its corners, numbered by the bits of (x, y, z).
 _BOX_FACES = np.array(
     [
@@ -115,10 +113,7 @@ def _box(product: Any, length_unit: float) -> Triangles | None:
     import ifcopenshell.util.placement
 
     items = [
-        i
-        for r in product.Representation.Representations
-        if r.RepresentationIdentifier in _BODIES
-        for i in r.Items
+        i for r in product.Representation.Representations if r.RepresentationIdentifier in _BODIES for i in r.Items
     ]
     if not all(item.is_a() in _FACETED for item in items):
         return None

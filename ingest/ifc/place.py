@@ -124,9 +124,7 @@ def _from_property_sets(model: Any, length_unit: float) -> Conversion | None:
     import ifcopenshell.util.element
 
     for entity in (*model.by_type("IfcProject"), *model.by_type("IfcSite")):
-        sets = {
-            name.casefold(): values for name, values in ifcopenshell.util.element.get_psets(entity).items()
-        }
+        sets = {name.casefold(): values for name, values in ifcopenshell.util.element.get_psets(entity).items()}
         values = sets.get("epset_mapconversion")
         if not values or values.get("Eastings") is None or values.get("Northings") is None:
             continue

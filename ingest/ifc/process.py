@@ -23,9 +23,7 @@ class Limits:
     memory_bytes: int = 6 * 1024**3
 
 
-def run(
-    path: Path, limits: Limits, encoding: str | None = None, code_property: str | None = None
-) -> dict[str, Any]:
+def run(path: Path, limits: Limits, encoding: str | None = None, code_property: str | None = None) -> dict[str, Any]:
     """Read the model at `path` in a child process and return its content (see `worker.read_model`).
 
     Raises
@@ -51,9 +49,7 @@ def run(
             ) from error
         result = Path(scratch) / RESULT
         if finished.returncode != 0 or not result.exists():
-            raise errors.InvalidData(
-                f"{path.name}: {_ending(finished)}; simplify the model or export it again"
-            )
+            raise errors.InvalidData(f"{path.name}: {_ending(finished)}; simplify the model or export it again")
         answer: dict[str, Any] = json.loads(result.read_bytes())
     if "error" in answer:
         raise _error_class(answer["error"])(answer["message"])

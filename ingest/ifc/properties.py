@@ -31,17 +31,12 @@ class Units:
         """Read the units of a model; what it does not assign counts as metres."""
         import ifcopenshell.util.unit
 
-        scales = (
-            ifcopenshell.util.unit.calculate_unit_scale(model, f"{k}UNIT")
-            for k in ("LENGTH", "AREA", "VOLUME")
-        )
+        scales = (ifcopenshell.util.unit.calculate_unit_scale(model, f"{k}UNIT") for k in ("LENGTH", "AREA", "VOLUME"))
         return cls(*(float(scale) for scale in scales))
 
     def scale(self, kind: str | None) -> float:
         """Return SI units per unit of that kind (LENGTHUNIT, AREAUNIT, VOLUMEUNIT), 1 for None."""
-        return {"LENGTHUNIT": self.length, "AREAUNIT": self.area, "VOLUMEUNIT": self.volume}.get(
-            kind or "", 1.0
-        )
+        return {"LENGTHUNIT": self.length, "AREAUNIT": self.area, "VOLUMEUNIT": self.volume}.get(kind or "", 1.0)
 
 
 def property_sets(entity: Any) -> dict[str, dict[str, Any]]:
@@ -95,9 +90,7 @@ def classifications(entity: Any) -> list[dict[str, str]]:
         system = getattr(reference, "ReferencedSource", None)
         entry = {
             "system": text(getattr(system, "Name", None)),
-            "code": text(
-                getattr(reference, "Identification", None) or getattr(reference, "ItemReference", None)
-            ),
+            "code": text(getattr(reference, "Identification", None) or getattr(reference, "ItemReference", None)),
             "name": text(reference.Name),
         }
         found.append({k: v for k, v in entry.items() if v})

@@ -62,9 +62,7 @@ def elevation_of(entity: Any, length_unit: float) -> float:
     import ifcopenshell.util.placement
 
     if entity.ObjectPlacement is not None and entity.ObjectPlacement.is_a("IfcLocalPlacement"):
-        return (
-            float(ifcopenshell.util.placement.get_local_placement(entity.ObjectPlacement)[2, 3]) * length_unit
-        )
+        return float(ifcopenshell.util.placement.get_local_placement(entity.ObjectPlacement)[2, 3]) * length_unit
     return float(entity.Elevation or 0.0) * length_unit
 
 
@@ -97,6 +95,5 @@ def _numbered(drafts: list[tuple[Floor, bool]]) -> list[Floor]:
     numbers |= {id(floor): count for count, floor in enumerate(above, 1)}
     numbers |= {id(floor): -count for count, floor in enumerate(reversed(below), 1)}
     return [
-        Floor(f.node, f.elevation, f.height, numbers.get(id(f)), f.outline) if is_floor else f
-        for f, is_floor in drafts
+        Floor(f.node, f.elevation, f.height, numbers.get(id(f)), f.outline) if is_floor else f for f, is_floor in drafts
     ]

@@ -90,6 +90,6 @@ def _ancestor(entity: Any, kind: str) -> Any | None:
         if not relations:
             return None
         entity = relations[0].RelatingObject
-        if entity.is_a(kind):
+        if entity is None or entity.is_a(kind):
             return entity
     return None

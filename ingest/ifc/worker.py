@@ -71,6 +71,7 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     """
     text = open_container(path, scratch, options.get("encoding"))
     model = _parse(path, text)
+    damage = _check_complete(path, text.instances, sum(1 for _ in model))
     # Everything below imports the geometry stack; a refused header should not have to wait for it.
     from ingest.ifc import place
     from ingest.ifc.content import read_content
@@ -80,6 +81,7 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     units = Units.of(model)
     content = read_content(model, units, options.get("code_property"))
     warnings = [
+        *damage,
         *_text_warnings(text),
         *_model_warnings(model, place.count_operations(model)),
         *content.warnings,
@@ -105,30 +107,36 @@ def _parse(path: Path, text: ModelText) -> Any:
         model = ifcopenshell.open(str(text.path))
     except Exception as error:
         # The parser raises classes of its own, RuntimeError and OSError, all meaning the same.
-        raise InvalidData(
-            f"{path.name}: the STEP text cannot be parsed: {error}; export the model again"
-        ) from error
-    if model is None:
-        raise InvalidData(f"{path.name}: the STEP text cannot be parsed; export the model again")
+        raise InvalidData(f"{path.name}: the STEP text cannot be parsed: {error}; export the model again") from error
     return model
+
+
+def _check_complete(path: Path, declared: int, parsed: int) -> list[str]:
+    """Refuse a model of which the parser lost more than a hundredth; it gives up without a word."""
+    lost = declared - parsed
+    if lost > declared / 100:
+        raise InvalidData(
+            f"{path.name}: only {parsed} of {declared} instances could be parsed; the text is damaged, export it again"
+        )
+    return [f"{lost} of {declared} instances could not be parsed and are missing"] if lost > 0 else []
 
 
 def _text_warnings(text: ModelText) -> list[str]:
     if text.encoding is None:
         return []
-    return [
-        f"{text.strings} strings held raw bytes, read as {text.encoding}; give --encoding if names look wrong"
-    ]
+    return [f"{text.strings} strings held raw bytes, read as {text.encoding}; give --encoding if names look wrong"]
 
 
 def _model_warnings(model: Any, operations: int) -> list[str]:
     warnings = []
     if not model.by_type("IfcBuilding"):
         warnings.append("the model has no IfcBuilding: nothing to take from it")
-    if len(model.by_type("IfcProject")) != 1:
-        warnings.append(
-            f"the model has {len(model.by_type('IfcProject'))} IfcProject; units are those of the first"
-        )
+    projects = model.by_type("IfcProject")
+    units = projects[0].UnitsInContext.Units if projects and projects[0].UnitsInContext else ()
+    if not any(getattr(unit, "UnitType", None) == "LENGTHUNIT" for unit in units):
+        warnings.append("the model states no unit of length: metres are assumed")
+    if len(projects) > 1:
+        warnings.append(f"the model has {len(projects)} projects; the units of the first are taken for all")
     if operations > 1:
         warnings.append(f"the model states {operations} different map conversions; the first is taken")
     orphans = [storey for storey in model.by_type("IfcBuildingStorey") if not storey.Decomposes]
