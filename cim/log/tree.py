@@ -307,13 +307,14 @@ class Tree:
         ------
         InvalidData : a hash has not 32 bytes; the tree is then as before.
         """
-        self._levels[0] += _flat(hashes)
-        level = 0
-        while len(self._levels[level]) >= 2 * HASH_LENGTH:
-            if level + 1 == len(self._levels):
+        row, level = _flat(hashes), 0
+        while row:
+            if level == len(self._levels):
                 self._levels.append(bytearray())
-            above = self._levels[level + 1]
-            above += parents(self._levels[level][2 * len(above) :])
+            held = self._levels[level]
+            paired = len(held) - len(held) % (2 * HASH_LENGTH)
+            held += row
+            row = parents(held[paired:])
             level += 1
 
     def root(self, size: int | None = None) -> bytes:
