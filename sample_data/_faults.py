@@ -37,8 +37,8 @@ def bow_tie(geometry: BaseGeometry) -> BaseGeometry:
 
 
 def old_buildings(records: list[Record], rng: random.Random) -> list[Record]:
-    """Damage the survey of old buildings: 12 of its records, and 2 more that come twice."""
-    rows = [dict(row) for row in records]
+    """Damage 12 records of the survey of old buildings, numbered first, and deliver 2 more twice."""
+    rows = [{**row, "number": n + 1} for n, row in enumerate(records)]
     homes = [row for row in rows if row["dwellings"] > 5 and not isinstance(row["geom"], MultiPolygon)]
     sheds = [
         row
@@ -56,7 +56,7 @@ def old_buildings(records: list[Record], rng: random.Random) -> list[Record]:
     spare[7]["usage_zh"] = "车库"
     spare[8]["geom"] = None
     twice, changed = dict(spare[9]), dict(spare[10])
-    changed["year_built"] = (changed["year_built"] or 1980) + 10
+    changed["year_built"], changed["number"] = (changed["year_built"] or 1980) + 10, len(rows) + 1
     return [*rows, twice, changed]
 
 
@@ -100,7 +100,7 @@ def facilities(records: list[Record], rng: random.Random) -> list[Record]:
     rows = [dict(row) for row in records]
     stops = rng.sample([row for row in rows if row["kind"] == "bus_stop"], 2)
     stops[0]["geom"] = None
-    stops[1]["kind"] = "公交站"
+    stops[1]["kind"] = "公交站台"
     return rows
 
 

@@ -6,6 +6,7 @@ its record, `_faults` spoils a few, and this module says what goes into which fi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -123,6 +124,14 @@ def make(folder: Path) -> None:
     )  # fmt: skip
     _component_file(folder / "components.geojson", _faults.components(networks["component"], rng))
     _ifc.write(folder / "models", layers)
+    _sums(folder)
+
+
+def _sums(folder: Path) -> None:
+    """List the SHA-256 of every file, as `sha256sum --check` reads it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.relative_to(folder).as_posix()}\n" for p in files]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8", newline="\n")
 
 
 def _forget(buildings: list[Record], rng: random.Random) -> None:
@@ -155,8 +164,8 @@ def _survey_file(path: Path, records: list[Record]) -> None:
     # The survey has one column of status; the mapping reads it twice, in our words and in its own.
     del columns["local_status"]
     rows = []
-    for n, record in enumerate(records):
-        row: Record = {"顺序号": n + 1, "建筑编码": record["code"], "测绘单位": "县测绘队"}
+    for record in records:
+        row: Record = {"顺序号": record["number"], "建筑编码": record["code"], "测绘单位": "县测绘队"}
         for column, backwards in columns.items():
             row[backwards.field] = backwards.word(record.get(column), record)
         row["结构"] = record.get("structure_zh", row["结构"])
