@@ -15,8 +15,9 @@ ALTER TABLE cim.revision ENABLE ALWAYS TRIGGER append_only;
 ALTER TABLE cim.leaf ENABLE ALWAYS TRIGGER append_only;
 
 -- Number the revision of each row. Row by row, because a row must know its number before it is written.
+-- The look-up's plan is made once a session, often when the table is tiny: it must not be a scan when it is large.
 CREATE OR REPLACE FUNCTION cim.number_revision() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         IF NEW.code <> OLD.code THEN
@@ -31,8 +32,10 @@ BEGIN
         RETURN NEW;
     END IF;
     -- An object that was deleted goes on counting. A race with its deletion ends at the unique index.
+    -- TG_TABLE_NAME is of type name and collation "C": without the cast, or on a column of another collation, no
+    -- index serves it.
     SELECT coalesce(max(r.rev), 0) + 1 INTO NEW.rev
-    FROM cim.revision r WHERE r.type = TG_TABLE_NAME AND r.code = NEW.code;
+    FROM cim.revision r WHERE r.type = TG_TABLE_NAME::text AND r.code = NEW.code;
     RETURN NEW;
 END;
 $$;

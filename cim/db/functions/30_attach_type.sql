@@ -2,6 +2,8 @@
 -- all from cim.feature_property.
 --
 -- The capture functions name each column: casting a whole row with its geometry to json looks up the CRS per row.
+-- They print doubles with all their digits, whatever the session says. Their plans are made once a session, maybe for
+-- one row, and must serve a hundred thousand: no nested loops.
 -- One function per operation, because a transition table cannot be chosen at run time.
 CREATE OR REPLACE FUNCTION cim.attach_type(type_name text) RETURNS void
 LANGUAGE plpgsql AS $attach$
@@ -11,12 +13,20 @@ DECLARE
     geom text;        -- geometry of the row n
     operation record;
 BEGIN
-    SELECT 'jsonb_strip_nulls((SELECT to_jsonb(q) FROM (SELECT '
-           || string_agg(
-                CASE kind WHEN 'datetime' THEN format('cim.rfc3339(n.%1$I) AS %1$I', name)
-                          ELSE format('n.%I', name) END, ', ' ORDER BY position)
-           || ') q))'
-    INTO body FROM cim.feature_property p WHERE p.type = type_name AND NOT private;
+    -- Text concatenation that passes over nulls, parsed once: a third of the time of to_jsonb on a wide, sparse row.
+    -- concat_ws takes at most 100 arguments, so it goes in chunks.
+    SELECT format('(''{'' || concat_ws('','', %s) || ''}'')::jsonb', string_agg(chunk, ', '))
+    INTO body
+    FROM (
+        SELECT format('nullif(concat_ws('','', %s), '''')', string_agg(
+            format('%L || ', to_json(name)::text || ':')
+            || CASE kind WHEN 'string' THEN format('to_json(n.%I)::text', name)
+                         WHEN 'date' THEN format('to_json(n.%I)::text', name)
+                         WHEN 'datetime' THEN format('to_json(cim.rfc3339(n.%I))::text', name)
+                         ELSE format('n.%I::text', name) END, ', ' ORDER BY position)) AS chunk
+        FROM cim.feature_property p WHERE p.type = type_name AND NOT private
+        GROUP BY position / 90
+    ) AS chunks;
     SELECT string_agg(format('(%L, to_jsonb(n.%I))', name, name), ', ' ORDER BY position)
     INTO personal FROM cim.feature_property p WHERE p.type = type_name AND private;
     SELECT CASE WHEN t.geometry IS NULL THEN 'NULL' ELSE 'n.geom' END
@@ -29,7 +39,8 @@ BEGIN
     LOOP
         EXECUTE format($function$
             CREATE OR REPLACE FUNCTION city.%1$I() RETURNS trigger
-            LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $body$
+            LANGUAGE plpgsql SECURITY DEFINER
+            SET search_path = pg_catalog, public SET extra_float_digits = 1 SET enable_nestloop = off AS $body$
             DECLARE
                 instant timestamptz := clock_timestamp();
             BEGIN
@@ -75,7 +86,7 @@ BEGIN
     -- The live rows in the form in which they are captured.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION city.%I() RETURNS TABLE (code text, rev bigint, body jsonb, personal jsonb, geom geometry)
-        LANGUAGE sql STABLE AS $body$
+        LANGUAGE sql STABLE SET extra_float_digits = 1 AS $body$
             SELECT n.code, n.rev, %s, %s, %s FROM city.%I n
         $body$
         $function$,

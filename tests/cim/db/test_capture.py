@@ -97,3 +97,35 @@ def test_what_would_break_the_record_is_refused(connection: sa.Connection, state
     run(connection, "INSERT INTO city.building (code) VALUES ('b1')")
     with pytest.raises(sa.exc.DBAPIError, match=message):
         run(connection, statement)
+
+
+def test_doubles_keep_all_their_digits_whatever_the_session_says(connection: sa.Connection) -> None:
+    run(connection, "SET extra_float_digits = -10")
+    run(connection, "INSERT INTO city.building (code, height) VALUES ('b1', 0.1::float8 + 0.2::float8)")
+    assert revisions(connection)[0][3] == {"height": 0.30000000000000004}
+
+
+def test_dates_and_nested_attributes_are_kept_as_they_are(connection: sa.Connection) -> None:
+    run(connection, "SET datestyle = 'German, DMY'")
+    run(
+        connection,
+        "INSERT INTO city.building (code, valid_from, attributes) "
+        """VALUES ('b1', DATE '2020-02-01', '{"a": {"b": null}, "c": "\\"quoted\\""}')""",
+    )
+    attributes = {"a": {"b": None}, "c": '"quoted"'}
+    assert revisions(connection)[0][3] == {"valid_from": "2020-02-01", "attributes": attributes}
+
+
+def test_a_bulk_load_after_single_rows_looks_revisions_up_by_index(connection: sa.Connection) -> None:
+    """Plans are made once a session: one made for an empty table must not scan when there are many rows."""
+    for number in range(7):
+        run(connection, f"INSERT INTO city.unit (code, owner_name) VALUES ('u{number}', 'x')")
+    for batch in "ab":
+        run(
+            connection,
+            f"INSERT INTO city.unit (code, owner_name) SELECT '{batch}' || i, 'x' FROM generate_series(1, 2000) i",
+        )
+    read = connection.execute(
+        sa.text("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relid = 'cim.revision'::regclass")
+    ).scalar_one()
+    assert read < 100

@@ -23,7 +23,7 @@ CREATE TABLE cim.migration (
 COMMENT ON TABLE cim.migration IS 'Digest of each applied migration, so that an edited one is noticed';
 
 CREATE TABLE cim.feature_type (
-    name text PRIMARY KEY,
+    name text COLLATE "C" PRIMARY KEY,
     code_scheme text NOT NULL,
     geometry text,
     digest text NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE cim.feature_type (
 COMMENT ON TABLE cim.feature_type IS 'The data dictionary this database was last brought up to';
 
 CREATE TABLE cim.feature_property (
-    type text NOT NULL REFERENCES cim.feature_type (name),
+    type text COLLATE "C" NOT NULL REFERENCES cim.feature_type (name),
     name text NOT NULL,
     position integer NOT NULL,
     kind text NOT NULL CHECK (kind IN ('string', 'integer', 'number', 'boolean', 'date', 'datetime', 'object')),
@@ -43,7 +43,7 @@ CREATE TABLE cim.feature_property (
 CREATE TABLE cim.revision (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     xid xid8 NOT NULL,
-    type text NOT NULL,
+    type text COLLATE "C" NOT NULL,
     code text COLLATE "C" NOT NULL,
     rev bigint NOT NULL CHECK (rev > 0),
     op text NOT NULL CHECK (op IN ('insert', 'update', 'delete')),
@@ -126,7 +126,7 @@ COMMENT ON TABLE cim.reject IS 'Records that could not be taken, as they came, w
 CREATE TABLE cim.identifier (
     scheme text NOT NULL,
     value text COLLATE "C" NOT NULL,
-    type text NOT NULL,
+    type text COLLATE "C" NOT NULL,
     code text COLLATE "C" NOT NULL,
     valid_from date,
     valid_to date,

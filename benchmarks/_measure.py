@@ -1,0 +1,87 @@
+"""Take turns, wall and CPU seconds, medians: what every benchmark here does the same way."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: wall seconds, CPU seconds of this process with its children, and of the processes watched."""
+
+    wall: float
+    client: float
+    server: float
+
+
+def measure(
+    contestants: Mapping[str, Callable[[], object]],
+    rounds: int = 5,
+    prepare: Callable[[str], object] = lambda _name: None,
+    server: Callable[[], float] = lambda: 0.0,
+) -> dict[str, list[Sample]]:
+    """Run the contestants in turn, a b c, a b c, after one warm-up round that does not count.
+
+    Parameters
+    ----------
+    prepare : called before each run, not timed
+    server : answers the CPU seconds that the server has used so far
+    """
+    samples: dict[str, list[Sample]] = {name: [] for name in contestants}
+    for turn in range(rounds + 1):
+        for name, run in contestants.items():
+            prepare(name)
+            cpu, served, start = _client_cpu(), server(), time.perf_counter()
+            run()
+            wall = time.perf_counter() - start
+            if turn:
+                samples[name].append(Sample(wall, _client_cpu() - cpu, server() - served))
+    return samples
+
+
+def _client_cpu() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def cpu_of_tree(pid: int) -> float:
+    """Return the CPU seconds of a process and its living children (Linux)."""
+    stats = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+        # after the name: state ppid … utime (12th) stime (13th) cutime cstime, proc(5)
+        stats[int(path.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
+    own = [ticks for child, (parent, ticks) in stats.items() if child == pid or parent == pid]
+    return sum(own) / TICKS
+
+
+def report(title: str, samples: Mapping[str, list[Sample]], work: int, unit: str, base: str) -> None:
+    """Print medians, range, rate, and each contestant's ratio to `base` (above 1: slower than it)."""
+    print(f"\n## {title}\n")
+    print(f"| who | wall s (min–max) | CPU client + server s | {unit}/s | × {base} |")
+    print("|---|---|---|---|---|")
+    reference = statistics.median(s.wall for s in samples[base])
+    for name, runs in samples.items():
+        walls = [s.wall for s in runs]
+        wall = statistics.median(walls)
+        client, server = (statistics.median(getattr(s, part) for s in runs) for part in ("client", "server"))
+        print(
+            f"| {name} | {wall:.3f} ({min(walls):.3f}–{max(walls):.3f}) | {client:.2f} + {server:.2f} "
+            f"| {work / wall:,.0f} | {wall / reference:.2f} |"
+        )
+
+
+def machine() -> str:
+    """Describe what this runs on."""
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
