@@ -42,10 +42,7 @@ def test_the_empty_tree_has_a_checkpoint() -> None:
         f"\n1\n{ROOT}\n",
         f"a b\n1\n{ROOT}\n",
         f"a+b\n1\n{ROOT}\n",
-        *(
-            f"a\n{size}\n{ROOT}\n"
-            for size in ("", "01", "+1", "-1", " 1", "1 ", "1_0", "1e3", "0x1", "１", "²")
-        ),
+        *(f"a\n{size}\n{ROOT}\n" for size in ("", "01", "+1", "-1", " 1", "1 ", "1_0", "1e3", "0x1", "１", "²")),
         f"a\n{2**63}\n{ROOT}\n",
         f"a\n{'9' * 5000}\n{ROOT}\n",
         f"a\n0\n{ROOT}\n",  # the empty tree has another root

@@ -129,9 +129,7 @@ def test_enumerations_are_written_as_their_values() -> None:
     assert canonicalize({status.USED: level.ONE, "s": status.USED}) == b'{"in_use":1,"s":"in_use"}'
 
 
-@pytest.mark.parametrize(
-    "value", [LIMIT + 1, -LIMIT - 1, "\ud800", "a\udfff", {"\ud800": 1}, {1: 1}, b"x"], ids=ascii
-)
+@pytest.mark.parametrize("value", [LIMIT + 1, -LIMIT - 1, "\ud800", "a\udfff", {"\ud800": 1}, {1: 1}, b"x"], ids=ascii)
 def test_what_json_cannot_hold_safely_is_refused(value: Any) -> None:
     with pytest.raises(InvalidData):
         canonicalize([value])
@@ -286,10 +284,7 @@ def test_an_entry_with_everything() -> None:
     )
     assert data.decode() == (
         '{"at":"2026-11-21T08:00:00.000000Z","body":{"height":12.5,"name":"甲","storeys":4,"tags":{"a":null}},'
-        '"by":"kim","code":"B1","dataset":"sha256:00ff","geometry":{"sha256":"'
-        + "ab"
-        * 32
-        + '","srid":4548},'
+        '"by":"kim","code":"B1","dataset":"sha256:00ff","geometry":{"sha256":"' + "ab" * 32 + '","srid":4548},'
         '"op":"update","prev":41,"private":{"owner_name":"' + "cd" * 32 + '"},"reason":"年度更新","rev":2,'
         '"type":"building","v":1}'
     )
@@ -345,9 +340,7 @@ def test_commitments_differ_by_field_salt_and_value() -> None:
     assert len(found) == 12
 
 
-@pytest.mark.parametrize(
-    ("field", "salt"), [("a", b""), ("a", bytes(31)), ("a", bytes(33)), ("a\0b", bytes(32))]
-)
+@pytest.mark.parametrize(("field", "salt"), [("a", b""), ("a", bytes(31)), ("a", bytes(33)), ("a\0b", bytes(32))])
 def test_a_weak_commitment_is_refused(field: str, salt: bytes) -> None:
     with pytest.raises(InvalidData):
         commitment(field, salt, "x")

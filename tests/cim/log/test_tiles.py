@@ -160,9 +160,14 @@ def test_too_few_hashes_write_nothing(tmp_path: Path) -> None:
 
 def test_an_entry_changed_before_it_is_published_is_not_published(tmp_path: Path) -> None:
     changed = [*LEAVES[:290], b"another", *LEAVES[291:300]]
-    with pytest.raises(Conflict, match="from leaf 256 to 299 does not hash"):
+    with pytest.raises(Conflict, match="from leaf 0 to 299 does not hash"):
         TileWriter(tmp_path).publish(0, 300, TREE.root(300), lambda a, b: HASHES[a:b], lambda a, b: changed[a:b])
     assert not any(b"another" in data for data in files(tmp_path).values())
+
+
+def test_entries_that_are_missing_are_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(Conflict, match="does not hash to its leaf"):
+        TileWriter(tmp_path).publish(0, 300, TREE.root(300), lambda a, b: HASHES[a:b], lambda a, b: LEAVES[a:299])
 
 
 def test_a_tile_is_never_rewritten_with_other_bytes(tmp_path: Path) -> None:
