@@ -1,0 +1,269 @@
+"""Models built on purpose, read through the format as ingest does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import shapely
+
+from cim import crs
+from cim.dictionary import load_dictionary
+from cim.errors import CrsError, InvalidData
+from ingest.formats import Layer, ReadOptions
+from ingest.formats.ifc import COLUMNS, read
+
+
+def rows(layer: Layer) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = layer.table.to_pylist()
+    for row in found:
+        row["attributes"] = json.loads(row["attributes"])
+        row["geom"] = None if row["geom"] is None else shapely.from_wkb(row["geom"])
+    return found
+
+
+def read_all(path: Path, **options: Any) -> tuple[Layer, Layer, Layer]:
+    building, storey, space = read(path, ReadOptions(**options))
+    return building, storey, space
+
+
+def test_columns_are_those_of_the_dictionary() -> None:
+    dictionary = load_dictionary()
+    arrow = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64()}
+    for feature_type, columns in COLUMNS.items():
+        for name, kind in columns:
+            assert kind == arrow[dictionary.type(feature_type).property(name).kind]
+
+
+def test_house_in_millimetres_on_the_map(house: Any, tmp_path: Path) -> None:
+    house.map_conversion()
+    building, storey, space = read_all(house.write(tmp_path / "house.ifc"))
+    (row,) = rows(building)
+    assert building.crs is not None
+    assert building.crs.to_epsg() == 4548
+    assert row["geom"].geom_type == "MultiPolygon"
+    assert row["geom"].symmetric_difference(shapely.box(500_000, 4_320_000, 500_012, 4_320_010)).area < 1e-3
+    assert (row["footprint_area"], row["height"], row["ground_elevation"]) == (120.0, 6.3, 8.5)
+    assert (row["storeys_above"], row["storeys_below"]) == (2, 1)
+    assert (row["gross_floor_area"], row["gross_floor_area_below"]) == (240.0, 120.0)
+    assert row["attributes"]["gross_floor_area_source"] == "storey_outlines"
+    assert (row["georeference_method"], row["georeference_level"]) == ("map_conversion", 50)
+    assert [(r["name"], r["number"], r["elevation"], r["height"], r["gross_floor_area"]) for r in rows(storey)] == [
+        ("Basement", -1, -2.8, 2.8, 120.0),
+        ("Ground floor", 1, 0.0, 3.0, 120.0),
+        ("Upper floor", 2, 3.0, 3.0, 120.0),
+        ("Roof", None, 6.0, None, None),
+    ]
+    (room,) = rows(space)
+    assert (room["name"], room["number"], room["net_floor_area"]) == ("Hall", "1", pytest.approx(11.4 * 9.4))
+    assert room["_parent_source_id"] == rows(storey)[1]["_source_id"]
+    assert {r["_parent_source_id"] for r in rows(storey)} == {row["_source_id"]}
+    assert all(layer.crs == building.crs for layer in (storey, space))
+
+
+def test_quantities_and_properties_go_before_what_is_computed(house: Any, tmp_path: Path) -> None:
+    (building,) = house.file.by_type("IfcBuilding")
+    house.properties(building, "Pset_BuildingCommon", YearOfConstruction="1978", OccupancyType="住宅楼")
+    house.areas(building, "Qto_BuildingBaseQuantities", GrossFootprintArea=121.0, GrossFloorArea=400.0)
+    for storey, area in zip(house.file.by_type("IfcBuildingStorey"), (110.0, 115.0, 117.0), strict=False):
+        house.areas(storey, "Qto_BuildingStoreyBaseQuantities", GrossFloorArea=area)
+    building.BuildingAddress = house.file.create_entity(
+        "IfcPostalAddress", AddressLines=["Renmin Road 8"], Town="Rongcheng", Country="China"
+    )
+    (row,) = rows(read_all(house.write(tmp_path / "h.ifc"))[0])
+    assert (row["year_built"], row["usage"], row["address"]) == (1978, "residential", "Renmin Road 8, Rongcheng, China")
+    assert row["footprint_area"] == 121.0
+    # The building's own total holds the basement too, so the storeys are asked.
+    assert (row["gross_floor_area"], row["gross_floor_area_below"]) == (232.0, 110.0)
+    assert row["attributes"]["gross_floor_area_source"] == "storey_quantities"
+    assert row["attributes"]["property_sets"]["Pset_BuildingCommon"]["OccupancyType"] == "住宅楼"
+
+
+CODE = "340123002004GB00011F00010000"
+
+
+@pytest.mark.parametrize(
+    ("place", "said", "expected"),
+    [
+        ("property", CODE, CODE),
+        ("property", "340123 002004 gb00011 f00010000", CODE),
+        ("LongName", CODE, CODE),
+        ("LongName", "Town hall", None),
+        ("property", "not a code", None),
+    ],
+)
+def test_official_code(house: Any, tmp_path: Path, place: str, said: str, expected: str | None) -> None:
+    (building,) = house.file.by_type("IfcBuilding")
+    if place == "property":
+        house.properties(building, "CIM", 不动产单元代码=said)
+    else:
+        building.LongName = said
+    layer = read_all(house.write(tmp_path / "h.ifc"))[0]
+    (row,) = rows(layer)
+    assert row["code"] == expected
+    # A name that is no code is a name; a code property that holds none is worth a word.
+    refused = place == "property" and expected is None
+    assert any("code in the model is not used" in warning for warning in layer.warnings) == refused
+    assert (row["attributes"].get("code_as_stated") == said) == refused
+
+
+def test_code_property_of_the_operator(house: Any, tmp_path: Path) -> None:
+    house.properties(house.file.by_type("IfcBuilding")[0], "Ours", Kennung=CODE)
+    path = house.write(tmp_path / "h.ifc")
+    assert rows(read_all(path)[0])[0]["code"] is None
+    assert rows(read_all(path, extra={"code_property": "Kennung"})[0])[0]["code"] == CODE
+
+
+def test_model_without_place_keeps_its_measures(house: Any, tmp_path: Path) -> None:
+    building, storey, _ = read_all(house.write(tmp_path / "h.ifc"))
+    (row,) = rows(building)
+    assert row["geom"] is None
+    assert building.crs is None
+    assert (row["footprint_area"], row["georeference_method"]) == (120.0, None)
+    assert any("--place" in warning for warning in building.warnings)
+    assert rows(storey)[1]["geom"] is None
+
+
+def test_place_given_by_the_operator_goes_first(house: Any, tmp_path: Path) -> None:
+    house.map_conversion(Scale=1000.0)
+    path = house.write(tmp_path / "h.ifc")
+    with pytest.raises(CrsError, match="reciprocal"):
+        read_all(path)
+    building = read_all(path, place="116.1,39.05,30")[0]
+    (row,) = rows(building)
+    assert building.crs == crs.parse("EPSG:4326")
+    assert (row["georeference_method"], row["georeference_level"]) == ("operator", None)
+    assert row["geom"].distance(shapely.Point(116.1, 39.05)) < 1e-9
+
+
+def test_latitude_and_longitude_are_a_hint(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(unit=1.0)
+    site = model.site(RefLatitude=(39, 3, 0, 0), RefLongitude=(116, 6, 0, 0), RefElevation=12.0)
+    model.shell(model.storey(model.building(site), "EG", 0.0), 0, 0, 0, 12, 10, 3)
+    building = read_all(model.write(tmp_path / "m.ifc"))[0]
+    (row,) = rows(building)
+    assert (row["georeference_method"], row["georeference_level"], row["ground_elevation"]) == (
+        "site_lat_lon",
+        20,
+        12.0,
+    )
+    assert row["geom"].bounds[:2] == pytest.approx((116.1, 39.05), abs=1e-9)
+    assert any("hint of unknown accuracy" in warning for warning in building.warnings)
+
+
+def test_georeferenced_twice_is_refused(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(unit=1.0)
+    model.map_conversion(Eastings=1.0, Northings=1.0)
+    model.shell(model.storey(model.building(model.site()), "EG", 0.0), 500_000, 4_320_000, 0, 12, 10, 3)
+    with pytest.raises(CrsError, match="georeferenced twice"):
+        read_all(model.write(tmp_path / "m.ifc"))
+
+
+def test_eastings_in_millimetres_are_refused_and_explained(house: Any, tmp_path: Path) -> None:
+    house.map_conversion(Eastings=5e8, Northings=4.32e9)
+    with pytest.raises(CrsError, match="if they were in millimetres"):
+        read_all(house.write(tmp_path / "h.ifc"))
+
+
+def test_map_coordinates_without_a_named_crs(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(unit=1.0)
+    site = model.site(RefLatitude=(39, 3, 0, 0), RefLongitude=(116, 6, 0, 0))
+    model.shell(model.storey(model.building(site), "EG", 0.0), 500_000, 4_320_000, 0, 12, 10, 3)
+    path = model.write(tmp_path / "m.ifc")
+    building = read_all(path)[0]
+    assert rows(building)[0]["geom"] is None
+    assert "--assume-crs" in building.warnings[0]
+    (row,) = rows(read_all(path, assume_crs=crs.parse("EPSG:4548"))[0])
+    assert row["geom"].bounds == pytest.approx((500_000, 4_320_000, 500_012, 4_320_010), abs=1e-6)
+    assert (row["georeference_method"], row["georeference_level"]) == ("local_coordinates", 30)
+
+
+def test_property_sets_place_an_ifc2x3_model(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(schema="IFC2X3", unit=1.0)
+    site = model.site()
+    model.shell(model.storey(model.building(site), "EG", 0.0), 0, 0, 0, 12, 10, 3)
+    model.properties(site, "ePSet_MapConversion", Eastings=500_000.0, Northings=4_320_000.0, OrthogonalHeight=8.5)
+    model.properties(site, "ePSet_ProjectedCRS", Name="EPSG:4548", MapUnit="METRE")
+    (row,) = rows(read_all(model.write(tmp_path / "m.ifc"))[0])
+    assert row["geom"].bounds == pytest.approx((500_000, 4_320_000, 500_012, 4_320_010), abs=1e-6)
+    assert row["georeference_method"] == "property_set_map_conversion"
+
+
+def test_repeated_global_ids_are_told_apart(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(unit=1.0)
+    site = model.site()
+    for index in (0, 1):
+        building = model.building(site, f"House {index}")
+        building.GlobalId = "0000000000000000000001"
+        storey = model.storey(building, "EG", 0.0)
+        storey.GlobalId = "0000000000000000000002"
+        model.shell(storey, 20 * index, 0, 0, 12, 10, 3)
+    building, storey, _ = read_all(model.write(tmp_path / "m.ifc"))
+    assert [row["_source_id"] for row in rows(building)] == ["0000000000000000000001", "0000000000000000000001#2"]
+    assert [row["_source_id"] for row in rows(storey)] == [
+        "0000000000000000000001/0000000000000000000002",
+        "0000000000000000000001#2/0000000000000000000002",
+    ]
+    assert any("repeat the GlobalId" in warning for warning in building.warnings)
+
+
+def test_chinese_text_written_raw_in_gb18030(house: Any, tmp_path: Path) -> None:
+    (building,) = house.file.by_type("IfcBuilding")
+    building.Name = "RAW"
+    path = house.write(tmp_path / "h.ifc")
+    path.write_bytes(path.read_bytes().replace(b"'RAW'", "'誠運大厦'".encode("gb18030")))
+    layer = read_all(path)[0]
+    assert rows(layer)[0]["name"] == "誠運大厦"
+    assert "gb18030" in layer.warnings[0]
+
+
+def test_same_file_gives_the_same_bytes(house: Any, tmp_path: Path) -> None:
+    house.map_conversion()
+    path = house.write(tmp_path / "h.ifc")
+    assert [layer.table for layer in read_all(path)] == [layer.table for layer in read_all(path)]
+
+
+def test_model_cut_off_in_the_middle(house: Any, tmp_path: Path) -> None:
+    path = house.write(tmp_path / "h.ifc")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InvalidData, match=r"h\.ifc.*cut off"):
+        read_all(path)
+
+
+def test_damage_that_the_parser_keeps_to_itself(house: Any, tmp_path: Path) -> None:
+    path = house.write(tmp_path / "h.ifc")
+    sound = path.read_bytes()
+    path.write_bytes(sound.replace(b"IFCBUILDING(", b"IFCBUILDING((", 1))
+    with pytest.raises(InvalidData, match=r"instances could be parsed|cannot be parsed"):
+        read_all(path)
+    path.write_bytes(sound.replace(b"IFCRELCONTAINEDINSPATIALSTRUCTURE(", b"IFCRELCONTAINEDINSPACE(", 1))
+    assert any("1 of" in warning for warning in read_all(path)[0].warnings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit_missing"),
+    [
+        ("IfcProject", True),
+        ("IfcUnitAssignment", True),
+        ("IfcSite", False),
+        ("IfcGeometricRepresentationContext", False),
+    ],
+)
+def test_model_that_lacks_what_the_schema_demands(house: Any, tmp_path: Path, kind: str, unit_missing: bool) -> None:
+    for entity in house.file.by_type(kind):
+        house.file.remove(entity)
+    building = read_all(house.write(tmp_path / "h.ifc"))[0]
+    assert building.table.num_rows == 1
+    assert any("metres are assumed" in warning for warning in building.warnings) == unit_missing
+
+
+def test_ring_of_placements_is_refused(house: Any, tmp_path: Path) -> None:
+    first, second = (wall.ObjectPlacement for wall in house.file.by_type("IfcWall")[:2])
+    first.PlacementRelTo, second.PlacementRelTo = second, first
+    with pytest.raises(InvalidData, match=r"h\.ifc"):
+        read_all(house.write(tmp_path / "h.ifc"))

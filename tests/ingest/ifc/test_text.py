@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from cim.errors import InvalidData
+from ingest.ifc.text import mend
+
+
+def test_ascii_is_left_alone() -> None:
+    data = b"#1=IFCPERSON('it''s','\\X2\\4E2D\\X0\\');"
+    assert mend(data).data is data
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+@pytest.mark.parametrize("text", ["中山路", "誠運", "楼'’号"])
+def test_raw_text_comes_back_right(encoding: str, text: str) -> None:
+    # 誠 and 運 end in 0x5C, a backslash, in GBK.
+    quoted = text.replace("'", "''")
+    mended = mend(b"#1=IFCBUILDING('" + quoted.encode(encoding) + b"');")
+    expected = "".join(c if ord(c) < 128 else f"\\X2\\{ord(c):04X}\\X0\\" for c in quoted).replace("\\X0\\\\X2\\", "")
+    assert mended.data == f"#1=IFCBUILDING('{expected}');".encode()
+    assert (mended.encoding, mended.strings) == (encoding, 1)
+
+
+def test_characters_beyond_the_basic_plane_take_eight_digits() -> None:
+    assert mend("'𠮷'".encode()).data == b"'\\X4\\00020BB7\\X0\\'"
+
+
+def test_named_encoding_goes_before_guessing() -> None:
+    raw = b"#1=IFCBUILDING('" + "Дом".encode("cp1251") + b"');"
+    assert mend(raw, "cp1251").data == b"#1=IFCBUILDING('\\X2\\0414043E043C\\X0\\');"
+
+
+def test_apostrophe_in_a_comment_opens_no_string() -> None:
+    mended = mend("/* don't 中 */ #1=IFCBUILDING('中');".encode())
+    assert mended.data == b"/* */ #1=IFCBUILDING('\\X2\\4E2D\\X0\\');"
+
+
+def test_bytes_of_no_encoding_are_refused() -> None:
+    with pytest.raises(InvalidData, match="utf-8 or gb18030"):
+        mend(b"'\xff\xff'")
+    with pytest.raises(InvalidData, match="no encoding is called 'klingon'"):
+        mend(b"'\xff'", "klingon")
