@@ -7,6 +7,7 @@ import os
 import pickle
 import pwd
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -54,7 +55,17 @@ def folder() -> Iterator[Path]:
     finally:
         for lock in path.glob("**/cluster.lock"):
             discard(lock.parent)
+        end_servers_below(path)
         shutil.rmtree(path)
+
+
+def end_servers_below(path: Path) -> None:
+    """Kill what a failed test may have left: a server nobody can stop any more, or a child of it."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_server = (process / "exe").readlink().name == "postgres"
+            if is_server and (process / "cwd").readlink().is_relative_to(path):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def discard(home: Path) -> None:

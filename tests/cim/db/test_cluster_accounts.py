@@ -33,7 +33,7 @@ def root() -> None:
 
 
 @pytest.fixture
-def owned(roomy: Path) -> Settings:
+def owned(root: None, roomy: Path) -> Settings:
     """A home in a folder that belongs to an ordinary user."""
     uid = pwd.getpwnam(RESIDENT).pw_uid
     (roomy / "own").mkdir()
@@ -80,9 +80,7 @@ class TestRoot:
         cluster.ensure_running(owned)
         assert cluster.status(owned).data_dir == owned.home / "cluster" / "data"
 
-    def test_in_a_users_home_the_server_runs_as_that_user(
-        self, owned: Settings, as_user: AsUser, ask: Ask
-    ) -> None:
+    def test_in_a_users_home_the_server_runs_as_that_user(self, owned: Settings, as_user: AsUser, ask: Ask) -> None:
         owned.home.mkdir()
         os.chown(owned.home, pwd.getpwnam(RESIDENT).pw_uid, -1)
         url = cluster.ensure_running(owned)
@@ -151,15 +149,11 @@ class TestOrdinaryUser:
 
     def test_needs_a_home_to_write(self, roomy: Path, as_user: AsUser) -> None:
         settings = Settings(home=roomy / "home")
-        with pytest.raises(
-            DatabaseError, match=f"cannot write {settings.home}: Permission denied; set CIM_HOME"
-        ):
+        with pytest.raises(DatabaseError, match=f"cannot write {settings.home}: Permission denied; set CIM_HOME"):
             as_user(STRANGER, lambda: cluster.ensure_running(settings))
 
     def test_needs_a_home_to_enter(self, closed: Settings, as_user: AsUser) -> None:
-        with pytest.raises(
-            DatabaseError, match=f"cannot read {closed.home}: Permission denied; set CIM_HOME"
-        ):
+        with pytest.raises(DatabaseError, match=f"cannot read {closed.home}: Permission denied; set CIM_HOME"):
             as_user(STRANGER, lambda: cluster.ensure_running(closed))
 
 
@@ -210,9 +204,7 @@ class TestItCannotStart:
         conf = stopped.home / "cluster" / "data" / "postgresql.conf"
         good = conf.read_text()
         conf.write_text(f"{good}\nshared_buffers = plenty\n")
-        with pytest.raises(
-            DatabaseError, match=r'invalid value for parameter "shared_buffers": "plenty"'
-        ) as caught:
+        with pytest.raises(DatabaseError, match=r'invalid value for parameter "shared_buffers": "plenty"') as caught:
             cluster.ensure_running(stopped)
         assert str(stopped.home / "cluster" / "server.log") in str(caught.value)
         conf.write_text(good)
@@ -242,9 +234,7 @@ class TestItCannotStart:
 
     def test_data_of_a_version_that_is_gone_name_its_package(self, stopped: Settings, label: Path) -> None:
         label.write_text("99\n")
-        with pytest.raises(
-            DatabaseError, match=r"made by PostgreSQL 99.*apt-get install postgresql-99-postgis-3$"
-        ):
+        with pytest.raises(DatabaseError, match=r"made by PostgreSQL 99.*apt-get install postgresql-99-postgis-3$"):
             cluster.ensure_running(stopped)
 
     def test_without_postgis_nothing_is_made(self, embedded: Settings, without_postgis: Path) -> None:
@@ -256,9 +246,7 @@ class TestItCannotStart:
     def test_postgis_that_only_the_server_can_miss(self, embedded: Settings, without_postgis: Path) -> None:
         (without_postgis / "pg_config").rename(without_postgis / "hidden")  # as in a package without it
         try:
-            with pytest.raises(
-                DatabaseError, match=r"PostGIS is missing; .*apt-get install postgresql-\d+-postgis-3"
-            ):
+            with pytest.raises(DatabaseError, match=r"PostGIS is missing; .*apt-get install postgresql-\d+-postgis-3"):
                 cluster.ensure_running(embedded, search=[without_postgis])
         finally:
             (without_postgis / "hidden").rename(without_postgis / "pg_config")
