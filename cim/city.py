@@ -203,6 +203,19 @@ class City:
             sequence(LogStore(connection), self.publisher, wait)
         return self.tree_head()
 
+    def rebuild_log(self) -> TreeHead:
+        """Write the published log again from the database; the folder must be gone.
+
+        Raises
+        ------
+        Conflict : the folder is there, or the database's leaves are not the ones that were signed.
+        """
+        with self.database.engine.connect() as connection:
+            store = LogStore(connection)
+            with store.exclusive():
+                self.publisher.rebuild(store.heads(), store.hashes, store.entries)
+        return self.tree_head()
+
     def audit(self) -> AuditReport:
         """Check that live rows, revisions, entries, tiles, root, checkpoint and signer record agree."""
         with self.database.engine.connect() as connection:

@@ -25,7 +25,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("–" if value is None else str(value) for value in row))
-    Console(soft_wrap=True, highlight=False).print(table)
+    terminal = sys.stdout.isatty()
+    # In a file or a pipe a row stays on its line, however long it is.
+    Console(width=None if terminal else 1000, highlight=False).print(table)
 
 
 def print_pairs(pairs: dict[str, Any]) -> None:

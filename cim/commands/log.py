@@ -1,4 +1,4 @@
-"""`cim log checkpoint | prove | verify | audit | export`."""
+"""`cim log checkpoint | prove | verify | audit | rebuild | export`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,14 @@ def audit(as_json: AsJson = False) -> None:
         print_pairs(result)
     if not report.ok:
         raise AuditFailed(f"the audit found {len(report.findings)} disagreements")
+
+
+@group.command()
+def rebuild() -> None:
+    """Write the published log again from the database, byte for byte; move the old folder away first."""
+    with City(Settings.from_environment()) as city:
+        head = city.rebuild_log()
+    typer.echo(f"tree size {head.size}, root {head.root.hex()}")
 
 
 @group.command("export")

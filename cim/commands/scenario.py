@@ -20,7 +20,7 @@ group = typer.Typer(help="Renewal scenarios, sealed to a state of the city.", no
 @group.command("list")
 def list_scenarios(as_json: AsJson = False) -> None:
     """List the scenarios."""
-    found = [scenarios.describe(s) for s in scenarios.registry().values()]
+    found = [scenarios.describe(s) for s in scenarios.scenarios().values()]
     if as_json:
         print_json(found)
     else:

@@ -10,6 +10,7 @@ import psycopg
 import sqlalchemy as sa
 
 from cim.db.script import query
+from cim.db.state import TreeHead
 from cim.errors import Conflict
 from cim.log.sequencer import Leaf, Revision
 from cim.log.tree import CompactRange
@@ -76,6 +77,12 @@ class LogStore:
         """Raise the floor below which every revision has its leaf."""
         with self.connection.begin():
             self.connection.execute(query("log/raise_floor"))
+
+    def heads(self) -> list[TreeHead]:
+        """Return every tree head so far, in order of size."""
+        with self.connection.begin():
+            rows = self.connection.execute(query("log/heads")).all()
+        return [TreeHead(row.size, bytes(row.root), row.at) for row in rows]
 
     def stored_root(self) -> bytes:
         """Return the root that the database says its tree has."""

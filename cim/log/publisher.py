@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,18 @@ class HashedEntry(Protocol):
         """Leaf hash, 32 bytes."""
 
 
+class Head(Protocol):
+    """A tree head as the database recorded it."""
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+
+    @property
+    def root(self) -> bytes:
+        """Root, 32 bytes."""
+
+
 class Publisher:
     """Publishes growing trees of one log: tiles first, then the signer's record, the checkpoint last.
 
@@ -42,6 +54,7 @@ class Publisher:
         self.signer = LogSigner(keys_dir, origin)
         self.folder = log_dir
         self._writer = TileWriter(log_dir)
+        self._reader = TileReader(log_dir)  # published files never change, so what it caches stays true
 
     def publish(self, tree: CompactRange, hashes: Range, entries: Range) -> None:
         """Publish a tree; nothing is done where it is published already. A run that was ended is run again.
@@ -60,7 +73,29 @@ class Publisher:
                 "an older backup, or CIM_HOME belongs to another database. Run `cim log audit`"
             )
         self._writer.publish(published.size, tree.size, checkpoint.root, hashes, entries)
-        self._writer.publish_checkpoint(self.signer.sign(checkpoint, TileReader(self.folder).consistency))
+        self._writer.publish_checkpoint(self.signer.sign(checkpoint, self._reader.consistency))
+
+    def rebuild(self, heads: Iterable[Head], hashes: Range, entries: Range) -> None:
+        """Write the whole folder again, byte for byte, with the partial tiles of every size it ever had.
+
+        The folder must be gone: what is there is never overwritten.
+
+        Parameters
+        ----------
+        heads : every tree head so far, in order of size
+
+        Raises
+        ------
+        Conflict : the folder is there, or the leaves do not lead to a head's root.
+        """
+        if self.folder.exists():
+            raise Conflict(f"{self.folder} exists; move it away first, so that nothing published is overwritten")
+        size, root = 0, CompactRange().root()
+        for head in heads:
+            self._writer.publish(size, head.size, head.root, hashes, entries)
+            size, root = head.size, head.root
+        checkpoint = Checkpoint(self.signer.origin, size, root)
+        self._writer.publish_checkpoint(self.signer.sign(checkpoint, self._reader.consistency))
 
     def published(self) -> Checkpoint:
         """Return the published checkpoint, its signature verified; the empty tree before the first.
@@ -77,7 +112,7 @@ class Publisher:
 
     def checkpoint_text(self) -> str:
         """Return the signed checkpoint as published; NotFound before the first."""
-        return TileReader(self.folder).checkpoint()
+        return self._reader.checkpoint()
 
     def prove(self, index: int, entry: bytes) -> TlogProof:
         """Return the proof that an entry is the leaf `index` of the published log.
@@ -89,7 +124,7 @@ class Publisher:
         published = self.published()
         if index >= published.size:
             raise NotFound(f"leaf {index} is not published yet: the checkpoint has {published.size}; try again shortly")
-        hashes = TileReader(self.folder).inclusion(index, published.size)
+        hashes = self._reader.inclusion(index, published.size)
         return TlogProof(index, tuple(hashes), self.checkpoint_text(), entry)
 
     # ------------------------------------------------------------------ for the audit

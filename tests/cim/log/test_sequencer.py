@@ -282,3 +282,26 @@ def test_a_database_from_an_old_backup_is_not_signed(
     finally:
         with administrator.connect() as connection:
             connection.exec_driver_sql(f'DROP DATABASE "{backup}" WITH (FORCE)')
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.relative_to(folder).parts[0].startswith(".")
+    }
+
+
+def test_the_published_log_is_rebuilt_byte_for_byte(database: Database, publisher: Publisher) -> None:
+    for batch in range(3):
+        run(database, f"INSERT INTO city.building (code) SELECT '{batch}_' || i FROM generate_series(1, 200) i")
+        run_sequencer(database, publisher)
+    before = files(publisher.folder)
+    assert {"checkpoint", "tile/0/000", "tile/0/000.p/201", "tile/0/002.p/89"} <= before.keys()
+    with database.engine.connect() as connection:
+        store = LogStore(connection)
+        with pytest.raises(Conflict, match="move it away first"):
+            publisher.rebuild(store.heads(), store.hashes, store.entries)
+        publisher.folder.rename(publisher.folder.with_name("away"))
+        publisher.rebuild(store.heads(), store.hashes, store.entries)
+    assert files(publisher.folder) == before

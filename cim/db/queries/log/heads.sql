@@ -1,0 +1,1 @@
+SELECT size, root, at FROM cim.tree_head ORDER BY size
