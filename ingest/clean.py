@@ -28,6 +28,7 @@ Linearise = Callable[[list[bytes]], list[bytes | None]]
 # A layer that lies outside its area almost whole has a wrong CRS; single records outside have wrong coordinates.
 _WRONG_CRS_SHARE = 0.5
 
+# Kinds as GEOS numbers them; WKB has no ring, and a line there is 2, so that both agree from polygon on.
 POINT, LINE, RING, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = range(8)
 _FAMILY: Mapping[GeometryKind, tuple[int, ...]] = MappingProxyType(
     {
@@ -94,20 +95,24 @@ def clean(
 
 
 def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> Geometries:
-    binary: Geometries = column.to_numpy().astype(object)
     kinds = _wkb_kinds(column)
-    # Only a collection may hide a curve behind a kind GEOS knows; those few go the long way too.
-    curved = np.flatnonzero(kinds > MULTIPOLYGON)
-    if len(curved):
-        straight = linearise([binary[row] for row in curved])
-        for row, replacement in zip(curved, straight, strict=True):
-            binary[row] = replacement
-    geometries: Geometries = shapely.from_wkb(binary, on_invalid="ignore")
+    geometries = _parse(column.to_numpy().astype(object), kinds, linearise)
     unread = shapely.is_missing(geometries) & (kinds > 0)
     faults.add(unread, "geom: is damaged or of a kind that cannot be stored")
     geometries[shapely.is_empty(geometries)] = None
     if shapely.has_z(geometries).any() or shapely.has_m(geometries).any():
         geometries = shapely.force_2d(geometries)
+    return geometries
+
+
+def _parse(binary: Geometries, kinds: npt.NDArray[np.int64], linearise: Linearise) -> Geometries:
+    """Return the shapes of WKB, curves as lines, None where it is damaged."""
+    curved = np.flatnonzero(kinds > COLLECTION)
+    if len(curved):
+        straight = linearise([binary[row] for row in curved])
+        for row, replacement in zip(curved, straight, strict=True):
+            binary[row] = replacement
+    geometries: Geometries = shapely.from_wkb(binary, on_invalid="ignore")
     return geometries
 
 
@@ -149,10 +154,12 @@ def _of_family(geometries: Geometries, kind: GeometryKind, faults: Faults) -> Ge
 
 def _uncollect(collection: shapely.Geometry, kind: GeometryKind) -> shapely.Geometry:
     """Return the parts of a collection as one multi-geometry if all are of the kind's family."""
-    parts = shapely.get_parts(collection)
-    while (shapely.get_type_id(parts) == COLLECTION).any():
-        parts = shapely.get_parts(parts)
-    parts = shapely.get_parts(parts)
+    parts = np.array([collection], dtype=object)
+    try:
+        while (shapely.get_num_geometries(parts) > 1).any() or (shapely.get_type_id(parts) == COLLECTION).any():
+            parts = shapely.get_parts(parts)
+    except NotImplementedError:  # a curve among the parts
+        return collection
     suits = np.isin(shapely.get_type_id(parts), _FAMILY[kind]).all()
     if not suits:
         return collection
