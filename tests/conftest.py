@@ -120,20 +120,26 @@ def insert(database: Database, objects: Records) -> None:
                 connection.execute(sa.insert(table).values(**values))
 
 
-def log(database: Database) -> int:
+def sequence_all(database: Database) -> int:
     """Give every committed revision its leaf, publish, and return the tree size."""
     settings = database.settings
     with database.engine.connect() as connection:
         publisher = Publisher(settings.log_dir, settings.keys_dir, settings.origin)
-        return sequence(LogStore(connection), publisher, 10.0).size
+        return sequence(LogStore(connection), publisher, 60.0).size
 
 
-@pytest.fixture
-def put(database: Database) -> Callable[[Records], int]:
-    """Commit records by feature type (`geom` as WKT) and log them; answers the tree size."""
+@pytest.fixture(scope="session")
+def put() -> Callable[[Database, Records], int]:
+    """Commit records by feature type (`geom` as WKT) to a database and log them; answers the tree size."""
 
-    def commit(objects: Records) -> int:
+    def commit(database: Database, objects: Records) -> int:
         insert(database, objects)
-        return log(database)
+        return sequence_all(database)
 
     return commit
+
+
+@pytest.fixture(scope="session")
+def log() -> Callable[[Database], int]:
+    """Give every committed revision its leaf, publish, and answer the tree size."""
+    return sequence_all

@@ -60,7 +60,9 @@ def _parse(as_of: AsOf) -> int | datetime | Checkpoint | None:
     elif as_of.isdecimal() and as_of.isascii():
         return int(as_of)
     elif "\n" in as_of:
-        return Checkpoint.from_text(as_of)
+        # Signed or not: that its root is ours at its size says more than its signatures.
+        body, signed, _ = as_of.partition("\n\n")
+        return Checkpoint.from_text(body + "\n" if signed else as_of)
     else:
         try:
             instant = datetime.fromisoformat(as_of)
