@@ -58,6 +58,21 @@ COLUMNS: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
         *_ORIGIN,
     ),
 }
+# What a model says beyond those columns; it goes to `attributes`.
+_JSON = pa.json_()
+ATTRIBUTES: dict[str, pa.DataType] = {
+    "long_name": _TEXT,
+    "description": _TEXT,
+    "object_type": _TEXT,
+    "predefined_type": _TEXT,
+    "code_as_stated": _TEXT,
+    "footprint_area_source": _TEXT,
+    "gross_floor_area_source": _TEXT,
+    "net_floor_area_source": _TEXT,
+    "classifications": _JSON,
+    "quantities": _JSON,
+    "property_sets": _JSON,
+}
 _UNPLACED = "not georeferenced: read without outline; give its place with --place longitude,latitude[,angle]"
 _FAR_UNPLACED = (
     "coordinates more than 100 km from the origin are those of a map that the model does not name: read"
@@ -81,6 +96,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """
     limits = Limits(**{k: options.extra[k] for k in ("seconds", "memory_bytes") if k in options.extra})
     answer = process.run(path, limits, options.encoding, options.extra.get("code_property"))
+    _name_file(answer, path.stem)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         placements, warnings = _placements(answer, options)
@@ -99,6 +115,14 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         if feature_type == "building":
             table = table.append_column("code", pa.array(official, _TEXT))
         yield Layer(kind, feature_type, table, crs, warnings if feature_type == "building" else [])
+
+
+def _name_file(answer: dict[str, Any], stem: str) -> None:
+    """Put the name of the file before every source id: models made from one template share their GlobalIds."""
+    for kind in ("buildings", "storeys", "spaces"):
+        for record in answer[kind]:
+            record["source_id"] = f"{stem}/{record['source_id']}"
+            record["parent"] = None if record["parent"] is None else f"{stem}/{record['parent']}"
 
 
 def _placements(answer: dict[str, Any], options: ReadOptions) -> tuple[list[Placement | None], list[str]]:
@@ -129,9 +153,7 @@ def _hinted(
     placements: list[Placement | None] = []
     for site, is_far in zip(answer["sites"], far, strict=True):
         usable = site is not None and not is_far
-        placements.append(
-            georeference.from_geodetic(Geodetic(**site), north, "site_lat_lon", 20) if usable else None
-        )
+        placements.append(georeference.from_geodetic(Geodetic(**site), north, "site_lat_lon", 20) if usable else None)
     warnings = []
     if any(far):
         warnings.append(_FAR_UNPLACED)
@@ -204,9 +226,7 @@ def _codes(records: list[dict[str, Any]]) -> tuple[list[str | None], list[str]]:
             except InvalidCode as error:
                 if place == "property":
                     record["attributes"]["code_as_stated"] = value
-                    warnings.append(
-                        f"{record['columns']['name']}: the code in the model is not used: {error}"
-                    )
+                    warnings.append(f"{record['columns']['name']}: the code in the model is not used: {error}")
         found.append(official)
     return found, warnings
 
@@ -221,8 +241,12 @@ def _table(
     for name, kind in COLUMNS[feature_type]:
         values = [digest if name == "model_file" else record["columns"].get(name) for record in records]
         arrays[name] = pa.array(values, kind)
-    attributes = [orjson.dumps(record["attributes"] | {"ifc_schema": schema}).decode() for record in records]
-    arrays["attributes"] = pa.array(attributes, _TEXT)
+    for name, kind in ATTRIBUTES.items():
+        found = [record["attributes"].get(name) for record in records]
+        if isinstance(kind, pa.JsonType):
+            found = [None if value is None else orjson.dumps(value).decode() for value in found]
+        arrays[name] = pa.array(found, kind)
+    arrays["ifc_schema"] = pa.array([schema] * len(records), _TEXT)
     arrays[GEOMETRY] = pa.array(outlines, pa.binary())
     return pa.table(arrays)
 

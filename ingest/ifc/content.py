@@ -24,6 +24,8 @@ from ingest.ifc.structure import BuildingNode, buildings
 
 # Names under which models carry the official code of a building.
 CODE_PROPERTIES = ("BuildingCode", "不动产单元代码", "不动产单元号", "BDCDYH", "UnitCode")
+# What the versions of the standard, and the tools, call the area of the footprint.
+FOOTPRINT_QUANTITIES = ("FootPrintArea", "FootprintArea", "GrossFootprintArea")
 # Words of an occupancy type that leave no doubt about the use (values of the codelist building_usage).
 _USAGE_WORDS = {
     "residential": ("residential", "dwelling", "apartment", "housing", "wohn", "住宅", "居住"),
@@ -167,7 +169,8 @@ class _Reader:
             self.content.warnings.append(f"{self._label()}: the cuts above the ground enclose nothing, no footprint")
             return
         record.outline = plan.outline
-        stated = properties.quantities(self.node.entity, self.units).get("GrossFootprintArea")
+        amounts = properties.quantities(self.node.entity, self.units)
+        stated = next((amounts[name] for name in FOOTPRINT_QUANTITIES if name in amounts), None)
         record.columns["footprint_area"] = round(stated or plan.outline.area, 3)
         record.attributes["footprint_area_source"] = "building_quantities" if stated else "geometry"
         if stated and abs(plan.outline.area / stated - 1) > 0.1:

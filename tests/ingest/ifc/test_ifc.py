@@ -15,13 +15,14 @@ from cim import crs
 from cim.dictionary import load_dictionary
 from cim.errors import CrsError, InvalidData
 from ingest.formats import Layer, ReadOptions
-from ingest.formats.ifc import COLUMNS, read
+from ingest.formats.ifc import ATTRIBUTES, COLUMNS, read
 
 
 def rows(layer: Layer) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = layer.table.to_pylist()
     for row in found:
-        row["attributes"] = json.loads(row["attributes"])
+        for name in ("classifications", "quantities", "property_sets"):
+            row[name] = None if row[name] is None else json.loads(row[name])
         row["geom"] = None if row["geom"] is None else shapely.from_wkb(row["geom"])
     return found
 
@@ -37,6 +38,7 @@ def test_columns_are_those_of_the_dictionary() -> None:
     for feature_type, columns in COLUMNS.items():
         for name, kind in columns:
             assert kind == arrow[dictionary.type(feature_type).property(name).kind]
+        assert not ATTRIBUTES.keys() & {p.name for p in dictionary.type(feature_type).properties}
 
 
 def test_house_in_millimetres_on_the_map(house: Any, tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_house_in_millimetres_on_the_map(house: Any, tmp_path: Path) -> None:
     assert (row["footprint_area"], row["height"], row["ground_elevation"]) == (120.0, 6.3, 8.5)
     assert (row["storeys_above"], row["storeys_below"]) == (2, 1)
     assert (row["gross_floor_area"], row["gross_floor_area_below"]) == (240.0, 120.0)
-    assert row["attributes"]["gross_floor_area_source"] == "storey_outlines"
+    assert row["gross_floor_area_source"] == "storey_outlines"
     assert (row["georeference_method"], row["georeference_level"]) == ("map_conversion", 50)
     assert [(r["name"], r["number"], r["elevation"], r["height"], r["gross_floor_area"]) for r in rows(storey)] == [
         ("Basement", -1, -2.8, 2.8, 120.0),
@@ -79,8 +81,8 @@ def test_quantities_and_properties_go_before_what_is_computed(house: Any, tmp_pa
     assert row["footprint_area"] == 121.0
     # The building's own total holds the basement too, so the storeys are asked.
     assert (row["gross_floor_area"], row["gross_floor_area_below"]) == (232.0, 110.0)
-    assert row["attributes"]["gross_floor_area_source"] == "storey_quantities"
-    assert row["attributes"]["property_sets"]["Pset_BuildingCommon"]["OccupancyType"] == "住宅楼"
+    assert row["gross_floor_area_source"] == "storey_quantities"
+    assert row["property_sets"]["Pset_BuildingCommon"]["OccupancyType"] == "住宅楼"
 
 
 CODE = "340123002004GB00011F00010000"
@@ -108,7 +110,7 @@ def test_official_code(house: Any, tmp_path: Path, place: str, said: str, expect
     # A name that is no code is a name; a code property that holds none is worth a word.
     refused = place == "property" and expected is None
     assert any("code in the model is not used" in warning for warning in layer.warnings) == refused
-    assert (row["attributes"].get("code_as_stated") == said) == refused
+    assert (row["code_as_stated"] == said) == refused
 
 
 def test_code_property_of_the_operator(house: Any, tmp_path: Path) -> None:
@@ -203,10 +205,10 @@ def test_repeated_global_ids_are_told_apart(builder: Callable[..., Any], tmp_pat
         storey.GlobalId = "0000000000000000000002"
         model.shell(storey, 20 * index, 0, 0, 12, 10, 3)
     building, storey, _ = read_all(model.write(tmp_path / "m.ifc"))
-    assert [row["_source_id"] for row in rows(building)] == ["0000000000000000000001", "0000000000000000000001#2"]
+    assert [row["_source_id"] for row in rows(building)] == ["m/0000000000000000000001", "m/0000000000000000000001#2"]
     assert [row["_source_id"] for row in rows(storey)] == [
-        "0000000000000000000001/0000000000000000000002",
-        "0000000000000000000001#2/0000000000000000000002",
+        "m/0000000000000000000001/0000000000000000000002",
+        "m/0000000000000000000001#2/0000000000000000000002",
     ]
     assert any("repeat the GlobalId" in warning for warning in building.warnings)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -147,11 +146,12 @@ def test_federation_tells_repeated_ids_apart(shared: Path) -> None:
     assert parents <= set(building.table["_source_id"].to_pylist())
 
 
+def test_models_of_one_template_are_different_buildings(shared: Path) -> None:
+    tables = [layers(shared, name)[0].table for name in ("SimpleWall.ifc", "LargeBuilding.ifc", "TallBuilding.ifc")]
+    assert len({table["source_global_id"][0].as_py() for table in tables}) == 1
+    assert len({table["_source_id"][0].as_py() for table in tables}) == 3
+
+
 def test_named_encoding_does_not_save_a_broken_header(shared: Path) -> None:
     with pytest.raises(InvalidData, match="cannot be parsed"):
         layers(shared, "nasty/Wrongly1251Encoded.ifc", encoding="cp1251")
-
-
-def test_attributes_are_json_objects(shared: Path) -> None:
-    for layer in layers(shared, "SampleHouse4.ifc"):
-        assert all(isinstance(json.loads(text), dict) for text in layer.table["attributes"].to_pylist())
