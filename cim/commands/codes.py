@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from cim import codes
-from cim.city import City
+from cim.commands._open import open_city
 from cim.output import AsJson, print_json, print_pairs, print_table
-from cim.settings import Settings
 
 group = typer.Typer(help="Code schemes: check, mint and resolve codes.", no_args_is_help=True)
 
@@ -49,7 +48,7 @@ def check(scheme: SchemeName, code: str, as_json: AsJson = False) -> None:
 @group.command()
 def mint(scheme: SchemeName, parent: str, as_json: AsJson = False) -> None:
     """Propose the next free code under a parent code, by the scheme's own numbering."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         code = city.propose_code(scheme, parent)
     if as_json:
         print_json({"scheme": scheme, "parent": parent, "code": code})
@@ -60,7 +59,7 @@ def mint(scheme: SchemeName, parent: str, as_json: AsJson = False) -> None:
 @group.command()
 def resolve(code: str, as_json: AsJson = False) -> None:
     """Say which object a code or another published identifier names."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         rows = city.resolve_code(code)
     if as_json:
         print_json(rows)

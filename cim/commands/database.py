@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cim.city import City
+from cim.commands._open import open_city
 from cim.db import cluster
 from cim.errors import InvalidData
 from cim.output import AsJson, print_json, print_pairs
@@ -13,7 +13,7 @@ from cim.settings import Settings
 
 def up(as_json: AsJson = False) -> None:
     """Start the embedded database, or reach the server named, and bring it up to date."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         city.sequence()
         status = city.status()
     if as_json:
@@ -39,7 +39,7 @@ def status(as_json: AsJson = False) -> None:
         else:
             typer.echo(f"down: {settings.home}; `cim up` starts it")
         return
-    with City(settings) as city:
+    with open_city(settings) as city:
         found = {"running": True, **city.status()}
     if as_json:
         print_json(found)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cim.city import City
+from cim.commands._open import open_city
 from cim.commands.objects import AsOf, Code, TypeName, state
 from cim.errors import AuditFailed, InvalidData
 from cim.log.proof import SUFFIX
@@ -23,7 +23,7 @@ group = typer.Typer(help="The change log: checkpoints, proofs, audit.", no_args_
 @group.command()
 def checkpoint() -> None:
     """Sequence what is committed and print the signed checkpoint."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         city.sequence()
         typer.echo(city.checkpoint(), nl=False)
 
@@ -37,7 +37,7 @@ def prove(
 ) -> None:
     """Write a proof of an object's revision that anyone can verify offline."""
     path = out or Path(f"{code.replace('/', '_')}{SUFFIX}")
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         city.sequence()
         text = city.proof(code, type_name=type_name, as_of=state(as_of))
     path.write_text(text, encoding="utf-8")
@@ -87,7 +87,7 @@ def _key(key: str | None) -> str:
 @group.command()
 def audit(as_json: AsJson = False) -> None:
     """Check that rows, revisions, entries, tiles, root, checkpoint and signer agree; exit code 7 where not."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         report = city.audit()
     result: dict[str, Any] = {
         "ok": report.ok,
@@ -109,7 +109,7 @@ def audit(as_json: AsJson = False) -> None:
 @group.command()
 def rebuild() -> None:
     """Write the published log again from the database, byte for byte; move the old folder away first."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         head = city.rebuild_log()
     typer.echo(f"tree size {head.size}, root {head.root.hex()}")
 
@@ -120,7 +120,7 @@ def export_log(folder: Annotated[Path, typer.Argument(help="Folder to make; must
     settings = Settings.from_environment()
     if folder.exists():
         raise InvalidData(f"{folder} exists; name a new folder")
-    with City(settings) as city:
+    with open_city(settings) as city:
         city.sequence()
     shutil.copytree(settings.log_dir, folder, ignore=shutil.ignore_patterns(".*"))
     shutil.copy(settings.keys_dir / VERIFIER, folder / VERIFIER)

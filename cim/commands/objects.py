@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import shapely
 import typer
 
-from cim.city import City, CityObject
-from cim.export import export_features
+from cim.commands._open import open_city
 from cim.output import AsJson, print_json, print_pairs, print_table
-from cim.settings import Settings
+
+if TYPE_CHECKING:
+    from cim.city import CityObject
 
 Code = Annotated[str, typer.Argument(help="The object's code.")]
 TypeName = Annotated[str | None, typer.Option("--type", help="Feature type, where several know the code.")]
@@ -28,7 +28,7 @@ def state(as_of: str | None) -> str | None:
 
 def get(code: Code, type_name: TypeName = None, as_of: AsOf = None, as_json: AsJson = False) -> None:
     """Print one object."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         found = city.get(code, type_name=type_name, as_of=state(as_of))
     if as_json:
         print_json(_feature(found))
@@ -42,6 +42,8 @@ def get(code: Code, type_name: TypeName = None, as_of: AsOf = None, as_json: AsJ
 
 
 def _feature(found: CityObject) -> dict[str, Any]:
+    import shapely
+
     geometry = None if found.geometry is None else shapely.geometry.mapping(found.geometry)
     return {
         "type": "Feature",
@@ -56,7 +58,7 @@ def _feature(found: CityObject) -> dict[str, Any]:
 
 def history(code: Code, type_name: TypeName = None, as_json: AsJson = False) -> None:
     """Print every revision of one object, oldest first."""
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         entries = city.history(code, type_name=type_name)
     if as_json:
         print_json(entries)
@@ -75,7 +77,9 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the objects of a type to a file, with the state they were read at beside it."""
-    with City(Settings.from_environment()) as city:
+    from cim.export import export_features
+
+    with open_city() as city:
         result = export_features(city, type_name, path, where=where, as_of=state(as_of))
     if as_json:
         print_json(result)

@@ -7,12 +7,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from cim import scenarios
-from cim.city import City
+from cim.commands._open import open_city
 from cim.commands.objects import AsOf, state
 from cim.errors import InvalidData
 from cim.output import AsJson, print_json, print_table
-from cim.settings import Settings
 
 group = typer.Typer(help="Renewal scenarios, sealed to a state of the city.", no_args_is_help=True)
 
@@ -20,6 +18,8 @@ group = typer.Typer(help="Renewal scenarios, sealed to a state of the city.", no
 @group.command("list")
 def list_scenarios(as_json: AsJson = False) -> None:
     """List the scenarios."""
+    from cim import scenarios
+
     found = [scenarios.describe(s) for s in scenarios.scenarios().values()]
     if as_json:
         print_json(found)
@@ -37,7 +37,7 @@ def run(
     values = dict(_input(item) for item in inputs or [])
     if as_of is not None:
         values["as_of"] = state(as_of)
-    with City(Settings.from_environment()) as city:
+    with open_city() as city:
         if as_of is None:
             city.sequence()
         print_json(city.scenario(scenario_id, **values))
