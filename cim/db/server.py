@@ -28,6 +28,8 @@ def normalise(url: str) -> sa.URL:
         _ = parsed.port
     except (sa.exc.ArgumentError, ValueError) as error:
         raise DatabaseError(f"CIM_DATABASE_URL is not a database URL; expected {_EXAMPLE}") from error
+    if url.partition("?")[0].count("@") > 1:  # or its rest would be taken for the host, and shown
+        raise DatabaseError("CIM_DATABASE_URL has an @ too many; write %40 for one in the password")
     kind = parsed.drivername.partition("+")[0]
     if kind not in ("postgres", "postgresql"):
         raise DatabaseError(f"CIM_DATABASE_URL names a {kind!r} database; expected PostgreSQL: {_EXAMPLE}")
@@ -52,12 +54,11 @@ def connectable(url: str) -> str:
             version = connection.info.server_version // 10000
             if version < MINIMUM_POSTGRESQL:
                 raise DatabaseError(
-                    f"{_where(parsed)} runs PostgreSQL {version}; "
-                    f"{MINIMUM_POSTGRESQL} or newer is needed, upgrade it"
+                    f"{_where(parsed)} runs PostgreSQL {version}; {MINIMUM_POSTGRESQL} or newer is needed, upgrade it"
                 )
             _ensure_postgis(connection, parsed, version)
     except psycopg.Error as error:
-        reason = _without_password(" ".join(str(error).split()), parsed)
+        reason = " ".join(str(error).split())
         raise DatabaseError(f"cannot use {_where(parsed)}: {reason}; check CIM_DATABASE_URL") from error
     return parsed.render_as_string(hide_password=False)
 
@@ -67,9 +68,7 @@ def _connect(url: sa.URL) -> psycopg.Connection[tuple[str, str | None]]:
     return psycopg.connect(**{"connect_timeout": CONNECT_TIMEOUT, **arguments, "autocommit": True})
 
 
-def _ensure_postgis(
-    connection: psycopg.Connection[tuple[str, str | None]], url: sa.URL, version: int
-) -> None:
+def _ensure_postgis(connection: psycopg.Connection[tuple[str, str | None]], url: sa.URL, version: int) -> None:
     row = _postgis(connection)
     if row is None:
         raise DatabaseError(
@@ -110,10 +109,3 @@ def _where(url: sa.URL) -> str:
     host = url.host or url.query.get("host") or "the local socket"
     port = f":{url.port}" if url.port else ""
     return f"database {url.database or '(default)'!r} on {host}{port}"
-
-
-def _without_password(text: str, url: sa.URL) -> str:
-    secrets = (url.password, url.query.get("password"))
-    for secret in (str(secret) for secret in secrets if secret):
-        text = text.replace(secret, "***")
-    return text

@@ -213,17 +213,22 @@ class TestKilled:
     def test_the_postmaster_under_a_busy_child(self, embedded: Settings, ask: Ask, connect: Connect) -> None:
         url = cluster.ensure_running(embedded)
         data = place_of(embedded).data
-        with connect(url) as busy:
-            child = busy.info.backend_pid
-            working = threading.Thread(target=self._work, args=(busy,))
-            working.start()
+        busy = connect(url)
+        child = busy.info.backend_pid
+        working = threading.Thread(target=self._work, args=(busy,))
+        working.start()
+        try:
             wait_until(lambda: ask(url, "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^DO'"))
             kill(servers(data))
             assert ask(cluster.ensure_running(embedded), "SELECT 1") == 1
+            assert child not in processes(data)
+            assert len(servers(data)) == 1
+        finally:
+            if child in processes(data):
+                os.kill(child, signal.SIGKILL)
             working.join(timeout=10)
-            assert not working.is_alive()
-        assert child not in processes(data)
-        assert len(servers(data)) == 1
+            busy.close()
+        assert not working.is_alive()
 
     @staticmethod
     def _work(connection: psycopg.Connection[tuple[object, ...]]) -> None:
@@ -239,9 +244,11 @@ class TestKilled:
             (orphan,) = (pid for pid, parent in parents("initdb", base).items() if parent == starting.pid)
             os.kill(orphan, signal.SIGSTOP)
             starting.kill()
-        with (embedded.home / "cluster.lock").open() as lock, pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its initdb still writes, so the lock is held
-        os.kill(orphan, signal.SIGCONT)
+        try:
+            with (embedded.home / "cluster.lock").open() as lock, pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its initdb still writes, so the lock is held
+        finally:
+            os.kill(orphan, signal.SIGCONT)
         assert not place_of(embedded).data.exists()
         assert ask(cluster.ensure_running(embedded), "SELECT PostGIS_Lib_Version() <> ''") is True
         assert sorted(path.name for path in base.iterdir()) == ["data", "server.log", "socket"]

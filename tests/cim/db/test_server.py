@@ -78,6 +78,12 @@ def test_what_is_no_url_is_refused_without_repeating_it(text: str) -> None:
     assert PASSWORD not in str(caught.value)
 
 
+def test_a_password_with_an_unescaped_at_sign_is_refused_without_showing_its_rest() -> None:
+    with pytest.raises(DatabaseError, match="write %40") as caught:
+        connectable(f"postgresql://u:p@{PASSWORD}/x@h:5432/d")
+    assert PASSWORD not in str(caught.value)
+
+
 def test_another_kind_of_database_is_refused() -> None:
     with pytest.raises(DatabaseError, match="names a 'mysql' database; expected PostgreSQL"):
         connectable(f"mysql://u:{PASSWORD}@h/d")
