@@ -104,15 +104,17 @@ def choose(mappings: Sequence[LayerMapping], path: Path, layer: str) -> LayerMap
 
 
 def by_names(
-    layer: Layer, path: Path, dictionary: Dictionary, type_name: str | None
+    layer: Layer, path: Path, dictionary: Dictionary, type_name: str | None, *, alone: bool
 ) -> LayerMapping | None:
     """Return the mapping that names alone give, or None if they do not tell the type.
 
-    The type is what the format knows, else `type_name`, else the one the layer or the file is named after
-    (letter case and a plural s aside). Fields go to the columns of the same name, letter case aside.
+    The type is what the format knows, else `type_name`, else the one the layer is named after, or the file where
+    the layer is `alone` in it (letter case and a plural s aside). Fields go to the columns of the same name,
+    letter case aside.
     """
-    named = layer.feature_type or type_name
-    named = named or _type_named(layer.name, dictionary) or _type_named(path.stem, dictionary)
+    named = layer.feature_type or type_name or _type_named(layer.name, dictionary)
+    if named is None and alone:
+        named = _type_named(path.stem, dictionary)
     if named is None:
         return None
     feature_type = dictionary.type(named)

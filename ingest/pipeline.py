@@ -190,18 +190,20 @@ class _File:
             assume_crs=options.assume_crs,
             srid=self.database.settings.srid,
         )
-        layers = [(layer, self._mapping_of(layer)) for layer in self.format.read(self.source.path, read_options)]
+        found = list(self.format.read(self.source.path, read_options))
+        layers = [(layer, self._mapping_of(layer, alone=len(found) == 1)) for layer in found]
         order = list(self.database.dictionary.types)
         return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))
 
-    def _mapping_of(self, layer: Layer) -> LayerMapping | None:
+    def _mapping_of(self, layer: Layer, *, alone: bool) -> LayerMapping | None:
         """Return the layer's mapping; None leaves out a layer whose neighbours are mapped and whose type is unknown."""
-        chosen = choose(self.mappings, self.source.path, layer.name)
-        chosen = chosen or by_names(layer, self.source.path, self.database.dictionary, self.options.type)
+        path, dictionary = self.source.path, self.database.dictionary
+        chosen = choose(self.mappings, path, layer.name)
+        chosen = chosen or by_names(layer, path, dictionary, self.options.type, alone=alone)
         if chosen is None and not self.mappings:
             raise InvalidData(
-                f"{self.source.path}: nothing says what layer {layer.name!r} holds; name it with --type or a --mapping;"
-                f" types are {', '.join(self.database.dictionary.types)}"
+                f"{path}: nothing says what layer {layer.name!r} holds; name it with --type or a --mapping;"
+                f" types are {', '.join(dictionary.types)}"
             )
         return chosen
 

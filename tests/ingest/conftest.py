@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ def _write(
         path.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
     else:
         frame = gpd.GeoDataFrame(list(records), geometry=list(shapes), crs=system)
-        frame.to_file(path, engine="pyogrio", **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # meant, where a test says so
+            frame.to_file(path, engine="pyogrio", **options)
     return path
 
 
