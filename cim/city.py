@@ -224,7 +224,7 @@ class City:
     # ------------------------------------------------------------------ writing and computing
 
     def write(
-        self, type_name: str, frame: gpd.GeoDataFrame, *, actor: str | None = None, reason: str | None = None
+        self, type_name: str, frame: pd.DataFrame, *, actor: str | None = None, reason: str | None = None
     ) -> WriteCounts:
         """Insert or update objects from a frame indexed by code; columns it lacks stay as they are.
 

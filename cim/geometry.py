@@ -27,6 +27,23 @@ _COLLECT: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "MultiPolygon": shapely.multipolygons,
     }
 )
+# What a single or multi geometry of a stored kind may come as, by shapely type id.
+FAMILY: Mapping[GeometryKind, tuple[int, ...]] = MappingProxyType(
+    {
+        "Point": (0, 4),
+        "MultiPoint": (0, 4),
+        "LineString": (1, 2, 5),
+        "MultiLineString": (1, 2, 5),
+        "Polygon": (3, 6),
+        "MultiPolygon": (3, 6),
+        "Geometry": (0, 1, 2, 3, 4, 5, 6, 7),
+    }
+)
+
+
+def fits(geometries: Geometries, kind: GeometryKind) -> npt.NDArray[np.bool_]:
+    """Tell which geometries are of the kind's family; None fits."""
+    return np.isin(shapely.get_type_id(geometries), (*FAMILY[kind], -1))
 
 
 def snap(geometries: Geometries) -> Geometries:

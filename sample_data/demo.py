@@ -121,8 +121,7 @@ def edit(city: City) -> None:
     house = surveyed(city)[["danger_grade"]]
     code, grade = house.index[0], house["danger_grade"].iloc[0]
     new = "D" if grade == "C" else "C"
-    frame = gpd.GeoDataFrame(house.assign(danger_grade=new))
-    city.write("building", frame, actor="demo", reason="structural survey")
+    city.write("building", house.assign(danger_grade=new), actor="demo", reason="structural survey")
     print(f"edit: danger grade of {code} from {grade} to {new}")
 
 

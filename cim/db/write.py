@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import geopandas as gpd
 import orjson
+import pandas as pd
 import pyarrow as pa
 import shapely
 import sqlalchemy as sa
@@ -30,12 +31,13 @@ class WriteCounts:
 
 
 def write_frame(
-    database: Database, type_name: str, frame: gpd.GeoDataFrame, *, actor: str | None, reason: str | None
+    database: Database, type_name: str, frame: pd.DataFrame, *, actor: str | None, reason: str | None
 ) -> WriteCounts:
     """Insert or update the objects of a frame indexed by code, in one transaction.
 
-    Columns the frame lacks stay as they are. A null in a column it has clears what was there. Geometry is transformed
-    to the storage CRS and snapped to 1 mm. `attributes` holds dicts, whose keys are replaced one by one.
+    Columns the frame lacks stay as they are; a frame without geometry leaves the geometry. A null in a column it has
+    clears what was there. Geometry is transformed to the storage CRS and snapped to 1 mm. `attributes` holds dicts,
+    whose keys are replaced one by one.
 
     Raises
     ------
@@ -56,32 +58,31 @@ def write_frame(
     return WriteCounts(counts.inserted, counts.updated, len(frame) - counts.inserted - counts.updated)
 
 
-def _rows(database: Database, feature_type: FeatureType, frame: gpd.GeoDataFrame) -> Rows:
-    plain = frame.drop(columns=[c for c in ("rev",) if c in frame.columns])
-    shape = plain.active_geometry_name
-    names = [name for name in plain.columns if name not in (shape, "attributes")]
+def _rows(database: Database, feature_type: FeatureType, frame: pd.DataFrame) -> Rows:
+    shape = frame.active_geometry_name if isinstance(frame, gpd.GeoDataFrame) else None
+    names = [name for name in frame.columns if name not in (shape, "attributes")]
     known = {prop.name: prop for prop in feature_type.properties}
     unknown = sorted(set(map(str, names)) - known.keys())
     if unknown:
         raise InvalidData(
-            f"{feature_type.name} has no column {', '.join(unknown)}; it has {', '.join(known)}; put what the dictionary "
-            "does not name into a dict in the column attributes"
+            f"{feature_type.name} has no column {', '.join(unknown)}; it has {', '.join(known)}; what the dictionary "
+            "does not name goes as a dict into the column attributes"
         )
-    columns = {"code": pa.array(_codes(feature_type, plain.index), pa.string())}
+    columns = {"code": pa.array(_codes(feature_type, frame.index), pa.string())}
     for name in names:
         try:
-            columns[name] = pa.Array.from_pandas(plain[name], type=ARROW_TYPES[known[name].kind])
+            columns[name] = pa.Array.from_pandas(frame[name], type=ARROW_TYPES[known[name].kind])
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise InvalidData(f"{feature_type.name}.{name} must be {known[name].kind}: {error}") from error
     fields = []
-    if "attributes" in plain.columns:
-        keys = sorted({key for value in plain["attributes"] if isinstance(value, dict) for key in value})
+    if "attributes" in frame.columns:
+        keys = sorted({key for value in frame["attributes"] if isinstance(value, dict) for key in value})
         for number, key in enumerate(keys):
-            columns[f"attribute_{number}"] = pa.array([_json(value, key) for value in plain["attributes"]], pa.string())
+            columns[f"attribute_{number}"] = pa.array([_json(value, key) for value in frame["attributes"]], pa.string())
             fields.append(AttributeField(f"attribute_{number}", key, is_json=True))
     has_geometry = shape is not None and feature_type.geometry is not None
     if has_geometry:
-        columns["geom"] = pa.array(_wkb(database, feature_type, plain), pa.binary())
+        columns["geom"] = pa.array(_wkb(database, feature_type, frame), pa.binary())
     return Rows(pa.table(columns), names, [], fields, has_geometry)
 
 
@@ -113,6 +114,11 @@ def _wkb(database: Database, feature_type: FeatureType, frame: gpd.GeoDataFrame)
         if not shapely.is_missing(shapes).all():
             raise CrsError(f"the frame has no CRS; set it, for example frame.set_crs({database.settings.srid})")
         return [None] * len(shapes)
+    for row in (~geometry.fits(shapes, feature_type.geometry)).nonzero()[0]:
+        raise InvalidData(
+            f"{feature_type.name} {frame.index[row]}: geometry is a {shapes[row].geom_type}, "
+            f"expected a {feature_type.geometry}"
+        )
     shapes = crs.transform(shapes, crs.parse(frame.crs), crs.parse(database.settings.srid))
     shapes = geometry.promote(geometry.snap(shapely.force_2d(shapes)), feature_type.geometry)
     for row in (~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)).nonzero()[0]:
