@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyproj
 import shapely
 from pyproj.aoi import AreaOfInterest
+from pyproj.crs import ProjectedCRS
+from pyproj.crs.coordinate_operation import AzimuthalEquidistantConversion
 from pyproj.exceptions import CRSError as ProjCrsError
 from pyproj.exceptions import ProjError
 
@@ -218,6 +220,39 @@ def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bo
     return result
 
 
+def covers(crs: pyproj.CRS, longitude: float, latitude: float) -> bool:
+    """Tell whether a point (degrees) lies in the area a system is made for, with a margin of 1.5 degrees."""
+    area = horizontal(crs).area_of_use
+    if area is None:
+        return True
+    within = area.south - _MARGIN_DEGREES <= latitude <= area.north + _MARGIN_DEGREES
+    if area.west <= area.east:
+        within &= area.west - _MARGIN_DEGREES <= longitude <= area.east + _MARGIN_DEGREES
+    return within
+
+
+def local_plane(system: pyproj.CRS, longitude: float, latitude: float) -> pyproj.CRS:
+    """Return the plane in metres that touches the earth at a point (degrees) on the datum of `system`.
+
+    Azimuthal equidistant: true to scale along every line through the point, to 1e-9 within a few kilometres.
+    """
+    conversion = AzimuthalEquidistantConversion(latitude_natural_origin=latitude, longitude_natural_origin=longitude)
+    return ProjectedCRS(conversion, "local plane", geodetic_crs=geographic_of(system))
+
+
+def geographic_of(crs: pyproj.CRS) -> pyproj.CRS:
+    """Return the geographic system (degrees, two axes) on whose datum a CRS stands.
+
+    Raises
+    ------
+    CrsError : it stands on none (an engineering CRS).
+    """
+    plain = horizontal(crs)
+    if plain.geodetic_crs is None:
+        raise CrsError(f"{name(crs)} has no place on the earth; give a projected or geographic CRS")
+    return horizontal(plain.geodetic_crs)
+
+
 def _refuse_closed(source: pyproj.CRS, target: pyproj.CRS) -> None:
     closed_source, closed_target = _closed(source), _closed(target)
     if closed_source != closed_target:
@@ -271,9 +306,7 @@ def _geographic(wkt: str) -> pyproj.Transformer:
     crs = pyproj.CRS(wkt)
     plain = crs.source_crs if crs.is_bound and crs.source_crs is not None else crs
     if plain.geodetic_crs is None:
-        raise CrsError(
-            f"{name(crs)} has no place on the earth; give a projected or geographic CRS with --assume-crs"
-        )
+        raise CrsError(f"{name(crs)} has no place on the earth; give a projected or geographic CRS with --assume-crs")
     return pyproj.Transformer.from_crs(plain, plain.geodetic_crs, always_xy=True)
 
 
