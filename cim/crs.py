@@ -61,6 +61,14 @@ def same(first: pyproj.CRS, second: pyproj.CRS) -> bool:
     return bool(first.equals(second, ignore_axis_order=True))
 
 
+def same_datum(first: pyproj.CRS, second: pyproj.CRS) -> bool:
+    """Tell whether both stand on one datum, so that the way between them is exact."""
+    one, other = first.geodetic_crs, second.geodetic_crs
+    if one is None or other is None or first.is_bound or second.is_bound:
+        return False
+    return bool(one.datum == other.datum)
+
+
 def is_metric(crs: pyproj.CRS) -> bool:
     """Tell whether the CRS is projected with metres on its axes, so that areas and distances are planar."""
     return bool(crs.is_projected and all(a.unit_conversion_factor == 1.0 for a in crs.axis_info[:2]))

@@ -64,6 +64,8 @@ def clean(
     target: pyproj.CRS,
     linearise: Linearise,
     faults: Faults,
+    *,
+    vouched: bool = False,
 ) -> Cleaned:
     """Bring a column of ISO WKB to the storage system: one kind, valid, two-dimensional, on a grid of 1 mm.
 
@@ -75,15 +77,17 @@ def clean(
     kind : the kind stored; single geometries are promoted to it, a multi of one part is taken apart for it
     required : a record without geometry is a fault
     source, target : CRS of the column, storage CRS in metres
+    vouched : the operator says that `source` is right, so data may lie outside the area it is made for
 
     Raises
     ------
     CrsError : the layer as a whole lies outside the area of either system, or no transformation is known.
     """
-    geometries = _read(column, linearise, faults)
+    geometries, closed = _read(column, linearise, faults)
     geometries = _of_family(geometries, kind, faults)
-    geometries = _to_storage(geometries, source, target, faults)
-    geometries, repaired = _repair(geometries, kind, faults)
+    geometries = _to_storage(geometries, source, target, faults, vouched)
+    geometries, mended = _repair(geometries, kind, faults)
+    repaired = (closed | mended) & ~shapely.is_missing(geometries)
     promoted = promote(geometries, kind)
     several = shapely.is_missing(promoted) & ~shapely.is_missing(geometries)
     faults.add(several, f"geom: has several parts, expected one {kind}")
@@ -94,15 +98,21 @@ def clean(
     return Cleaned(geometries, repaired)
 
 
-def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> Geometries:
+def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tuple[Geometries, Mask]:
+    """Return flat shapes, None where there is none or no reading it, and which had an open ring that was closed."""
     kinds = _wkb_kinds(column)
     geometries = _parse(column.to_numpy().astype(object), kinds, linearise)
     unread = shapely.is_missing(geometries) & (kinds > 0)
+    closed = np.zeros(len(geometries), dtype=bool)
+    if unread.any():
+        geometries[unread] = shapely.from_wkb(column.to_numpy()[unread], on_invalid="fix")
+        closed = unread & ~shapely.is_missing(geometries)
+        unread &= ~closed
     faults.add(unread, "geom: is damaged or of a kind that cannot be stored")
     geometries[shapely.is_empty(geometries)] = None
     if shapely.has_z(geometries).any() or shapely.has_m(geometries).any():
         geometries = shapely.force_2d(geometries)
-    return geometries
+    return geometries, closed
 
 
 def _parse(binary: Geometries, kinds: npt.NDArray[np.int64], linearise: Linearise) -> Geometries:
@@ -167,10 +177,12 @@ def _uncollect(collection: shapely.Geometry, kind: GeometryKind) -> shapely.Geom
     return merged
 
 
-def _to_storage(geometries: Geometries, source: pyproj.CRS, target: pyproj.CRS, faults: Faults) -> Geometries:
+def _to_storage(
+    geometries: Geometries, source: pyproj.CRS, target: pyproj.CRS, faults: Faults, vouched: bool
+) -> Geometries:
     """Transform and snap in one go; what lies outside the area of either system is a fault and becomes None."""
     coordinates = shapely.get_coordinates(geometries)
-    if _drop_outside(geometries, coordinates, source, faults):
+    if not vouched and _drop_outside(geometries, coordinates, source, faults):
         coordinates = shapely.get_coordinates(geometries)
     moved = crs.transform_coordinates(coordinates, source, target)
     stored: Geometries = shapely.set_coordinates(geometries, np.round(moved, DECIMALS) + 0.0)  # -0.0 + 0.0 is 0.0

@@ -122,7 +122,7 @@ def test_only_our_drivers_are_left_and_children_do_not_inherit_it(python: Run) -
 
 @pytest.mark.parametrize(
     "path",
-    ["https://example.org/a.geojson", "/vsicurl/https://example.org/a.gpkg", "/vsizip/a.zip/a.shp", "a\0.gpkg", "no.gpkg"],
+    ["https://example.org/a.fgb", "/vsicurl/https://example.org/a.gpkg", "/vsizip/a.zip/a.shp", "a\0.gpkg", "no.gpkg"],
 )
 def test_only_local_files_are_read(path: str) -> None:
     with pytest.raises(InvalidData):

@@ -175,7 +175,7 @@ def test_without_identifier_the_geometry_names_the_record_whatever_its_attribute
 ) -> None:
     first = [{"height": 5.0}, {"height": 6.0}]
     report = ingest(database, [write(tmp_path / "1" / "building.gpkg", first, [square(), square(20)])])
-    assert "neither code nor identifier" in report.files[0].layers[0].warnings[0]
+    assert "without code and identifier: 2;" in report.files[0].layers[0].warnings[0]
     second = [{"height": 6.5}, {"height": 1.0}, {"height": 5.0}]
     shapes = [square(20), square(40), square()]
     report = ingest(database, [write(tmp_path / "2" / "building.gpkg", second, shapes)])
