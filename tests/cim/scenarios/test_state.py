@@ -178,7 +178,8 @@ def test_parcels_by_code_are_their_union(unchanging: Database) -> None:
     [
         ({}, InvalidData, "'scope' is a required property"),
         ({"scope": DISTRICT, "colour": 1}, InvalidData, "has no input colour; it has scope, "),
-        ({"scope": 7}, InvalidData, "input scope: .*got 7"),
+        ({"scope": 7.5}, InvalidData, "input scope: .*got 7.5"),
+        ({"scope": 130638097000}, NotFound, "no renewal district or division '130638097000'"),
         ({"scope": []}, InvalidData, "input scope: "),
         ({"scope": DISTRICT, "membership": "roughly"}, InvalidData, "input membership: .*got 'roughly'"),
         ({"scope": DISTRICT, "reference_date": "2026-02-30"}, InvalidData, "input reference_date: .*2026-02-30"),
