@@ -5,10 +5,8 @@ All of it works on whole columns; only what is faulty is looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,7 @@ import shapely
 from cim import crs
 from cim.dictionary import GeometryKind
 from cim.errors import CrsError
-from cim.geometry import DECIMALS, GRID, Geometries, promote, snap
+from cim.geometry import DECIMALS, FAMILY, GRID, Geometries, collect, fits, promote, snap
 from ingest.faults import Faults, Mask
 
 # Turns curved geometry (ISO WKB) into straight, None where it cannot: PostGIS does it, GEOS does not.
@@ -28,24 +26,8 @@ Linearise = Callable[[list[bytes]], list[bytes | None]]
 # A layer that lies outside its area almost whole has a wrong CRS; single records outside have wrong coordinates.
 _WRONG_CRS_SHARE = 0.5
 
-# Kinds as GEOS numbers them; WKB has no ring, and a line there is 2, so that both agree from polygon on.
-POINT, LINE, RING, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = range(8)
-_FAMILY: Mapping[GeometryKind, tuple[int, ...]] = MappingProxyType(
-    {
-        "Point": (POINT, MULTIPOINT),
-        "MultiPoint": (POINT, MULTIPOINT),
-        "LineString": (LINE, RING, MULTILINE),
-        "MultiLineString": (LINE, RING, MULTILINE),
-        "Polygon": (POLYGON, MULTIPOLYGON),
-        "MultiPolygon": (POLYGON, MULTIPOLYGON),
-        "Geometry": tuple(range(8)),
-    }
-)
-
-
-_COLLECT: Mapping[int, Callable[..., Any]] = MappingProxyType(
-    {MULTIPOINT: shapely.multipoints, MULTILINE: shapely.multilinestrings, MULTIPOLYGON: shapely.multipolygons}
-)
+# WKB numbers kinds like GEOS from the polygon on; what follows the collection are curves and surfaces.
+_COLLECTION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +99,7 @@ def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tupl
 
 def _parse(binary: Geometries, kinds: npt.NDArray[np.int64], linearise: Linearise) -> Geometries:
     """Return the shapes of WKB, curves as lines, None where it is damaged."""
-    curved = np.flatnonzero(kinds > COLLECTION)
+    curved = np.flatnonzero(kinds > _COLLECTION)
     if len(curved):
         straight = linearise([binary[row] for row in curved])
         for row, replacement in zip(curved, straight, strict=True):
@@ -153,10 +135,9 @@ def _of_family(geometries: Geometries, kind: GeometryKind, faults: Faults) -> Ge
     if kind == "Geometry":
         return geometries
     types = shapely.get_type_id(geometries)
-    for row in np.flatnonzero(types == COLLECTION):
+    for row in np.flatnonzero(types == _COLLECTION):
         geometries[row] = _uncollect(geometries[row], kind)
-    types = shapely.get_type_id(geometries)
-    wrong = ~np.isin(types, (*_FAMILY[kind], -1))
+    wrong = ~fits(geometries, kind)
     faults.add(wrong, lambda row: f"geom: is a {geometries[row].geom_type}, expected {kind}")
     geometries[wrong] = None
     return geometries
@@ -166,15 +147,11 @@ def _uncollect(collection: shapely.Geometry, kind: GeometryKind) -> shapely.Geom
     """Return the parts of a collection as one multi-geometry if all are of the kind's family."""
     parts = np.array([collection], dtype=object)
     try:
-        while (shapely.get_num_geometries(parts) > 1).any() or (shapely.get_type_id(parts) == COLLECTION).any():
+        while (shapely.get_num_geometries(parts) > 1).any() or (shapely.get_type_id(parts) == _COLLECTION).any():
             parts = shapely.get_parts(parts)
     except NotImplementedError:  # a curve among the parts
         return collection
-    suits = np.isin(shapely.get_type_id(parts), _FAMILY[kind]).all()
-    if not suits:
-        return collection
-    merged: shapely.Geometry = _COLLECT[_FAMILY[kind][-1]](parts)
-    return merged
+    return collect(parts, kind) if fits(parts, kind).all() else collection
 
 
 def _to_storage(
@@ -222,7 +199,7 @@ def _repair(geometries: Geometries, kind: GeometryKind, faults: Faults) -> tuple
     mended = snap(shapely.set_precision(mended, GRID))
     for place, row in enumerate(np.flatnonzero(invalid)):
         shape = mended[place]
-        sound = not shape.is_empty and shape.is_valid and shapely.get_type_id(shape) in _FAMILY[kind]
+        sound = not shape.is_empty and shape.is_valid and shapely.get_type_id(shape) in FAMILY[kind]
         if not sound:
             reason = shapely.is_valid_reason(geometries[row])
             faults.add([int(row)], f"geom: {reason}, and no {kind} is left on mending")

@@ -205,9 +205,7 @@ def _system(layer: Layer, mapping: LayerMapping, context: Context, warnings: lis
         return assumed
     system = layer.crs or context.stated
     if system is None:
-        raise CrsError(
-            f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping"
-        )
+        raise CrsError(f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping")
     return system
 
 

@@ -145,7 +145,7 @@ def test_curves_are_handed_over_to_be_straightened() -> None:
 
 
 def test_a_curve_inside_a_collection_is_rejected() -> None:
-    hidden = bytes.fromhex("010700000001000000" "0108000000020000000000000000000000") + b"\0" * 24
+    hidden = bytes.fromhex("0107000000010000000108000000020000000000000000000000") + b"\0" * 24
     shapes, _, faults = cleaned([at("POINT (0 0)"), hidden], "Point")
     assert shapes[1] is None
     assert list(faults) == [1]
@@ -154,9 +154,7 @@ def test_a_curve_inside_a_collection_is_rejected() -> None:
 def test_a_layer_elsewhere_has_a_wrong_crs_but_a_record_elsewhere_has_wrong_coordinates() -> None:
     here, there = at("POINT (0 0)"), shapely.to_wkb(shapely.Point(0.0, 0.0))
     _, _, faults = cleaned([here, here, here, there], "Point")
-    assert faults == {
-        3: "geom: lies at 0, 0, outside the area of EPSG:4548 (CGCS2000 / 3-degree Gauss-Kruger CM 117E)"
-    }
+    assert faults == {3: "geom: lies at 0, 0, outside the area of EPSG:4548 (CGCS2000 / 3-degree Gauss-Kruger CM 117E)"}
     with pytest.raises(CrsError, match="outside the area of EPSG:4548"):
         cleaned([here, there, there], "Point")
 

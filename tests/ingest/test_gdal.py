@@ -101,9 +101,7 @@ def test_a_virtual_table_inside_a_geopackage_reads_nothing_else(
     assert result.returncode == 0, result.stderr
 
 
-def test_layers_are_the_same_when_read_apart(
-    tmp_path: Path, python: Run, write: Write, square: Shape
-) -> None:
+def test_layers_are_the_same_when_read_apart(tmp_path: Path, python: Run, write: Write, square: Shape) -> None:
     path = write(tmp_path / "building.gpkg", [{"name": "a"}, {"name": None}], [square(), None], layer="building")
     here = python(READ.format(before=""), str(path))
     apart = python(READ.format(before="import pyogrio"), str(path))

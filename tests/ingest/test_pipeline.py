@@ -343,9 +343,7 @@ def test_a_hundred_and_more_fields_are_all_kept(
     assert found["attributes"] == {k: v for k, v in record.items() if k != "code"}
 
 
-def test_curves_become_lines(
-    database: Database, tmp_path: Path, write: Write, square: Shape, rows: Rows
-) -> None:
+def test_curves_become_lines(database: Database, tmp_path: Path, write: Write, square: Shape, rows: Rows) -> None:
     # A half circle of radius 10 m, put into a GeoPackage as the specification's blob: header, then ISO WKB.
     straight = shapely.LineString(square().exterior)
     path = write(tmp_path / "road.gpkg", [{"name": "bend"}], [straight], SPATIAL_INDEX="NO")

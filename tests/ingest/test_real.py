@@ -116,9 +116,7 @@ def take(case: Case, database: Database, shared: Path, *, force: bool = False) -
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_catalogue_is_right_about_it(
-    case: Case, deployments: Callable[[int], Database], shared: Path
-) -> None:
+def test_the_catalogue_is_right_about_it(case: Case, deployments: Callable[[int], Database], shared: Path) -> None:
     database = deployments(case.srid)
     file = take(case, database, shared)
     if case.refused is not None:
