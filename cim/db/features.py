@@ -283,14 +283,14 @@ def _named(name: str, values: Mapping[str, object], kind: sa.types.TypeEngine[An
 def _valid(
     feature_type: FeatureType, source: sa.FromClause, first: date | None, last: date | None
 ) -> list[sa.ColumnElement[bool]]:
-    """Objects valid on a day from first to last; a missing end of their own validity is open."""
+    """Objects valid on some day from first to last. Their own end is the first day they are not; missing is open."""
     roles = {p.role: source.c[p.name] for p in feature_type.public_properties if p.role}
     begins, ends = roles.get("primary-interval-start"), roles.get("primary-interval-end")
     found: list[sa.ColumnElement[bool]] = []
     if begins is not None and last is not None:
         found.append(sa.or_(begins.is_(None), begins <= sa.literal(last, sa.Date)))
     if ends is not None and first is not None:
-        found.append(sa.or_(ends.is_(None), ends >= sa.literal(first, sa.Date)))
+        found.append(sa.or_(ends.is_(None), ends > sa.literal(first, sa.Date)))
     return found
 
 
