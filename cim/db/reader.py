@@ -6,8 +6,8 @@ themselves: after `timeout` seconds, and without the compilation and parallel wo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+import contextlib
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,6 +24,14 @@ from cim.errors import DatabaseError, InvalidFilter
 # libpq's names that asyncpg takes in a URL as well; it would send any other to the server as a setting.
 _URL_OPTIONS = ("host", "port", "sslmode", "sslcert", "sslkey", "sslrootcert", "target_session_attrs")
 _MAX_STATEMENTS = 512
+_SESSION = {
+    "application_name": "cim api",
+    "default_transaction_read_only": "on",
+    "idle_in_transaction_session_timeout": "10000",
+    "timezone": "UTC",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +88,18 @@ class Reader:
         ------
         DatabaseError : the server cannot be reached.
         """
-        with _translated(self.timeout):
+        try:
             self._pool = await asyncpg.create_pool(
                 _dsn(self.database.url),
-                min_size=1,
+                min_size=0,
                 max_size=self.connections,
                 command_timeout=self.timeout + 1,
                 connection_class=_Connection,
-                server_settings={
-                    "application_name": "cim api",
-                    "default_transaction_read_only": "on",
-                    "statement_timeout": str(int(self.timeout * 1000)),
-                    "idle_in_transaction_session_timeout": "10000",
-                    "timezone": "UTC",
-                    "jit": "off",
-                    "max_parallel_workers_per_gather": "0",
-                },
+                server_settings=_SESSION | {"statement_timeout": str(int(self.timeout * 1000))},
             )
+            await self.live()
+        except _UNREACHABLE as error:
+            raise _unreachable(error) from error
         return self
 
     async def close(self) -> None:
@@ -163,16 +166,14 @@ class Reader:
         statement = features.select_extents(self.database)
         if statement is not None:
             text, values = self._compiled(statement)
-            async with self._connection() as connection:
-                for name, *corners in await connection.fetch(text, *values.values()):
-                    extents[name] = None if corners[0] is None else tuple(corners)
+            for name, *corners in await self._rows(text, values.values()):
+                extents[name] = None if corners[0] is None else tuple(corners)
         return extents
 
     async def live(self) -> Live:
         """Return what the live tables are at."""
         text, values = self._compiled(sa.select(*_live_columns()))
-        async with self._connection() as connection:
-            return _live(await connection.fetchrow(text, *values.values()))
+        return _live((await self._rows(text, values.values()))[0])
 
     # ------------------------------------------------------------------ statements
 
@@ -183,7 +184,7 @@ class Reader:
         form: tuple[Hashable, ...],
         given: Mapping[str, object],
     ) -> Any:
-        """Run a statement that gives one row; compile it where no other of the same form and shape came before."""
+        """Run a statement that gives one row or none; compile it where none of its form and shape came before."""
         if shape is None:
             text, values = self._compiled(build().add_columns(*_live_columns()))
         else:
@@ -195,21 +196,67 @@ class Reader:
             text, defaults = known
             current = {**shape[1], **given}
             values = {name: current.get(name, default) for name, default in defaults.items()}
-        async with self._connection() as connection:
-            return await connection.fetchrow(text, *values.values())
+        rows = await self._rows(text, values.values())
+        return rows[0] if rows else None
 
     def _compiled(self, statement: sa.Executable) -> tuple[str, dict[str, Any]]:
         """Return a statement's text and its parameters by name, in the order of their numbers."""
         compiled: Any = statement.compile(dialect=self._dialect)  # type: ignore[attr-defined]
         return str(compiled), {name: compiled.params[name] for name in compiled.positiontup or ()}
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
+    async def _rows(self, text: str, values: Collection[object]) -> list[Any]:
+        """Run a read; once more on a fresh connection where the pooled one was lost, as after a restart."""
         if self._pool is None:
-            raise DatabaseError("the API's database connections are closed; it is starting or stopping, try again")
-        with _translated(self.timeout):
-            async with self._pool.acquire(timeout=self.timeout) as connection:
-                yield connection
+            raise DatabaseError("the API's database connections are closed: it is starting or stopping; try again")
+        try:
+            return await self._attempt(self._pool, text, values)
+        except _LostConnectionError:
+            await self._pool.expire_connections()
+        try:
+            return await self._attempt(self._pool, text, values)
+        except _LostConnectionError as error:
+            raise DatabaseError(f"the connection to the database was lost: {error}; try again") from error
+
+    async def _attempt(self, pool: Any, text: str, values: Collection[object]) -> list[Any]:
+        try:
+            connection = await pool.acquire(timeout=self.timeout)
+        except TimeoutError as error:
+            raise DatabaseError(f"the database is busy: no connection within {self.timeout:g} s; try again") from error
+        except _UNREACHABLE as error:
+            raise _unreachable(error) from error
+        try:
+            return list(await connection.fetch(text, *values))
+        except (asyncpg.QueryCanceledError, TimeoutError) as error:
+            raise DatabaseError(
+                f"reading took longer than {self.timeout:g} s; ask for less: a smaller box, limit or filter"
+            ) from error
+        except asyncpg.DataError as error:
+            raise InvalidFilter(f"a value is out of range: {error}") from error
+        except _LOST as error:
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool may have let go of it already
+                connection.terminate()
+            raise _LostConnectionError(str(error)) from error
+        finally:
+            await pool.release(connection)
+
+
+class _LostConnectionError(Exception):
+    """A pooled connection whose server end is gone."""
+
+
+_LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what it says of a connection that ended while it lay idle
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+_UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+def _unreachable(error: Exception) -> DatabaseError:
+    return DatabaseError(f"cannot reach the database: {error}; check that it runs, and CIM_DATABASE_URL")
 
 
 _TREE = sa.table("tree_state", sa.column("size"), sa.column("root"), sa.column("xid_floor"), schema="cim")
@@ -237,29 +284,3 @@ def _dsn(url: str) -> str:
     parsed = sa.make_url(url)
     kept = {name: value for name, value in parsed.query.items() if name in _URL_OPTIONS}
     return parsed.set(drivername="postgresql", query=kept).render_as_string(hide_password=False)
-
-
-@contextmanager
-def _translated(timeout: float) -> Iterator[None]:
-    """Say what a driver's error means to whoever asked; a message of PostgreSQL's holds no SQL."""
-    try:
-        yield
-    except asyncpg.QueryCanceledError:
-        raise DatabaseError(
-            f"reading took longer than {timeout:g} s; ask for less: a smaller box, a lower limit, a simpler filter"
-        ) from None
-    except asyncpg.DataError as error:
-        raise InvalidFilter(f"a value is out of range: {error}") from error
-    except TimeoutError as error:
-        raise DatabaseError(f"the database is busy: no connection within {timeout:g} s; try again") from error
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, *_REFUSED) as error:
-        raise DatabaseError(f"cannot reach the database: {error}; check CIM_DATABASE_URL") from error
-
-
-_REFUSED = (
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.AdminShutdownError,
-)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import socket
 import time
 from collections.abc import Iterator
 
+import asyncpg
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from cim.city import City
+from cim.db.reader import Reader
 from cim.settings import Settings
 
 ITEMS = "/collections/building/items"
@@ -61,7 +65,6 @@ BAD_QUERIES = [
             "x" * 5000,
             "name%20%3D%20'%00'",
             "pg_sleep(9)=1",
-            "name='%ED%A0%80'",
             "1=1",
             "height>1;drop table city.building",
             "height = 1e999",
@@ -142,8 +145,14 @@ def test_bad_query(http: httpx.Client, query: str) -> None:
         "/openapi.json",
     ],
 )
-def test_bad_path(http: httpx.Client, path: str) -> None:
-    check(http.get(httpx.URL(str(http.base_url)).copy_with(raw_path=path.encode())))
+def test_bad_path(base: str, path: str) -> None:
+    """Sent as it stands: httpx would resolve the dots itself."""
+    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    headers = {name: value for name, value in answer.getheaders() if name in ("content-type", "allow")}
+    check(httpx.Response(answer.status, headers=headers, content=answer.read()))
+    connection.close()
 
 
 @pytest.mark.parametrize("path", [ITEMS, f"{ITEMS}/x", "/", "/log/checkpoint", EXECUTE])
@@ -249,18 +258,11 @@ def test_slow_statement_ends(own: tuple[City, httpx.Client]) -> None:
 
 
 def test_reader_cannot_write(own: tuple[City, httpx.Client]) -> None:
-    import asyncio
-
-    import asyncpg
-
-    from cim.db.reader import Reader
-
     async def attempt() -> None:
         reader = await Reader(own[0].database).open()
         try:
-            async with reader._connection() as connection:
-                with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
-                    await connection.execute("DELETE FROM city.building")
+            with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+                await reader._rows("DELETE FROM city.building", [])
         finally:
             await reader.close()
 
