@@ -126,7 +126,7 @@ def transform_coordinates(
     if len(coordinates) == 0:
         return coordinates
     if area_of_interest is None:
-        area_of_interest = geographic_bounds(_extent(coordinates), source)
+        area_of_interest = geographic_bounds(extent(coordinates), source)
     transformer = _transformer(source.to_wkt(), target.to_wkt(), area_of_interest)
     try:
         return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1], errcheck=True))
@@ -334,13 +334,14 @@ def _check_degrees(bounds: Bounds, crs: pyproj.CRS) -> None:
         )
 
 
-def _extent(coordinates: npt.NDArray[Any]) -> Bounds:
-    low, high = np.nanmin(coordinates, axis=0), np.nanmax(coordinates, axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+def extent(coordinates: npt.NDArray[np.float64]) -> Bounds:
+    """Return minimum x, minimum y, maximum x, maximum y of coordinates, one (x, y) a row, at least one; NaN aside."""
+    x, y = coordinates[:, 0], coordinates[:, 1]
+    return float(np.fmin.reduce(x)), float(np.fmin.reduce(y)), float(np.fmax.reduce(x)), float(np.fmax.reduce(y))
 
 
 def _range(coordinates: npt.NDArray[Any]) -> str:
-    return _span(_extent(coordinates))
+    return _span(extent(coordinates))
 
 
 def _span(bounds: Bounds) -> str:

@@ -173,9 +173,8 @@ def _drop_outside(
     """Fault and blank out the records outside the system's area, if any; raise if it is about all of them."""
     if len(coordinates) == 0:
         return False
-    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     try:
-        crs.check_envelope((float(low[0]), float(low[1]), float(high[0]), float(high[1])), system)
+        crs.check_envelope(crs.extent(coordinates), system)
     except CrsError:
         boxes = shapely.bounds(geometries)
         outside = ~crs.inside(boxes, system)

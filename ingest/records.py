@@ -188,8 +188,7 @@ def _moved(geometries: Geometries, source: pyproj.CRS, storage: pyproj.CRS) -> l
     coordinates = shapely.get_coordinates(geometries)
     if len(coordinates) == 0 or crs.same_datum(source, storage):
         return []
-    (west, south), (east, north) = coordinates.min(axis=0), coordinates.max(axis=0)
-    area = crs.geographic_bounds((float(west), float(south), float(east), float(north)), storage)
+    area = crs.geographic_bounds(crs.extent(coordinates), storage)
     metres = crs.accuracy(source, storage, area)
     stated = "not stated" if metres is None else f"{metres:g} m"
     return [f"moved from {crs.name(source)} to {crs.name(storage)}; accuracy of the datum change: {stated}"]
