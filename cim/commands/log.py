@@ -13,6 +13,7 @@ from cim.commands.objects import AsOf, Code, TypeName, state
 from cim.errors import AuditFailed, InvalidData
 from cim.log.proof import SUFFIX
 from cim.log.signer import VERIFIER
+from cim.log.standalone import copy_verifiers
 from cim.log.verify import verify_proof
 from cim.output import AsJson, print_json, print_pairs
 from cim.settings import Settings
@@ -116,7 +117,7 @@ def rebuild() -> None:
 
 @group.command("export")
 def export_log(folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")]) -> None:
-    """Copy the published log, with its verifier key, to a folder that anyone can serve or check."""
+    """Copy the published log to a folder that anyone can serve or check, with its key and verifiers for proofs."""
     settings = Settings.from_environment()
     if folder.exists():
         raise InvalidData(f"{folder} exists; name a new folder")
@@ -124,6 +125,7 @@ def export_log(folder: Annotated[Path, typer.Argument(help="Folder to make; must
         city.sequence()
     shutil.copytree(settings.log_dir, folder, ignore=shutil.ignore_patterns(".*"))
     shutil.copy(settings.keys_dir / VERIFIER, folder / VERIFIER)
+    copy_verifiers(folder)
     typer.echo(str(folder))
 
 
