@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.errors import Conflict
+from cim.log.entry import parse_body
 from cim.log.sequencer import Leaf, Revision
 from cim.log.tree import CompactRange
 
@@ -95,6 +96,24 @@ class LogStore:
             rows = self.connection.execute(query("log/audit_leaves"), _span(start, end)).all()
         return [(Leaf(r.idx, r.id, r.prev, bytes(r.entry), bytes(r.hash)), revision_of(r)) for r in rows]
 
+    def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
+        parameters = {"types": [o[0] for o in objects], "codes": [o[1] for o in objects], "before": before}
+        with self.connection.begin():
+            rows = self.connection.execute(query("log/latest_of"), parameters).all()
+        return {(row.type, row.code): (row.idx, row.rev) for row in rows}
+
+    def erasures(self) -> dict[tuple[str, str, str], int]:
+        """Return the revision, by (type, code, field), that last erased a private field."""
+        with self.connection.begin():
+            return {(r.type, r.code, r.field): r.rev for r in self.connection.execute(query("log/erasures"))}
+
+    def revived(self) -> Iterator[tuple[str, str, int, str]]:
+        """Yield (type, code, rev, field) of private values that were erased and are there again."""
+        with self.connection.begin():
+            for row in self.connection.execute(query("log/revived")):
+                yield row.type, row.code, row.rev, row.field
+
     def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
         """Yield (type, code, rev, problem) where a live row is not its latest revision."""
         with self.connection.begin():
@@ -125,8 +144,10 @@ def _span(start: int, end: int) -> dict[str, int]:
 
 
 def revision_of(row: sa.Row[Any]) -> Revision:
-    """Return a row of log/pending or log/audit_revisions as a Revision."""
-    private = row.private and {field: (bytes.fromhex(salt), value) for field, (salt, value) in row.private.items()}
+    """Return a row of log/pending or log/audit_leaves as a Revision."""
+    private = row.private and {
+        field: (bytes.fromhex(salt), value) for field, (salt, value) in parse_body(row.private).items()
+    }
     return Revision(
         row.id,
         row.type,
@@ -142,4 +163,5 @@ def revision_of(row: sa.Row[Any]) -> Revision:
         row.geometry_sha256 and bytes(row.geometry_sha256),
         row.prev,
         private,
+        row.erased and tuple(row.erased),
     )
