@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from cim.db.features import select_rows
 from cim.db.history import StoredLeaf
 from cim.db.identifiers import Named, propose, resolve_identifier
 from cim.db.logstore import LogStore
+from cim.db.replay import ReplayReport, replay
 from cim.db.script import query
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.db.write import WriteCounts, write_frame
@@ -29,8 +31,12 @@ from cim.errors import Conflict, InvalidData, NotFound
 from cim.log.audit import AuditReport, Progress, audit
 from cim.log.audit_record import AuditRecord
 from cim.log.disclosure import Disclosure
+from cim.log.folder import LogFolder, geometry_path
+from cim.log.note import Verifier
 from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
+from cim.log.signer import KEY, VERIFIER
+from cim.log.tiles import TileReader
 from cim.settings import Settings
 
 
@@ -259,6 +265,56 @@ class City:
                 self.publisher.rebuild(store.heads(), store.hashes, store.entries)
         return self.tree_head()
 
+    def export_log(self, folder: Path, *, geometry: bool = False) -> TreeHead:
+        """Copy the published log to a new folder, and every geometry it names as `geometry/ab/SHA-256.wkb`.
+
+        Raises
+        ------
+        NotFound : nothing was published yet. InvalidData : the folder exists.
+        """
+        log = LogFolder(self.settings.log_dir, self.publisher.signer.verifier)
+        log.copy(folder)
+        if geometry:
+            with self.database.engine.connect() as connection:
+                for digest, wkb in LogStore(connection).geometries(log.checkpoint.size):
+                    path = geometry_path(folder / "geometry", digest)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(wkb)
+        return self.tree_head(log.checkpoint.size)
+
+    def replay_log(
+        self,
+        folder: Path,
+        *,
+        geometry: Path | None = None,
+        verifier: str | None = None,
+        progress: Progress = lambda _done, _total: None,
+    ) -> ReplayReport:
+        """Make this city's database, which must be new, again from a published log that is checked whole first.
+
+        Parameters
+        ----------
+        folder : the log; where it is not this city's own log folder it is copied there
+        geometry : folder of geometry files as `export_log` writes them; default the folder's `geometry`
+        verifier : the log's verifier key; default the one in this city's keys folder
+
+        Raises
+        ------
+        InvalidProof, AuditFailed, NotFound : the folder is not a whole log, signed with the key.
+        Conflict : the database is not new, another log is published here, or the signer remembers a larger log.
+        InvalidData : no key, or the dictionary lacks a type or column that the log has.
+        """
+        log = LogFolder(folder, Verifier.from_text(verifier or self._own_verifier()))
+        if (self.settings.keys_dir / KEY).exists():
+            self.publisher.signer.check_known(log.checkpoint)
+        log.check(progress)
+        if folder.resolve() != self.settings.log_dir.resolve():
+            if not self.settings.log_dir.exists():
+                log.copy(self.settings.log_dir)
+            elif TileReader(self.settings.log_dir).checkpoint() != log.text:
+                raise Conflict(f"{self.settings.log_dir} holds another log, or another state of it; move it away first")
+        return replay(self.database, log, geometry or folder / "geometry", progress)
+
     def audit(self, *, full: bool = True, progress: Progress = lambda _done, _total: None) -> AuditReport:
         """Check that live rows, revisions, entries, tiles, root, checkpoint and signer record agree.
 
@@ -338,6 +394,12 @@ class City:
     def _live_head(self, connection: sa.Connection) -> TreeHead | None:
         """Return the head the live tables are at, or None where they are ahead of the log."""
         return None if connection.execute(history.LAG).one().revisions else self._resolve(connection, None)
+
+    def _own_verifier(self) -> str:
+        path = self.settings.keys_dir / VERIFIER
+        if not path.is_file():
+            raise InvalidData(f"no key: give the log's verifier key, or restore the keys folder (there is no {path})")
+        return path.read_text(encoding="utf-8").strip()
 
     def _leaf_of(self, connection: sa.Connection, type_name: str, code: str, size: int | None) -> StoredLeaf:
         leaf = history.latest_leaf(connection, type_name, code, size)

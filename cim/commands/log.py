@@ -1,4 +1,4 @@
-"""`cim log checkpoint | prove | verify | disclose | erase | audit | rebuild | export`."""
+"""`cim log checkpoint | prove | verify | disclose | erase | audit | rebuild | export | replay`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cim.errors import AuditFailed, InvalidData
 from cim.log import disclosure as disclosures
 from cim.log.disclosure import verify_disclosure
 from cim.log.proof import SUFFIX
-from cim.log.signer import VERIFIER
+from cim.log.signer import KEY, VERIFIER
 from cim.log.standalone import copy_verifiers
 from cim.log.verify import verify_proof
 from cim.output import AsJson, print_json, print_pairs, progress_bar
@@ -183,17 +183,50 @@ def rebuild() -> None:
 
 
 @group.command("export")
-def export_log(folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")]) -> None:
+def export_log(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")],
+    geometry: Annotated[bool, typer.Option("--geometry", help="With every geometry, as a WKB file.")] = False,
+) -> None:
     """Copy the published log to a folder that anyone can serve or check, with its key and verifiers for proofs."""
     settings = Settings.from_environment()
-    if folder.exists():
-        raise InvalidData(f"{folder} exists; name a new folder")
     with open_city(settings) as city:
         city.sequence()
-    shutil.copytree(settings.log_dir, folder, ignore=shutil.ignore_patterns(".*"))
+        city.export_log(folder, geometry=geometry)
     shutil.copy(settings.keys_dir / VERIFIER, folder / VERIFIER)
     copy_verifiers(folder)
     typer.echo(str(folder))
+
+
+@group.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="A published log, as `cim log export` writes it.")],
+    geometry: Annotated[Path | None, typer.Option(help="Folder of WKB files; default FOLDER/geometry.")] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new database from a published log alone, and say what it does not hold.
+
+    The log is checked whole first. It goes on where it stood once the keys folder is restored, too.
+    """
+    settings = Settings.from_environment()
+    with open_city(settings) as city, progress_bar("replaying leaves") as progress:
+        report = city.replay_log(folder, geometry=geometry, verifier=_key(key), progress=progress)
+    losses = report.losses()
+    if not (settings.keys_dir / KEY).exists():
+        losses.append(f"the signing key: restore {settings.keys_dir}, or nothing more can be signed")
+    result = {
+        "tree_size": report.size,
+        "tree_root": report.root.hex(),
+        "objects": report.objects,
+        "not_restored": losses,
+    }
+    if as_json:
+        print_json(result)
+        return
+    for loss in losses:
+        typer.echo(f"not restored: {loss}")
+    objects = ", ".join(f"{count} {name}" for name, count in report.objects.items() if count)
+    print_pairs({k: v for k, v in result.items() if k != "not_restored"} | {"objects": objects})
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,14 +55,28 @@ class LogStore:
         Conflict : the tree is not at `old` any more.
         """
         with self.connection.begin():
-            with self._cursor() as cursor, cursor.copy(query("log/copy_leaves").text.encode()) as copy:
-                copy.set_types(["int8", "int8", "int8", "bytea", "bytea"])
-                for leaf in leaves:
-                    copy.write_row((leaf.idx, leaf.revision_id, leaf.prev, leaf.entry, leaf.hash))
-            parameters = {"old_size": old.size, "size": new.size, "root": new.root(), "edge": new.to_bytes()}
-            if self.connection.execute(query("log/move"), parameters).rowcount != 1:
-                raise Conflict(f"the tree moved on from size {old.size} while its next batch was made; run again")
+            self.copy_leaves(leaves)
+            self.move(old, new)
             self.connection.execute(query("log/record_head"), {"size": new.size, "root": new.root()})
+
+    def copy_leaves(self, leaves: Sequence[Leaf]) -> None:
+        """Copy the leaves in, in the caller's transaction."""
+        types = ["int8", "int8", "int8", "bytea", "bytea"]
+        rows = ((leaf.idx, leaf.revision_id, leaf.prev, leaf.entry, leaf.hash) for leaf in leaves)
+        self.copy(query("log/copy_leaves"), types, rows)
+
+    def move(self, old: CompactRange, new: CompactRange) -> None:
+        """Move the tree, in the caller's transaction; Conflict where it is not at `old` any more."""
+        parameters = {"old_size": old.size, "size": new.size, "root": new.root(), "edge": new.to_bytes()}
+        if self.connection.execute(query("log/move"), parameters).rowcount != 1:
+            raise Conflict(f"the tree moved on from size {old.size} while its next batch was made; run again")
+
+    def copy(self, statement: sa.TextClause, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Run a binary COPY with rows whose values are of these types, in the caller's transaction."""
+        with self._cursor() as cursor, cursor.copy(statement.text.encode()) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
 
     def hashes(self, start: int, end: int) -> list[bytes]:
         """Return the hashes of leaves start to end, in order."""
@@ -78,6 +92,13 @@ class LogStore:
         """Raise the floor below which every revision has its leaf."""
         with self.connection.begin():
             self.connection.execute(query("log/raise_floor"))
+
+    def geometries(self, size: int) -> Iterator[tuple[str, bytes]]:
+        """Yield (SHA-256 in hex, ISO WKB) of each geometry that a leaf below `size` names, once."""
+        with self.connection.begin():
+            rows = self.connection.execution_options(yield_per=1000).execute(query("log/geometries"), {"size": size})
+            for row in rows:
+                yield bytes(row.sha256).hex(), bytes(row.wkb)
 
     def heads(self) -> list[TreeHead]:
         """Return every tree head so far, in order of size."""
