@@ -1,12 +1,10 @@
-"""Proofs for the verifiers that are handed out, thousands of damaged ones among them, and a real browser."""
+"""Proofs for the verifiers that are handed out, thousands of damaged ones among them."""
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +12,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from cim.errors import InvalidData, InvalidProof
+from cim.log._text import write_base64
 from cim.log.checkpoint import Checkpoint
 from cim.log.entry import canonicalize
 from cim.log.note import Signer, sign_note
 from cim.log.proof import TlogProof
-from cim.log.tree import Tree, leaf_hashes
+from cim.log.tree import EMPTY_ROOT, Tree, leaf_hashes
 from cim.log.verify import verify_proof
 
 ORIGIN = "city.example/log"
@@ -150,10 +149,109 @@ def proofs(draw: st.DrawFn) -> bytes:
     return proof
 
 
+# ---------------------------------------------------------------- proofs at the edges of the rules
+
+HEIGHT = canonicalize({"v": 1, "height": 1})
+EDGE_ENTRIES = [
+    b"", b"{}", b"[]", b"1", b"null", b"\xff", b'{"v":2}', b'{"v":1}\n', b'{"v":1.0}', b'{"v":true}', b'{"v":"1"}',
+    b'{"V":1}', b'{"v":1}', b'{"__proto__":1,"v":1}', b'{"__proto__":{"v":1}}', b'{"v":1,"code":"a"}',
+    b'{"code":"a","code":"b","v":1}', b'{"10":1,"9":1,"v":1}', b'{"9":1,"10":1,"v":1}',
+    b'{"s":"\\u0061","v":1}', b'{"s":"\\u001F","v":1}', b'{"s":"\\u001f","v":1}', b'{"s":"\x7f","v":1}',
+    b'{"s":"\\/","v":1}', b'{"s":"\\ud800","v":1}', b'{"s":"\\ud83d\\ude00","v":1}',
+    '{"😀":1,"\ufb33":2,"v":1}'.encode(), '{"\ufb33":2,"😀":1,"v":1}'.encode(),
+    b'{"n":[' + b"[" * 50 + b"]" * 50 + b'],"v":1}',
+]  # fmt: skip
+EDGE_NUMBERS = [
+    *"-0 0 0.0 1.50 1e2 1E2 1e+21 1e21 1e-7 0.000001 1e-6 NaN Infinity 1e400 -1e400 01 +1 .5 0.1".split(),
+    *"9007199254740991 9007199254740992 -9007199254740992 9007199254740993 100000000000000000000".split(),
+    *"100000000000000000001 1000000000000000000000 5e-324 1e-400 0.10000000000000001".split(),
+    "1" + "0" * 400,
+    "1" + "0" * 5000,
+]
+EDGE_NAMES = [
+    "a b",
+    "a+b",
+    "",
+    "a\u0085b",
+    "a\u00a0b",
+    "a\u1680b",
+    "a\u2028b",
+    "a\u3000b",
+    "a\x1fb",
+    "a\x7fb",
+    "a\u200bb",
+    "a\ufeffb",
+    "日",
+]
+
+
+def spelled_again(line: str) -> str:
+    """Base64 of the same bytes with a spare bit set."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    last = line.rstrip("=")[-1]
+    return line.replace(f"{last}=", f"{letters[letters.index(last) + 1]}=")
+
+
+def edge_proofs() -> Iterator[bytes]:
+    """Proofs that a careless verifier takes, or that a strict one must still take."""
+    yield from map(proof_of, EDGE_ENTRIES)
+    yield from (proof_of(b'{"n":%b,"v":1}' % number.encode()) for number in EDGE_NUMBERS)
+    whole = proof_of(HEIGHT, 7, 3).decode()
+    head, note = whole.split("\n\n", 1)
+    lines = head.split("\n")
+    for place in range(1, len(lines)):  # other spellings of each line
+        for line in (
+            lines[place] + " ",
+            lines[place] + "\r",
+            lines[place].lower(),
+            spelled_again(lines[place]),
+            lines[place] + "=",
+        ):
+            yield "\n".join([*lines[:place], line, *lines[place + 1 :]]).encode() + b"\n\n" + note.encode()
+    for index in ("00", "03", "+3", "-3", "３", "3.0", "0x3", "", "4", "7", str(2**63 - 1), str(2**63), "9" * 5000):
+        yield whole.replace("index 3", f"index {index}").encode()
+    signature = note.rstrip("\n").split(" ")[-1]
+    stranger = base64.b64encode(bytes(68)).decode()
+    for name in EDGE_NAMES:
+        yield f"{whole}— {name} {stranger}\n".encode()
+    for number in (3, 4, 5, 64, 68):
+        yield f"{whole}— stranger.example {base64.b64encode(bytes(number)).decode()}\n".encode()
+        yield f"{whole}— {ORIGIN} {base64.b64encode(LOG.verifier.key_id + bytes(number)).decode()}\n".encode()
+    for number in (99, 100):  # with the log's own: 100 and 101
+        yield (whole + f"— stranger.example {stranger}\n" * number).encode()
+    yield whole.replace(signature, spelled_again(signature) + "=").encode()
+    yield whole.replace("— ", "- ").encode()
+    yield f"{whole}\n".encode()
+    yield f"\ufeff{whole}".encode()
+    yield from lying_checkpoints()
+
+
+def lying_checkpoints() -> Iterator[bytes]:
+    """Checkpoints that the key did sign, but that are of no such tree, or of no checkpoint's form."""
+    tree = Tree(leaf_hashes([HEIGHT] * 4))
+    root, nothing = write_base64(tree.root()), write_base64(EMPTY_ROOT)
+    bodies = [
+        f"{ORIGIN}\n{size}\n{root}\n"
+        for size in ("0", "1", "2", "3", "4", "5", "8", "04", "4 ", str(2**63), str(2**63 - 1))
+    ]
+    bodies += [f"{ORIGIN}\n{size}\n{nothing}\n" for size in (0, 4)]
+    bodies += [f"{name}\n4\n{root}\n" for name in ("other.example", "", " ", ORIGIN.upper())]
+    bodies += [f"{ORIGIN}\n4\n{root}\n{more}" for more in ("\n", "extension\n", "\n\n")]
+    bodies += [
+        f"\n\n{ORIGIN}\n4\n{root}\n",
+        f"{ORIGIN}\n4\n{root[:-4]}\n",
+        f"{ORIGIN}\n4\n",
+        f"{ORIGIN}\n4\n{spelled_again(root)}\n",
+    ]
+    head = TlogProof(1, tuple(tree.inclusion(1, 4)), sign_note("x\n", [LOG]), HEIGHT).to_text().partition("\n\n")[0]
+    for body in bodies:
+        yield f"{head}\n\n{sign_note(body, [LOG])}".encode()
+
+
 @pytest.fixture(scope="session")
 def many_proofs() -> list[bytes]:
     """Thousands of proofs, new ones in every run; some verify, most do not."""
-    found: list[bytes] = []
+    found = list(edge_proofs())
 
     @settings(
         max_examples=2000,
@@ -195,100 +293,3 @@ def make_proof() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def key() -> str:
     return LOG.verifier.to_text()
-
-
-# ---------------------------------------------------------------- the browser
-
-
-class Browser:
-    """Chromium without a window, spoken to over its DevTools pipe: JSON messages that end in NUL.
-
-    Source
-    ------
-    https://chromedevtools.github.io/devtools-protocol/
-    """
-
-    def __init__(self, program: str, profile: Path) -> None:
-        commands, self._commands = os.pipe()
-        self._answers, answers = os.pipe()
-        arguments = [
-            program, "--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--disable-gpu",
-            "--disable-dev-shm-usage", "--no-first-run", "--window-size=900,1400",
-        ]  # fmt: skip
-        if os.geteuid() == 0:
-            arguments.append("--no-sandbox")  # Chromium's sandbox refuses to start as root
-        # Chromium reads commands on descriptor 3 and writes answers on 4.
-        self._pid = os.posix_spawnp(
-            "sh",
-            ["sh", "-c", 'exec "$@" 2>/dev/null', "sh", *arguments],
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, commands, 13),
-                (os.POSIX_SPAWN_DUP2, answers, 14),
-                (os.POSIX_SPAWN_DUP2, 13, 3),
-                (os.POSIX_SPAWN_DUP2, 14, 4),
-            ],
-        )
-        os.close(commands)
-        os.close(answers)
-        self._buffer, self._last, self._session = b"", 0, ""
-        self.events: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and return its answer; what the page reports meanwhile goes to `events`."""
-        self._last += 1
-        message = {"id": self._last, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._commands, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._read()
-            if answer.get("id") != self._last:
-                self.events.append(answer)
-            elif "error" in answer:
-                raise RuntimeError(f"{method}: {answer['error']}")
-            else:
-                return dict(answer["result"])
-
-    def _read(self) -> dict[str, Any]:
-        while b"\0" not in self._buffer:
-            data = os.read(self._answers, 1 << 20)
-            if not data:
-                raise RuntimeError("the browser has ended")
-            self._buffer += data
-        message, _, self._buffer = self._buffer.partition(b"\0")
-        return dict(json.loads(message))
-
-    def open(self, url: str) -> None:
-        """Load a page and wait for it."""
-        self.events.clear()
-        self.call("Page.navigate", url=url)
-        self.run("new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))")
-
-    def run(self, script: str) -> Any:
-        """Run JavaScript in the page, wait for what it promises, and return its value."""
-        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        if "exceptionDetails" in answer:
-            raise RuntimeError(json.dumps(answer["exceptionDetails"]))
-        return answer["result"].get("value")
-
-    def close(self) -> None:
-        self._session = ""
-        self.call("Browser.close")
-        os.waitpid(self._pid, 0)
-        os.close(self._commands)
-        os.close(self._answers)
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory, absent: Callable[[str], None]) -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if program is None:
-        absent("Chromium")
-    browser = Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
