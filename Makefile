@@ -5,15 +5,18 @@
 
 BIN := .venv/bin
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup setup-test demo test lint bench clean
 
 setup:
 	@tools/setup.sh
 
+setup-test:
+	@tools/setup.sh test
+
 demo: setup
 	@$(BIN)/python -m sample_data.demo
 
-test: lint
+test: setup-test lint
 	$(BIN)/pytest
 
 lint: setup

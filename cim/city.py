@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,17 +17,26 @@ import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
 
 from cim import scenarios
-from cim.db import history
+from cim.db import history, privacy
 from cim.db.engine import Database
 from cim.db.features import select_rows
+from cim.db.history import StoredLeaf
 from cim.db.identifiers import Named, propose, resolve_identifier
 from cim.db.logstore import LogStore
+from cim.db.replay import ReplayReport, replay
+from cim.db.script import query
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.db.write import WriteCounts, write_frame
-from cim.errors import Conflict, NotFound
-from cim.log.audit import AuditReport, audit
+from cim.errors import Conflict, InvalidData, NotFound
+from cim.log.audit import AuditReport, Progress, audit
+from cim.log.audit_record import AuditRecord
+from cim.log.disclosure import Disclosure
+from cim.log.folder import LogFolder, geometry_path
+from cim.log.note import Verifier
 from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
+from cim.log.signer import KEY, VERIFIER
+from cim.log.tiles import TileReader
 from cim.settings import Settings
 
 
@@ -192,10 +202,49 @@ class City:
         with self._snapshot() as connection:
             size = None if as_of is None else self._resolve(connection, as_of).size
             found = self._type_of(connection, code, type_name)
-            leaf = history.latest_leaf(connection, found, code, size)
-        if leaf is None:
-            raise NotFound(f"{found} {code} has no leaf in the log yet; run `cim log checkpoint` and try again")
+            leaf = self._leaf_of(connection, found, code, size)
         return self.publisher.prove(leaf.idx, leaf.entry).to_text()
+
+    def disclose(self, code: str, field: str, *, type_name: str | None = None, as_of: AsOf = None) -> str:
+        """Return a disclosure: one private value of the latest (or as-of) revision, with what proves it.
+
+        Raises
+        ------
+        InvalidData : the field is not private.
+        NotFound : the code was never recorded, its revision is not sequenced yet, or has no such value (any more).
+        """
+        with self._snapshot() as connection:
+            size = None if as_of is None else self._resolve(connection, as_of).size
+            found = self._type_of(connection, code, type_name)
+            leaf = self._leaf_of(connection, found, code, size)
+            feature_type = self.database.dictionary.type(found)
+            salt, value = privacy.opening(connection, feature_type, code, leaf.rev, field)
+        return Disclosure(field, salt, value, self.publisher.prove(leaf.idx, leaf.entry).to_text()).to_text()
+
+    def erase(
+        self,
+        code: str,
+        fields: Sequence[str] = (),
+        *,
+        reason: str,
+        actor: str | None = None,
+        type_name: str | None = None,
+    ) -> privacy.Erasure:
+        """Erase private fields of an object (default: all that have values), in every revision, and record that.
+
+        Proofs stay valid, and so do disclosures made before. Backups and source files are not reached.
+
+        Raises
+        ------
+        InvalidData : a field is not private, or there is no reason. NotFound : no such object, or no private values.
+        Conflict : several types know the code, or another writer changed the object at the same time.
+        """
+        if not reason.strip():
+            raise InvalidData("an erasure needs a reason: it is recorded for good")
+        with self.database.engine.begin() as connection:
+            found = self._type_of(connection, code, type_name)
+            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+            return privacy.erase(connection, self.database.dictionary.type(found), code, fields)
 
     def sequence(self, wait: float = 10.0) -> TreeHead:
         """Sequence and publish what is committed; wait so many seconds for revisions an open transaction holds back."""
@@ -216,10 +265,71 @@ class City:
                 self.publisher.rebuild(store.heads(), store.hashes, store.entries)
         return self.tree_head()
 
-    def audit(self) -> AuditReport:
-        """Check that live rows, revisions, entries, tiles, root, checkpoint and signer record agree."""
+    def export_log(self, folder: Path, *, geometry: bool = False) -> TreeHead:
+        """Copy the published log to a new folder, and every geometry it names as `geometry/ab/SHA-256.wkb`.
+
+        Raises
+        ------
+        NotFound : nothing was published yet. InvalidData : the folder exists.
+        """
+        log = LogFolder(self.settings.log_dir, self.publisher.signer.verifier)
+        log.copy(folder)
+        if geometry:
+            with self.database.engine.connect() as connection:
+                for digest, wkb in LogStore(connection).geometries(log.checkpoint.size):
+                    path = geometry_path(folder / "geometry", digest)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(wkb)
+        return self.tree_head(log.checkpoint.size)
+
+    def replay_log(
+        self,
+        folder: Path,
+        *,
+        geometry: Path | None = None,
+        verifier: str | None = None,
+        progress: Progress = lambda _done, _total: None,
+    ) -> ReplayReport:
+        """Make this city's database, which must be new, again from a published log that is checked whole first.
+
+        Parameters
+        ----------
+        folder : the log; where it is not this city's own log folder it is copied there
+        geometry : folder of geometry files as `export_log` writes them; default the folder's `geometry`
+        verifier : the log's verifier key; default the one in this city's keys folder
+
+        Raises
+        ------
+        InvalidProof, AuditFailed, NotFound : the folder is not a whole log, signed with the key.
+        Conflict : the database is not new, another log is published here, or the signer remembers a larger log.
+        InvalidData : no key, or the dictionary lacks a type or column that the log has.
+        """
+        log = LogFolder(folder, Verifier.from_text(verifier or self._own_verifier()))
+        if (self.settings.keys_dir / KEY).exists():
+            self.publisher.signer.check_known(log.checkpoint)
+        log.check(progress)
+        if folder.resolve() != self.settings.log_dir.resolve():
+            if not self.settings.log_dir.exists():
+                log.copy(self.settings.log_dir)
+            elif TileReader(self.settings.log_dir).checkpoint() != log.text:
+                raise Conflict(f"{self.settings.log_dir} holds another log, or another state of it; move it away first")
+        return replay(self.database, log, geometry or folder / "geometry", progress)
+
+    def audit(self, *, full: bool = True, progress: Progress = lambda _done, _total: None) -> AuditReport:
+        """Check that live rows, revisions, entries, tiles, root, checkpoint and signer record agree.
+
+        Parameters
+        ----------
+        full : look at every leaf; else only at those after the last clean audit, which is remembered in CIM_HOME
+        progress : called with (leaves done, leaves in all)
+        """
+        record = AuditRecord(self.settings.home / "audit", self.settings.origin)
         with self.database.engine.connect() as connection:
-            return audit(LogStore(connection), self.publisher)
+            store = LogStore(connection)
+            report = audit(store, self.publisher, None if full else record.read(), progress)
+        if report.ok:
+            record.write(report.tree)
+        return report
 
     # ------------------------------------------------------------------ writing and computing
 
@@ -284,6 +394,18 @@ class City:
     def _live_head(self, connection: sa.Connection) -> TreeHead | None:
         """Return the head the live tables are at, or None where they are ahead of the log."""
         return None if connection.execute(history.LAG).one().revisions else self._resolve(connection, None)
+
+    def _own_verifier(self) -> str:
+        path = self.settings.keys_dir / VERIFIER
+        if not path.is_file():
+            raise InvalidData(f"no key: give the log's verifier key, or restore the keys folder (there is no {path})")
+        return path.read_text(encoding="utf-8").strip()
+
+    def _leaf_of(self, connection: sa.Connection, type_name: str, code: str, size: int | None) -> StoredLeaf:
+        leaf = history.latest_leaf(connection, type_name, code, size)
+        if leaf is None:
+            raise NotFound(f"{type_name} {code} has no leaf in the log yet; run `cim log checkpoint` and try again")
+        return leaf
 
     def _type_of(self, connection: sa.Connection, code: str, type_name: str | None) -> str:
         if type_name is not None:

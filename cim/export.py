@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import orjson
+import pyogrio
 
 from cim.city import City
 from cim.db.state import AsOf
@@ -39,7 +42,8 @@ def export_features(
     head = city.tree_head(as_of) if as_of is not None else city.sequence()
     frame = city.features(type_name, where=where, as_of=head.size)
     try:
-        write(frame.reset_index(), path, type_name)
+        with _dated(head.at):
+            write(frame.reset_index(), path, type_name)
     except OSError as error:
         raise InvalidData(f"cannot write {path}: {error.strerror or error}") from error
     state = {
@@ -51,6 +55,17 @@ def export_features(
     }
     path.with_name(path.name + STATE_SUFFIX).write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
     return state
+
+
+@contextmanager
+def _dated(instant: datetime) -> Iterator[None]:
+    """Have GDAL write this instant where a format asks for the time of writing: a state gives the same bytes again."""
+    option = "OGR_CURRENT_DATE"
+    pyogrio.set_gdal_config_options({option: f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%S.000Z}"})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({option: None})
 
 
 def _with_driver(driver: str) -> Callable[[gpd.GeoDataFrame, Path, str], None]:

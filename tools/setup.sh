@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Bring a Debian-like machine and the checkout to where `cim` runs; takes a moment when nothing is missing.
+# `tools/setup.sh test` also brings what only the tests need: other people's software that checks our log.
 #
 #   system packages   PostgreSQL with PostGIS, GDAL's tools, Python's venv: through apt, as root or with sudo;
 #                     else the one command to run is printed and nothing is changed.
-#   .venv             the pinned packages and the `cim` command.
+#                     For the tests also Go with golang.org/x/mod, Chromium, and Node where there is none.
+#   .venv             the pinned packages and the `cim` command; for the tests also Node packages, in .venv/node.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 minimum_python="3.11"
 minimum_postgresql=15
+purpose="${1:-run}"
+node_packages=tests/cim/log/crosscheck/package.json
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() {
@@ -79,11 +83,23 @@ missing_packages() {
     echo "${missing[*]}"
 }
 
+missing_test_packages() {
+    local missing=()
+    if ! command -v go >/dev/null; then missing+=(golang-go); fi
+    if [ ! -d /usr/share/gocode/src/golang.org/x/mod ]; then missing+=(golang-golang-x-mod-dev); fi
+    if ! command -v chromium chromium-browser google-chrome >/dev/null; then missing+=(chromium); fi
+    if ! command -v npm >/dev/null; then missing+=(npm); fi
+    echo "${missing[*]}"
+}
+
 # --- what is done --------------------------------------------------------------------------------------------
 
+# The argument names the function that tells what is missing.
 install_packages() {
-    local packages=$1 run=()
-    local wish="apt-get update && apt-get install -y --no-install-recommends $packages"
+    local packages run=() wish
+    packages=$("$1") || exit 1
+    if [ -z "$packages" ]; then return; fi
+    wish="apt-get update && apt-get install -y --no-install-recommends $packages"
     command -v apt-get >/dev/null || fail "missing, and this machine has no apt-get to install it with: $packages"
     if [ "$(id -u)" -ne 0 ]; then
         if ! command -v sudo >/dev/null || ! { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
@@ -100,7 +116,7 @@ install_packages() {
             "${run[@]}" tee /etc/postgresql-common/createcluster.d/cim.conf >/dev/null
     fi
     "${run[@]}" apt-get -q -o DPkg::Lock::Timeout=300 update >&2
-    packages=$(missing_packages) || exit 1 # the fresh lists may know the version now
+    packages=$("$1") || exit 1 # the fresh lists may know the version now
     # shellcheck disable=SC2086 # a list of words
     "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 \
         install -y --no-install-recommends $packages >&2
@@ -126,13 +142,31 @@ install_python_packages() {
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
 }
 
+install_node_packages() {
+    if cmp -s "$node_packages" .venv/node/.setup; then return; fi
+    say "installing Node packages"
+    mkdir -p .venv/node
+    cp "$node_packages" .venv/node/
+    npm install --prefix .venv/node --silent --no-audit --no-fund --no-package-lock --ignore-scripts >&2 &&
+        cp "$node_packages" .venv/node/.setup
+}
+
+case "$purpose" in
+run | test) ;;
+*) fail "usage: tools/setup.sh [test]" ;;
+esac
 python=$(find_python) || exit 1
-packages=$(missing_packages) || exit 1
-if [ -n "$packages" ]; then install_packages "$packages"; fi
+install_packages missing_packages
 
 # By content, since a checkout gives files new times.
 state=$(cat requirements.txt pyproject.toml "$0" | sha256sum)
 if [ ! -x .venv/bin/cim ] || ! .venv/bin/python -c "" 2>/dev/null || [ "$(cat .venv/.setup 2>/dev/null)" != "$state" ]; then
     install_python_packages
     echo "$state" >.venv/.setup
+fi
+
+# The platform does without these: where they cannot be had, the tests that need them say so and are skipped.
+if [ "$purpose" = test ]; then
+    (install_packages missing_test_packages) || say "going on without them"
+    (install_node_packages) || say "going on without Node packages"
 fi

@@ -1,4 +1,4 @@
-"""`cim log checkpoint | prove | verify | audit | rebuild | export`."""
+"""`cim log checkpoint | prove | verify | disclose | erase | audit | rebuild | export | replay`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ import typer
 from cim.commands._open import open_city
 from cim.commands.objects import AsOf, Code, TypeName, state
 from cim.errors import AuditFailed, InvalidData
+from cim.log import disclosure as disclosures
+from cim.log.disclosure import verify_disclosure
 from cim.log.proof import SUFFIX
-from cim.log.signer import VERIFIER
+from cim.log.signer import KEY, VERIFIER
+from cim.log.standalone import copy_verifiers
 from cim.log.verify import verify_proof
-from cim.output import AsJson, print_json, print_pairs
+from cim.output import AsJson, print_json, print_pairs, progress_bar
 from cim.settings import Settings
+
+Key = Annotated[str | None, typer.Option("--key", help="Verifier key of the log, or a file that holds it.")]
 
 group = typer.Typer(help="The change log: checkpoints, proofs, audit.", no_args_is_help=True)
 
@@ -46,14 +51,21 @@ def prove(
 
 @group.command()
 def verify(
-    proof: Annotated[Path, typer.Argument(metavar="FILE", help="A .tlog-proof file.")],
-    key: Annotated[str | None, typer.Option("--key", help="Verifier key of the log, or a file that holds it.")] = None,
+    proof: Annotated[Path, typer.Argument(metavar="FILE", help="A .tlog-proof file; with --disclosure, a disclosure.")],
+    key: Key = None,
+    disclosure: Annotated[bool, typer.Option("--disclosure", help="FILE discloses a private value.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Verify a proof; needs neither database nor network. Exit code 3 where it does not verify."""
-    verified = verify_proof(_read(proof), _key(key))
+    disclosed: dict[str, Any] = {}
+    if disclosure:
+        value = verify_disclosure(_read(proof), _key(key))
+        verified, disclosed = value.entry, {"disclosed": {value.field: value.value}}
+    else:
+        verified = verify_proof(_read(proof), _key(key))
     result: dict[str, Any] = {
         "verified": True,
+        **disclosed,
         "origin": verified.origin,
         "index": verified.index,
         "tree_size": verified.size,
@@ -65,6 +77,53 @@ def verify(
     else:
         entry = result.pop("entry")
         print_pairs(result | {f"  {name}": value for name, value in entry.items()})
+
+
+@group.command()
+def disclose(
+    code: Code,
+    field: Annotated[str, typer.Argument(help="Private field.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.")] = None,
+    type_name: TypeName = None,
+    as_of: AsOf = None,
+) -> None:
+    """Write a private value with what proves it, for whoever may know it; default file CODE.FIELD.cim-disclosure."""
+    path = out or Path(f"{code.replace('/', '_')}.{field}{disclosures.SUFFIX}")
+    with open_city() as city:
+        city.sequence()
+        text = city.disclose(code, field, type_name=type_name, as_of=state(as_of))
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    typer.echo(str(path))
+
+
+@group.command()
+def erase(
+    code: Code,
+    reason: Annotated[str, typer.Option(help="Why; recorded for good, so without personal data.")],
+    fields: Annotated[list[str] | None, typer.Argument(metavar="[FIELD]...", help="Default: all.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Who; default the database user.")] = None,
+    type_name: TypeName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase private values of an object, in all its revisions, and log that; proofs stay valid.
+
+    Backups of the database, source files and rejected records are not reached.
+    """
+    with open_city() as city:
+        erased = city.erase(code, fields or [], reason=reason, actor=actor, type_name=type_name)
+        head = city.sequence()
+    result = {
+        "type": erased.type,
+        "code": erased.code,
+        "fields": list(erased.fields),
+        "values": erased.values,
+        "tree_size": head.size,
+    }
+    if as_json:
+        print_json(result)
+    else:
+        print_pairs(result | {"fields": ", ".join(erased.fields)})
 
 
 def _read(path: Path) -> bytes:
@@ -85,14 +144,23 @@ def _key(key: str | None) -> str:
 
 
 @group.command()
-def audit(as_json: AsJson = False) -> None:
-    """Check that rows, revisions, entries, tiles, root, checkpoint and signer agree; exit code 7 where not."""
-    with open_city() as city:
-        report = city.audit()
+def audit(
+    full: Annotated[
+        bool, typer.Option("--full", help="All leaves, not only those since the last clean audit.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check that rows, revisions, entries, tiles, root, checkpoint and signer agree; exit code 7 where not.
+
+    Without --full, what the last clean audit saw in revisions, entries and bundles is not looked at again.
+    """
+    with open_city() as city, progress_bar("auditing leaves") as progress:
+        report = city.audit(full=full, progress=progress)
     result: dict[str, Any] = {
         "ok": report.ok,
         "tree_size": report.size,
         "tree_root": report.root.hex(),
+        "first_leaf": report.first,
         "unsequenced": report.unsequenced,
         "findings": [str(finding) for finding in report.findings],
     }
@@ -115,16 +183,50 @@ def rebuild() -> None:
 
 
 @group.command("export")
-def export_log(folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")]) -> None:
-    """Copy the published log, with its verifier key, to a folder that anyone can serve or check."""
+def export_log(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; must not exist.")],
+    geometry: Annotated[bool, typer.Option("--geometry", help="With every geometry, as a WKB file.")] = False,
+) -> None:
+    """Copy the published log to a folder that anyone can serve or check, with its key and verifiers for proofs."""
     settings = Settings.from_environment()
-    if folder.exists():
-        raise InvalidData(f"{folder} exists; name a new folder")
     with open_city(settings) as city:
         city.sequence()
-    shutil.copytree(settings.log_dir, folder, ignore=shutil.ignore_patterns(".*"))
+        city.export_log(folder, geometry=geometry)
     shutil.copy(settings.keys_dir / VERIFIER, folder / VERIFIER)
+    copy_verifiers(folder)
     typer.echo(str(folder))
+
+
+@group.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(help="A published log, as `cim log export` writes it.")],
+    geometry: Annotated[Path | None, typer.Option(help="Folder of WKB files; default FOLDER/geometry.")] = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new database from a published log alone, and say what it does not hold.
+
+    The log is checked whole first. It goes on where it stood once the keys folder is restored, too.
+    """
+    settings = Settings.from_environment()
+    with open_city(settings) as city, progress_bar("replaying leaves") as progress:
+        report = city.replay_log(folder, geometry=geometry, verifier=_key(key), progress=progress)
+    losses = report.losses()
+    if not (settings.keys_dir / KEY).exists():
+        losses.append(f"the signing key: restore {settings.keys_dir}, or nothing more can be signed")
+    result = {
+        "tree_size": report.size,
+        "tree_root": report.root.hex(),
+        "objects": report.objects,
+        "not_restored": losses,
+    }
+    if as_json:
+        print_json(result)
+        return
+    for loss in losses:
+        typer.echo(f"not restored: {loss}")
+    objects = ", ".join(f"{count} {name}" for name, count in report.objects.items() if count)
+    print_pairs({k: v for k, v in result.items() if k != "not_restored"} | {"objects": objects})
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.errors import Conflict
+from cim.log.entry import parse_body
 from cim.log.sequencer import Leaf, Revision
 from cim.log.tree import CompactRange
 
@@ -54,14 +55,28 @@ class LogStore:
         Conflict : the tree is not at `old` any more.
         """
         with self.connection.begin():
-            with self._cursor() as cursor, cursor.copy(query("log/copy_leaves").text.encode()) as copy:
-                copy.set_types(["int8", "int8", "int8", "bytea", "bytea"])
-                for leaf in leaves:
-                    copy.write_row((leaf.idx, leaf.revision_id, leaf.prev, leaf.entry, leaf.hash))
-            parameters = {"old_size": old.size, "size": new.size, "root": new.root(), "edge": new.to_bytes()}
-            if self.connection.execute(query("log/move"), parameters).rowcount != 1:
-                raise Conflict(f"the tree moved on from size {old.size} while its next batch was made; run again")
+            self.copy_leaves(leaves)
+            self.move(old, new)
             self.connection.execute(query("log/record_head"), {"size": new.size, "root": new.root()})
+
+    def copy_leaves(self, leaves: Sequence[Leaf]) -> None:
+        """Copy the leaves in, in the caller's transaction."""
+        types = ["int8", "int8", "int8", "bytea", "bytea"]
+        rows = ((leaf.idx, leaf.revision_id, leaf.prev, leaf.entry, leaf.hash) for leaf in leaves)
+        self.copy(query("log/copy_leaves"), types, rows)
+
+    def move(self, old: CompactRange, new: CompactRange) -> None:
+        """Move the tree, in the caller's transaction; Conflict where it is not at `old` any more."""
+        parameters = {"old_size": old.size, "size": new.size, "root": new.root(), "edge": new.to_bytes()}
+        if self.connection.execute(query("log/move"), parameters).rowcount != 1:
+            raise Conflict(f"the tree moved on from size {old.size} while its next batch was made; run again")
+
+    def copy(self, statement: sa.TextClause, types: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Run a binary COPY with rows whose values are of these types, in the caller's transaction."""
+        with self._cursor() as cursor, cursor.copy(statement.text.encode()) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
 
     def hashes(self, start: int, end: int) -> list[bytes]:
         """Return the hashes of leaves start to end, in order."""
@@ -77,6 +92,13 @@ class LogStore:
         """Raise the floor below which every revision has its leaf."""
         with self.connection.begin():
             self.connection.execute(query("log/raise_floor"))
+
+    def geometries(self, size: int) -> Iterator[tuple[str, bytes]]:
+        """Yield (SHA-256 in hex, ISO WKB) of each geometry that a leaf below `size` names, once."""
+        with self.connection.begin():
+            rows = self.connection.execution_options(yield_per=1000).execute(query("log/geometries"), {"size": size})
+            for row in rows:
+                yield bytes(row.sha256).hex(), bytes(row.wkb)
 
     def heads(self) -> list[TreeHead]:
         """Return every tree head so far, in order of size."""
@@ -94,6 +116,24 @@ class LogStore:
         with self.connection.begin():
             rows = self.connection.execute(query("log/audit_leaves"), _span(start, end)).all()
         return [(Leaf(r.idx, r.id, r.prev, bytes(r.entry), bytes(r.hash)), revision_of(r)) for r in rows]
+
+    def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
+        parameters = {"types": [o[0] for o in objects], "codes": [o[1] for o in objects], "before": before}
+        with self.connection.begin():
+            rows = self.connection.execute(query("log/latest_of"), parameters).all()
+        return {(row.type, row.code): (row.idx, row.rev) for row in rows}
+
+    def erasures(self) -> dict[tuple[str, str, str], int]:
+        """Return the revision, by (type, code, field), that last erased a private field."""
+        with self.connection.begin():
+            return {(r.type, r.code, r.field): r.rev for r in self.connection.execute(query("log/erasures"))}
+
+    def revived(self) -> Iterator[tuple[str, str, int, str]]:
+        """Yield (type, code, rev, field) of private values that were erased and are there again."""
+        with self.connection.begin():
+            for row in self.connection.execute(query("log/revived")):
+                yield row.type, row.code, row.rev, row.field
 
     def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
         """Yield (type, code, rev, problem) where a live row is not its latest revision."""
@@ -125,8 +165,10 @@ def _span(start: int, end: int) -> dict[str, int]:
 
 
 def revision_of(row: sa.Row[Any]) -> Revision:
-    """Return a row of log/pending or log/audit_revisions as a Revision."""
-    private = row.private and {field: (bytes.fromhex(salt), value) for field, (salt, value) in row.private.items()}
+    """Return a row of log/pending or log/audit_leaves as a Revision."""
+    private = row.private and {
+        field: (bytes.fromhex(salt), value) for field, (salt, value) in parse_body(row.private).items()
+    }
     return Revision(
         row.id,
         row.type,
@@ -142,4 +184,5 @@ def revision_of(row: sa.Row[Any]) -> Revision:
         row.geometry_sha256 and bytes(row.geometry_sha256),
         row.prev,
         private,
+        row.erased and tuple(row.erased),
     )

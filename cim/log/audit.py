@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from cim.errors import CimError
@@ -12,6 +13,12 @@ from cim.log.sequencer import Leaf, Revision, render
 from cim.log.tree import CompactRange, leaf_hash
 
 BATCH = 10_000
+
+Progress = Callable[[int, int], None]
+Object = tuple[str, str]
+"""(type, code)"""
+Place = tuple[int, int]
+"""(leaf, revision number) of an object's last revision"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +42,34 @@ class Finding:
 
 @dataclass(slots=True)
 class AuditReport:
-    """What an audit looked at and what it found; `ok` only if everything agrees."""
+    """What an audit looked at and what it found; `ok` only if everything agrees.
 
-    size: int
-    root: bytes
+    Attributes
+    ----------
+    tree : the tree as stored
+    unsequenced : committed revisions that have no leaf yet
+    first : the first leaf that was looked at
+    """
+
+    tree: CompactRange
     unsequenced: int
+    first: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self.tree.size
+
+    @property
+    def root(self) -> bytes:
+        """Root of the tree, 32 bytes."""
+        return self.tree.root()
 
 
 class AuditStore(Protocol):
@@ -60,6 +84,15 @@ class AuditStore(Protocol):
     def recorded(self, start: int, end: int) -> list[tuple[Leaf, Revision]]:
         """Return the leaves start to end with the revisions they stand for."""
 
+    def latest(self, objects: Sequence[Object], before: int) -> dict[Object, Place]:
+        """Return leaf and number of the objects' last revision below a leaf, of those that have one."""
+
+    def erasures(self) -> dict[tuple[str, str, str], int]:
+        """Return the revision, by (type, code, field), that last erased a private field."""
+
+    def revived(self) -> Iterator[tuple[str, str, int, str]]:
+        """Yield (type, code, rev, field) of private values that were erased and are there again."""
+
     def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
         """Yield (type, code, rev, problem) where a live row is not its latest revision."""
 
@@ -71,73 +104,126 @@ class AuditStore(Protocol):
 
 
 def audit(
-    store: AuditStore, publisher: Publisher, progress: Callable[[int, int], None] = lambda _done, _total: None
+    store: AuditStore,
+    publisher: Publisher,
+    since: CompactRange | None = None,
+    progress: Progress = lambda _done, _total: None,
 ) -> AuditReport:
     """Check the whole log against the database and the published files.
 
     Parameters
     ----------
+    since : the tree of the last clean audit: leaves below its size, and their revisions, are not looked at again; that
+        the log still extends it is checked, and all live rows are. None, or a tree that was signed since at a
+        smaller size, looks at every leaf.
     progress : called with (leaves done, leaves in all) as the audit goes on.
     """
     tree = store.tree()
-    report = AuditReport(tree.size, tree.root(), store.unsequenced())
-    roots = _check_leaves(store, publisher, tree.size, report, progress)
+    known = since or CompactRange()
+    report = AuditReport(tree, store.unsequenced())
+    if known.size > tree.size:
+        problem = f"the last clean audit saw {known.size} leaves, but the log has only {tree.size}: its tail was cut"
+        report.findings.append(Finding(problem))
+    if known.size > min(tree.size, *publisher.signed_sizes()):
+        known = CompactRange()
+    report.first = known.size
+    roots = _Leaves(store, publisher, report, known, tree.size).check(progress)
     if roots.get(tree.size) != store.stored_root():
         report.findings.append(Finding(f"the root of the stored leaves is not the root stored for size {tree.size}"))
     report.findings += [Finding(problem) for problem in publisher.disagreements(tree.size, roots)]
     report.findings += [Finding(problem, kind, code, rev) for kind, code, rev, problem in store.live_differences()]
     report.findings += [Finding("the sequencer passed it over", kind, code, rev) for kind, code, rev in store.skipped()]
+    for kind, code, rev, name in store.revived():
+        report.findings.append(Finding(f"{name} was erased, but its value is there again", kind, code, rev))
     return report
 
 
-def _check_leaves(
-    store: AuditStore,
-    publisher: Publisher,
-    size: int,
-    report: AuditReport,
-    progress: Callable[[int, int], None],
-) -> dict[int, bytes]:
-    """Check every leaf; return the roots of the stored hashes at the sizes that were ever signed or stored."""
-    wanted = sorted({size, *(s for s in publisher.signed_sizes() if s <= size)})
-    roots: dict[int, bytes] = {}
-    computed = CompactRange(0, [])
-    latest: dict[tuple[str, str], tuple[int, int]] = {}
-    for start in range(0, size, BATCH):
-        end = min(start + BATCH, size)
-        rows = store.recorded(start, end)
-        if [leaf.idx for leaf, _ in rows] != list(range(start, end)):
-            missing = sorted(set(range(start, end)) - {leaf.idx for leaf, _ in rows})
-            report.findings.append(Finding("the leaf, or the revision it stands for, is missing", leaf=missing[0]))
+class _Leaves:
+    """The part of an audit that goes from leaf to leaf."""
+
+    def __init__(
+        self, store: AuditStore, publisher: Publisher, report: AuditReport, known: CompactRange, size: int
+    ) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._findings = report.findings
+        self._first = known.size
+        self._size = size
+        self._tree = CompactRange(known.size, known.hashes)
+        self._latest: dict[Object, Place] = {}
+        self._erasures = store.erasures()
+
+    def check(self, progress: Progress) -> dict[int, bytes]:
+        """Check every leaf; return the roots of the stored hashes at the sizes that were ever signed or stored."""
+        wanted = sorted({self._size, *(s for s in self._publisher.signed_sizes() if s <= self._size)})
+        roots = {self._first: self._tree.root()}
+        for start in range(self._first, self._size, BATCH):
+            end = min(start + BATCH, self._size)
+            leaves = self._check_batch(start, end)
+            for cut in [s for s in wanted if start < s <= end]:
+                self._tree.append(leaf.hash for leaf in leaves if self._tree.size <= leaf.idx < cut)
+                roots[cut] = self._tree.root()
+            self._tree.append(leaf.hash for leaf in leaves if leaf.idx >= self._tree.size)
+            progress(end, self._size)
+        return roots
+
+    def _check_batch(self, start: int, end: int) -> list[Leaf]:
+        rows = self._store.recorded(start, end)
+        leaves = [leaf for leaf, _ in rows]
+        if [leaf.idx for leaf in leaves] != list(range(start, end)):
+            missing = min(set(range(start, end)) - {leaf.idx for leaf in leaves})
+            self._findings.append(Finding("the leaf, or the revision it stands for, is missing", leaf=missing))
+        if self._first:
+            unknown = {(r.type, r.code) for _, r in rows} - self._latest.keys()
+            self._latest |= self._store.latest(sorted(unknown), self._first)
         for leaf, revision in rows:
-            report.findings += _check_leaf(leaf, revision, latest)
-        report.findings += [
-            Finding(p, leaf=i) for i, p in publisher.tile_differences(start, [leaf for leaf, _ in rows])
-        ]
-        for cut in [s for s in wanted if start < s <= end]:
-            computed.append(leaf.hash for leaf, _ in rows if computed.size <= leaf.idx < cut)
-            roots[cut] = computed.root()
-        computed.append(leaf.hash for leaf, _ in rows if leaf.idx >= computed.size)
-        progress(end, size)
-    return roots or {0: computed.root()}
+            self._findings += self._check_leaf(leaf, revision)
+        self._findings += [Finding(p, leaf=i) for i, p in self._publisher.tile_differences(start, leaves)]
+        return leaves
+
+    def _check_leaf(self, leaf: Leaf, revision: Revision) -> Iterator[Finding]:
+        """Check one leaf against its hash, its revision, and its place in the object's chain."""
+        place = (revision.type, revision.code, revision.rev, leaf.idx)
+        if leaf_hash(leaf.entry) != leaf.hash:
+            yield Finding("the stored entry does not hash to the stored leaf hash", *place)
+        try:
+            agrees = render(revision, leaf.prev) == leaf.entry
+        except CimError as error:
+            yield Finding(f"the revision cannot be written as an entry: {error}", *place)
+        else:
+            if not agrees:
+                yield from (Finding(problem, *place) for problem in self._explain(leaf, revision))
+        key = (revision.type, revision.code)
+        idx, rev = self._latest.get(key, (None, 0))
+        if (leaf.prev, revision.rev) != (idx, rev + 1):
+            yield Finding(
+                f"expected revision {rev + 1} with predecessor leaf {idx}, got {revision.rev} with {leaf.prev}",
+                *place,
+            )
+        self._latest[key] = (leaf.idx, revision.rev)
+
+    def _explain(self, leaf: Leaf, revision: Revision) -> Iterator[str]:
+        """Yield why a revision is not its entry; nothing where all that it lacks was erased."""
+        promised, geometry = _hashes_in(leaf.entry)
+        gone = promised.keys() - (revision.private or {}).keys()
+        lost = geometry is not None and revision.geometry_sha256 is None
+        whole = replace(revision, srid=geometry[0], geometry_sha256=geometry[1]) if geometry and lost else revision
+        if render(whole, leaf.prev, {name: promised[name] for name in gone}) != leaf.entry:
+            yield "the revision is not what the entry says"
+            return
+        if geometry and lost:
+            yield f"its geometry, SHA-256 {geometry[1].hex()}, is not there"
+        for name in sorted(gone):
+            if self._erasures.get((revision.type, revision.code, name), 0) <= revision.rev:
+                yield f"the value of {name} is not there, and no erasure was recorded"
 
 
-def _check_leaf(leaf: Leaf, revision: Revision, latest: dict[tuple[str, str], tuple[int, int]]) -> Iterator[Finding]:
-    """Check one leaf against its hash, its revision, and its place in the object's chain."""
-    place = (revision.type, revision.code, revision.rev, leaf.idx)
-    if leaf_hash(leaf.entry) != leaf.hash:
-        yield Finding("the stored entry does not hash to the stored leaf hash", *place)
+def _hashes_in(entry: bytes) -> tuple[dict[str, str], tuple[int, bytes] | None]:
+    """Return commitments by field, and SRID and hash of the geometry, of an entry; nothing where it is no entry."""
     try:
-        expected = render(revision, leaf.prev)
-    except CimError as error:
-        yield Finding(f"the revision cannot be written as an entry: {error}", *place)
-    else:
-        if expected != leaf.entry:
-            yield Finding("the revision is not what the entry says", *place)
-    key = (revision.type, revision.code)
-    idx, rev = latest.get(key, (None, 0))
-    if (leaf.prev, revision.rev) != (idx, rev + 1):
-        yield Finding(
-            f"expected revision {rev + 1} with predecessor leaf {idx}, got {revision.rev} with {leaf.prev}",
-            *place,
-        )
-    latest[key] = (leaf.idx, revision.rev)
+        read = json.loads(entry)
+        geometry = read.get("geometry")
+        private = {str(name): str(value) for name, value in read.get("private", {}).items()}
+        return private, geometry and (int(geometry["srid"]), bytes.fromhex(geometry["sha256"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -186,6 +186,7 @@ def entry_bytes(
     body: Mapping[str, Any] | None = None,
     geometry: tuple[int, str] | None = None,
     private: Mapping[str, str] | None = None,
+    erased: Sequence[str] | None = None,
 ) -> bytes:
     """Return the canonical bytes of one revision.
 
@@ -202,6 +203,7 @@ def entry_bytes(
     body : public attributes; attributes without a value are left out
     geometry : EPSG code and SHA-256, in hex, of the ISO WKB, little-endian, in the storage CRS
     private : attribute -> commitment to its value
+    erased : private attributes whose values and salts, in all earlier revisions, this one erased; with op erase only
 
     What is None is left out, `prev` apart.
 
@@ -221,6 +223,8 @@ def entry_bytes(
     }
     if op not in OPERATIONS:
         raise InvalidData(f"{type} {code}: op must be one of {', '.join(sorted(OPERATIONS))}, got {op!r}")
+    if (op == "erase") != bool(erased):
+        raise InvalidData(f"{type} {code}: an erase entry, and no other, names the fields it erased, got {erased!r}")
     if rev < 1 or (prev is not None and prev < 0):
         raise InvalidData(f"{type} {code}: rev counts from 1 and prev from 0, got {rev} and {prev}")
     if reason is not None:
@@ -233,6 +237,8 @@ def entry_bytes(
         entry["geometry"] = {"srid": geometry[0], "sha256": geometry[1]}
     if private is not None:
         entry["private"] = dict(private)
+    if erased is not None:
+        entry["erased"] = list(erased)
     return _checked(entry)
 
 

@@ -174,18 +174,15 @@ class Publisher:
         held = [leaf for leaf in leaves if leaf.idx < published]
         for tile in range(start // WIDTH, -(-min(start + len(leaves), published) // WIDTH)):
             width = min(WIDTH, published - tile * WIDTH)
+            part = held[max(0, tile * WIDTH - start) : (tile + 1) * WIDTH - start]
             try:
-                row = reader.tile(0, tile, width)
+                row, bundle = reader.tile(0, tile, width), reader.bundle(tile, width)
             except CimError as error:
                 yield tile * WIDTH, str(error)
                 continue
-            for leaf in held[max(0, tile * WIDTH - start) : (tile + 1) * WIDTH - start]:
-                place = leaf.idx % WIDTH * HASH_LENGTH
-                if row[place : place + HASH_LENGTH] != leaf.hash:
+            for leaf in part:
+                place = leaf.idx % WIDTH
+                if row[place * HASH_LENGTH : (place + 1) * HASH_LENGTH] != leaf.hash:
                     yield leaf.idx, "the published tile has another leaf hash than the database"
-        for leaf in held:
-            try:
-                if reader.entry(leaf.idx) != leaf.entry:
+                if bundle[place] != leaf.entry:
                     yield leaf.idx, "the published bundle has another entry than the database"
-            except CimError as error:
-                yield leaf.idx, str(error)

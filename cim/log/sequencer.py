@@ -7,10 +7,11 @@ only through `Store`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 from cim.log.entry import commitment, entry_bytes, parse_body
@@ -40,6 +41,7 @@ class Revision:
     geometry_sha256: bytes | None
     prev: int | None
     private: dict[str, tuple[bytes, object]] | None
+    erased: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +134,22 @@ def make_leaves(revisions: Iterable[Revision], first: int) -> list[Leaf]:
     return leaves
 
 
-def render(revision: Revision, prev: int | None) -> bytes:
-    """Return the entry bytes of a revision whose predecessor's leaf is `prev`."""
+def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Return the entry bytes of a revision whose predecessor's leaf is `prev`.
+
+    Parameters
+    ----------
+    commitments : those of private fields whose value and salt the revision no longer has
+    """
     geometry = (
         None
         if revision.geometry_sha256 is None or revision.srid is None
         else (revision.srid, revision.geometry_sha256.hex())
     )
-    private = (
-        {field: commitment(field, salt, value) for field, (salt, value) in revision.private.items()}
-        if revision.private
-        else None
-    )
+    private = {
+        **commitments,
+        **{field: commitment(field, salt, value) for field, (salt, value) in (revision.private or {}).items()},
+    }
     return entry_bytes(
         type=revision.type,
         code=revision.code,
@@ -156,5 +162,6 @@ def render(revision: Revision, prev: int | None) -> bytes:
         dataset=revision.dataset,
         body=None if revision.body is None else parse_body(revision.body),
         geometry=geometry,
-        private=private,
+        private=private or None,
+        erased=revision.erased,
     )

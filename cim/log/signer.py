@@ -84,6 +84,20 @@ class LogSigner:
                 self._write(LAST_SIGNED, checkpoint.to_text(), 0o600)
             return sign_note(checkpoint.to_text(), [self._signer])
 
+    def check_known(self, checkpoint: Checkpoint) -> None:
+        """Check that a checkpoint is not older than, nor another than, what was signed last.
+
+        Raises
+        ------
+        Conflict : it is.
+        """
+        last = self._read_record()
+        if (checkpoint.size, checkpoint.root) != (last.size, last.root) and checkpoint.size <= last.size:
+            raise Conflict(
+                f"the checkpoint has size {checkpoint.size}, root {checkpoint.root.hex()}, but the last one signed has "
+                f"size {last.size}, root {last.root.hex()}: it is an old copy, or of another history. Find the newest"
+            )
+
     def _create(self, origin: str) -> None:
         """Make a key. It is written last: a crash before leaves none, and the next start makes a new one."""
         if (self._folder / LAST_SIGNED).exists() and self._read_record().size:

@@ -297,6 +297,10 @@ class TileReader:
             )
         return data[: width * HASH_LENGTH]
 
+    def bundle(self, index: int, width: int = WIDTH) -> list[bytes]:
+        """Return the first `width` entries of a bundle, from the file of that width where there is one; as `entry`."""
+        return self._bundle(index, width)[:width]
+
     def checkpoint(self) -> str:
         """Return the signed checkpoint as published.
 

@@ -25,8 +25,8 @@ BEGIN
                 TG_TABLE_NAME, OLD.code, NEW.code USING ERRCODE = 'restrict_violation';
         END IF;
         NEW.rev := OLD.rev;
-        IF OLD *= NEW THEN
-            RETURN NULL;  -- nothing changed, nothing to record
+        IF OLD *= NEW AND coalesce(current_setting('cim.erasing', true), '') = '' THEN
+            RETURN NULL;  -- nothing changed, nothing to record; but an erasure is recorded where no value is left, too
         END IF;
         NEW.rev := OLD.rev + 1;
         RETURN NEW;

@@ -33,9 +33,11 @@ BEGIN
     INTO geom FROM cim.feature_type t WHERE t.name = type_name;
 
     FOR operation IN
-        SELECT * FROM (VALUES ('insert', 'NEW', 'n.rev', body, geom),
-                              ('update', 'NEW', 'n.rev', body, geom),
-                              ('delete', 'OLD', 'n.rev + 1', 'NULL', 'NULL')) AS o(op, side, rev, body, geom)
+        SELECT * FROM (VALUES
+            ('insert', 'NEW', 'n.rev', '''insert'', NULL::text[]', body, geom),
+            ('update', 'NEW', 'n.rev', 'CASE WHEN erasing IS NULL THEN ''update'' ELSE ''erase'' END, erasing', body, geom),
+            ('delete', 'OLD', 'n.rev + 1', '''delete'', NULL::text[]', 'NULL', 'NULL')
+        ) AS o(op, side, rev, recorded, body, geom)
     LOOP
         EXECUTE format($function$
             CREATE OR REPLACE FUNCTION city.%1$I() RETURNS trigger
@@ -43,10 +45,11 @@ BEGIN
             SET search_path = pg_catalog, public SET extra_float_digits = 1 SET enable_nestloop = off AS $body$
             DECLARE
                 instant timestamptz := clock_timestamp();
+                erasing text[] := nullif(current_setting('cim.erasing', true), '');  -- see cim.erase
             BEGIN
                 %6$s
-                INSERT INTO cim.revision (xid, type, code, rev, op, at, actor, reason, dataset, body, geom)
-                SELECT pg_current_xact_id(), %2$L, n.code, %4$s, %3$L, instant,
+                INSERT INTO cim.revision (xid, type, code, rev, op, erased, at, actor, reason, dataset, body, geom)
+                SELECT pg_current_xact_id(), %2$L, n.code, %4$s, %3$s, instant,
                        coalesce(nullif(current_setting('cim.actor', true), ''), session_user),
                        nullif(current_setting('cim.reason', true), ''),
                        nullif(current_setting('cim.dataset', true), ''),
@@ -57,7 +60,8 @@ BEGIN
             END;
             $body$
             $function$,
-            'capture_' || operation.op || '_' || type_name, type_name, operation.op, operation.rev, operation.body,
+            'capture_' || operation.op || '_' || type_name, type_name, operation.recorded,
+            operation.rev, operation.body,
             CASE WHEN personal IS NULL OR operation.op = 'delete' THEN '' ELSE 'WITH recorded AS (' END,
             CASE WHEN personal IS NULL OR operation.op = 'delete' THEN ';'
                  ELSE format('RETURNING id, code)

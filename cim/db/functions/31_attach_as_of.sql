@@ -31,7 +31,7 @@ BEGIN
             SELECT %3$s FROM city.%4$I t WHERE $1 IS NULL
             UNION ALL
             SELECT %5$s FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
-            WHERE $1 IS NOT NULL AND r.type = %4$L AND r.op <> 'delete' AND l.idx < $1
+            WHERE $1 IS NOT NULL AND r.type = %4$L AND r.body IS NOT NULL AND l.idx < $1
               AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1)
         $body$
         $function$, type_name || '_at', signature, live, type_name, logged);

@@ -5,12 +5,12 @@ LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH latest AS (
-            SELECT DISTINCT ON (r.code) r.id, r.code, r.rev, r.op, r.body, r.geom
+            SELECT DISTINCT ON (r.code) r.id, r.code, r.rev, r.body, r.geom
             FROM cim.revision r WHERE r.type = %1$L ORDER BY r.code, r.rev DESC
         ), recorded AS (
             SELECT l.*, (SELECT jsonb_object_agg(p.field, p.value) FROM cim.private_value p
                          WHERE p.revision_id = l.id) AS personal
-            FROM latest l WHERE l.op <> 'delete'
+            FROM latest l WHERE l.body IS NOT NULL
         )
         SELECT coalesce(live.code, recorded.code), coalesce(recorded.rev, live.rev),
                CASE WHEN live.code IS NULL THEN 'the row is gone, but no deletion was recorded'

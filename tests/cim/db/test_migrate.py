@@ -118,7 +118,7 @@ def test_an_upgrade_that_fails_half_way_leaves_nothing(
 
 def test_an_edited_migration_is_refused(database: Database) -> None:
     with database.engine.begin() as connection:
-        connection.execute(sa.text("UPDATE cim.migration SET sha256 = repeat('0', 64)"))
+        connection.execute(sa.text("UPDATE cim.migration SET sha256 = repeat('0', 64) WHERE version = '0001_platform'"))
     with pytest.raises(Conflict, match="0001_platform was edited"):
         Database(database.settings)
 

@@ -8,10 +8,10 @@ WITH horizon AS MATERIALIZED (
     WHERE r.xid >= (SELECT xid FROM horizon)
     GROUP BY r.type, r.code
 )
-SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body::text AS body,
+SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.erased, r.body::text AS body,
        ST_SRID(r.geom) AS srid, sha256(ST_AsBinary(r.geom, 'NDR')) AS geometry_sha256,
        previous_leaf.idx AS prev,
-       (SELECT jsonb_object_agg(p.field, jsonb_build_array(encode(p.salt, 'hex'), p.value))
+       (SELECT jsonb_object_agg(p.field, jsonb_build_array(encode(p.salt, 'hex'), p.value))::text
         FROM cim.private_value p WHERE p.revision_id = r.id) AS private
 FROM cim.revision r
 LEFT JOIN cim.revision previous

@@ -1,0 +1,1 @@
+SELECT cim.erase(:type, :code, CAST(:fields AS text[]))

@@ -1,0 +1,1 @@
+SELECT cim.begin_replay()

@@ -1,0 +1,1 @@
+COPY replayed FROM STDIN (FORMAT binary)
