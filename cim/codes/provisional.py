@@ -102,9 +102,7 @@ def _check_values(body: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
 def _rules(code: str) -> list[Problem]:
     if mod_37_2.checksum(code) == 1:
         return []
-    return [
-        Problem("rule", len(code), "check character does not fit: a character is wrong or two are swapped")
-    ]
+    return [Problem("rule", len(code), "check character does not fit: a character is wrong or two are swapped")]
 
 
 SCHEME = CodeScheme(
