@@ -69,7 +69,9 @@ def _table(metadata: sa.MetaData, feature_type: FeatureType, srid: int) -> sa.Ta
         sa.Index(f"{feature_type.name}_geom", table.c.geom, postgresql_using="gist")
     for prop in feature_type.properties:
         if prop.references is not None:
-            sa.Index(f"{feature_type.name}_{prop.name}", table.c[prop.name])
+            column = table.c[prop.name]
+            # Few layers say it, and an entry for every null costs as much as one for a value.
+            sa.Index(f"{feature_type.name}_{prop.name}", column, postgresql_where=column.is_not(None))
     return table
 
 
