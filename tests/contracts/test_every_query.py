@@ -29,7 +29,7 @@ def prepares(name: str) -> bool:
     return not query(name).text.startswith(("COPY", "CREATE"))
 
 
-@pytest.mark.parametrize("name", filter(prepares, QUERIES))
+@pytest.mark.parametrize("name", [name for name in QUERIES if prepares(name)])
 def test_it_prepares(migrated: sa.Engine, name: str) -> None:
     parameters = iter(range(1, 100))
     numbered = re.sub(r"%\(\w+\)s", lambda _: f"${next(parameters)}", str(query(name).compile(migrated)))
