@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +21,7 @@ from cim.db.engine import Database
 from cim.db.merge import lock_types, merge
 from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
+from cim.files import keeping
 from ingest.formats import Layer, ReadOptions
 from ingest.identify import Known
 from ingest.mapping import LayerMapping, by_names, choose
@@ -141,12 +143,19 @@ class _File:
         if fingerprint(self.source).stamps != mark.stamps:
             raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
         try:
-            return self._write(layers, mark, basis)
+            with self._kept(mark):
+                return self._write(layers, mark, basis)
         except sa.exc.OperationalError as error:
             lost = f"the database was lost: {_first_line(error.orig)}; nothing of the file is in"
             raise DatabaseError(f"{self.source.path}: {lost}") from error
         except sa.exc.DBAPIError as error:
             raise InvalidData(f"{self.source.path}: the database refuses it: {_first_line(error.orig)}") from error
+
+    def _kept(self, mark: Fingerprint) -> AbstractContextManager[None]:
+        """Keep the file itself, once its objects are in, where they refer to it."""
+        if not self.format.kept or self.options.dry_run:
+            return nullcontext()
+        return keeping(self.database.settings.files_dir, self.source.path, mark.sha256)
 
     def _basis(self) -> str:
         """Return the digest of all that decides, with the file, what rows it gives."""

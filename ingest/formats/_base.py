@@ -70,7 +70,8 @@ class Format:
 
     `read` yields the layers of one file one after another. It raises InvalidData for a file it cannot take,
     naming the file, what is wrong with it and what to do. `sidecars` are the suffixes of files that belong to the
-    one named: they count for its digest.
+    one named: they count for its digest. `kept` says that objects refer to the file by its SHA-256, so that the file
+    store keeps it.
     """
 
     name: str
@@ -79,3 +80,4 @@ class Format:
     spec: str
     read: Callable[[Path, ReadOptions], Iterator[Layer]]
     sidecars: tuple[str, ...] = ()
+    kept: bool = False

@@ -280,4 +280,5 @@ FORMAT = Format(
     suffixes=(".ifc", ".ifczip", ".ifcxml"),
     spec="https://technical.buildingsmart.org/standards/ifc/ifc-schema-specifications/",
     read=read,
+    kept=True,
 )

@@ -39,8 +39,8 @@ def frame(codes: list[str], shapes: list[object], crs: object = 4548, **columns:
 @pytest.fixture
 def built(city: City) -> City:
     """A house and a shed, sequenced at tree size 3 (the dictionary's entry comes first)."""
-    shapes = [SQUARE, box(500020, 4300000, 500025, 4300005)]
-    city.write("building", frame([HOUSE, SHED], shapes, name=["甲", "乙"], year_built=[1978, None], height=[9.5, 3.0]))
+    city.write("building", frame([HOUSE], [SQUARE], name=["甲"], year_built=[1978], height=[9.5]))
+    city.write("building", frame([SHED], [box(500020, 4300000, 500025, 4300005)], name=["乙"], height=[3.0]))
     assert city.sequence().size == 3
     return city
 

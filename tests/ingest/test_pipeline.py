@@ -17,9 +17,11 @@ from cim import crs
 from cim.codes import provisional
 from cim.db.engine import Database
 from cim.errors import InvalidData, NotFound
+from cim.files import stored_path
 from ingest import LayerReport, Options, Report, ingest
 from ingest.mapping import load
 from ingest.rejects import rejects_of
+from sample_data import DATA
 
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
@@ -366,3 +368,14 @@ def test_types_are_taken_parents_first(database: Database, tmp_path: Path, write
     write(tmp_path / "parcel.gpkg", [{"code": PARCEL}], [square(side=50)])
     report = ingest(database, [tmp_path])
     assert [Path(f.path).name for f in report.files] == ["parcel.gpkg", "building.gpkg", "a_unit.gpkg"]
+
+
+def test_a_model_is_kept_in_the_file_store_by_the_digest_its_objects_carry(
+    database: Database, tmp_path: Path, rows: Rows
+) -> None:
+    path = DATA / "models" / "red_flag_slab_mm.ifc"
+    ingest(database, [path], Options(dry_run=True))
+    assert not database.settings.files_dir.exists()
+    ingest(database, [path])
+    (building,) = rows("building", "model_file")
+    assert stored_path(database.settings.files_dir, building["model_file"]).read_bytes() == path.read_bytes()
