@@ -80,7 +80,9 @@ def _run(database: Database, rows: int) -> None:
         version = connection.execute(sa.text("SELECT version()")).scalar_one().split(" (")[0]
         print(f"{version}, {machine()}, {rows:,} buildings of 13 vertices, GiST and b-tree indexes on both")
         for title, statement, prepare in (("bulk insert", INSERT, empty), ("bulk update", UPDATE, filled)):
-            contestants = {name: (lambda t=table, s=statement: execute(s.format(table=t))) for name, table in TABLES.items()}
+            contestants = {
+                name: (lambda t=table, s=statement: execute(s.format(table=t))) for name, table in TABLES.items()
+            }
             samples = measure(contestants, prepare=prepare, server=lambda: cpu_of_tree(backend))
             report(title, samples, rows, "rows", "without triggers")
 

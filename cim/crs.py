@@ -16,6 +16,8 @@ import numpy.typing as npt
 import pyproj
 import shapely
 from pyproj.aoi import AreaOfInterest
+from pyproj.crs import ProjectedCRS
+from pyproj.crs.coordinate_operation import AzimuthalEquidistantConversion
 from pyproj.exceptions import CRSError as ProjCrsError
 from pyproj.exceptions import ProjError
 
@@ -57,6 +59,14 @@ def name(crs: pyproj.CRS) -> str:
 def same(first: pyproj.CRS, second: pyproj.CRS) -> bool:
     """Tell whether coordinates in x, y order mean the same in both systems."""
     return bool(first.equals(second, ignore_axis_order=True))
+
+
+def same_datum(first: pyproj.CRS, second: pyproj.CRS) -> bool:
+    """Tell whether both stand on one datum, so that the way between them is exact."""
+    one, other = first.geodetic_crs, second.geodetic_crs
+    if one is None or other is None or first.is_bound or second.is_bound:
+        return False
+    return bool(one.datum == other.datum)
 
 
 def is_metric(crs: pyproj.CRS) -> bool:
@@ -116,7 +126,7 @@ def transform_coordinates(
     if len(coordinates) == 0:
         return coordinates
     if area_of_interest is None:
-        area_of_interest = geographic_bounds(_extent(coordinates), source)
+        area_of_interest = geographic_bounds(extent(coordinates), source)
     transformer = _transformer(source.to_wkt(), target.to_wkt(), area_of_interest)
     try:
         return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1], errcheck=True))
@@ -218,6 +228,39 @@ def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bo
     return result
 
 
+def covers(crs: pyproj.CRS, longitude: float, latitude: float) -> bool:
+    """Tell whether a point (degrees) lies in the area a system is made for, with a margin of 1.5 degrees."""
+    area = horizontal(crs).area_of_use
+    if area is None:
+        return True
+    within = area.south - _MARGIN_DEGREES <= latitude <= area.north + _MARGIN_DEGREES
+    if area.west <= area.east:
+        within &= area.west - _MARGIN_DEGREES <= longitude <= area.east + _MARGIN_DEGREES
+    return within
+
+
+def local_plane(system: pyproj.CRS, longitude: float, latitude: float) -> pyproj.CRS:
+    """Return the plane in metres that touches the earth at a point (degrees) on the datum of `system`.
+
+    Azimuthal equidistant: true to scale along every line through the point, to 1e-9 within a few kilometres.
+    """
+    conversion = AzimuthalEquidistantConversion(latitude_natural_origin=latitude, longitude_natural_origin=longitude)
+    return ProjectedCRS(conversion, "local plane", geodetic_crs=geographic_of(system))
+
+
+def geographic_of(crs: pyproj.CRS) -> pyproj.CRS:
+    """Return the geographic system (degrees, two axes) on whose datum a CRS stands.
+
+    Raises
+    ------
+    CrsError : it stands on none (an engineering CRS).
+    """
+    plain = horizontal(crs)
+    if plain.geodetic_crs is None:
+        raise CrsError(f"{name(crs)} has no place on the earth; give a projected or geographic CRS")
+    return horizontal(plain.geodetic_crs)
+
+
 def _refuse_closed(source: pyproj.CRS, target: pyproj.CRS) -> None:
     closed_source, closed_target = _closed(source), _closed(target)
     if closed_source != closed_target:
@@ -271,9 +314,7 @@ def _geographic(wkt: str) -> pyproj.Transformer:
     crs = pyproj.CRS(wkt)
     plain = crs.source_crs if crs.is_bound and crs.source_crs is not None else crs
     if plain.geodetic_crs is None:
-        raise CrsError(
-            f"{name(crs)} has no place on the earth; give a projected or geographic CRS with --assume-crs"
-        )
+        raise CrsError(f"{name(crs)} has no place on the earth; give a projected or geographic CRS with --assume-crs")
     return pyproj.Transformer.from_crs(plain, plain.geodetic_crs, always_xy=True)
 
 
@@ -293,13 +334,14 @@ def _check_degrees(bounds: Bounds, crs: pyproj.CRS) -> None:
         )
 
 
-def _extent(coordinates: npt.NDArray[Any]) -> Bounds:
-    low, high = np.nanmin(coordinates, axis=0), np.nanmax(coordinates, axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+def extent(coordinates: npt.NDArray[np.float64]) -> Bounds:
+    """Return minimum x, minimum y, maximum x, maximum y of coordinates, one (x, y) a row, at least one; NaN aside."""
+    x, y = coordinates[:, 0], coordinates[:, 1]
+    return float(np.fmin.reduce(x)), float(np.fmin.reduce(y)), float(np.fmax.reduce(x)), float(np.fmax.reduce(y))
 
 
 def _range(coordinates: npt.NDArray[Any]) -> str:
-    return _span(_extent(coordinates))
+    return _span(extent(coordinates))
 
 
 def _span(bounds: Bounds) -> str:

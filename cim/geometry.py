@@ -64,15 +64,22 @@ def promote(geometries: Geometries, kind: GeometryKind) -> Geometries:
         geometries = shapely.orient_polygons(geometries)
     if kind == "Geometry":
         return geometries
-    parts, owners = shapely.get_parts(geometries, return_index=True)
-    result: Geometries = np.full(len(geometries), None, dtype=object)
+    types = shapely.get_type_id(geometries)
+    multi = types == FAMILY[kind][-1]
+    result: Geometries = geometries.copy()
     if kind in _COLLECT:
-        if len(parts):
-            _COLLECT[kind](parts, indices=owners, out=result)
-        return result
-    single = np.bincount(owners, minlength=len(geometries))[owners] == 1
-    result[owners[single]] = parts[single]
+        single = ~multi & (types >= 0)
+        result[single] = _COLLECT[kind](geometries[single][:, np.newaxis])
+    else:
+        result[multi] = shapely.get_geometry(geometries[multi], 0)
+        result[shapely.get_num_geometries(geometries) > 1] = None
     return result
+
+
+def collect(parts: Geometries, kind: GeometryKind) -> shapely.Geometry:
+    """Return single geometries of the kind's family as one multi-geometry."""
+    whole: shapely.Geometry = _COLLECT[kind if kind in _COLLECT else f"Multi{kind}"](parts)
+    return whole
 
 
 def to_wkb(geometries: Geometries) -> list[bytes | None]:

@@ -27,9 +27,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*("–" if value is None else str(value) for value in row))
-    terminal = sys.stdout.isatty()
-    # In a file or a pipe a row stays on its line, however long it is.
-    Console(width=None if terminal else 1000, highlight=False).print(table)
+    console().print(table)
+
+
+def console() -> Console:
+    """Return the console of standard output; in a file or a pipe a row stays on its line, however long it is."""
+    return Console(width=None if sys.stdout.isatty() else 1000, highlight=False)
 
 
 def print_pairs(pairs: dict[str, Any]) -> None:

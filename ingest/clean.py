@@ -5,10 +5,8 @@ All of it works on whole columns; only what is faulty is looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,7 @@ import shapely
 from cim import crs
 from cim.dictionary import GeometryKind
 from cim.errors import CrsError
-from cim.geometry import DECIMALS, GRID, Geometries, promote, snap
+from cim.geometry import DECIMALS, FAMILY, GRID, Geometries, collect, fits, promote, snap
 from ingest.faults import Faults, Mask
 
 # Turns curved geometry (ISO WKB) into straight, None where it cannot: PostGIS does it, GEOS does not.
@@ -28,24 +26,8 @@ Linearise = Callable[[list[bytes]], list[bytes | None]]
 # A layer that lies outside its area almost whole has a wrong CRS; single records outside have wrong coordinates.
 _WRONG_CRS_SHARE = 0.5
 
-# Kinds as GEOS numbers them; WKB has no ring, and a line there is 2, so that both agree from polygon on.
-POINT, LINE, RING, POLYGON, MULTIPOINT, MULTILINE, MULTIPOLYGON, COLLECTION = range(8)
-_FAMILY: Mapping[GeometryKind, tuple[int, ...]] = MappingProxyType(
-    {
-        "Point": (POINT, MULTIPOINT),
-        "MultiPoint": (POINT, MULTIPOINT),
-        "LineString": (LINE, RING, MULTILINE),
-        "MultiLineString": (LINE, RING, MULTILINE),
-        "Polygon": (POLYGON, MULTIPOLYGON),
-        "MultiPolygon": (POLYGON, MULTIPOLYGON),
-        "Geometry": tuple(range(8)),
-    }
-)
-
-
-_COLLECT: Mapping[int, Callable[..., Any]] = MappingProxyType(
-    {MULTIPOINT: shapely.multipoints, MULTILINE: shapely.multilinestrings, MULTIPOLYGON: shapely.multipolygons}
-)
+# WKB numbers kinds like GEOS from the polygon on; what follows the collection are curves and surfaces.
+_COLLECTION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +46,8 @@ def clean(
     target: pyproj.CRS,
     linearise: Linearise,
     faults: Faults,
+    *,
+    vouched: bool = False,
 ) -> Cleaned:
     """Bring a column of ISO WKB to the storage system: one kind, valid, two-dimensional, on a grid of 1 mm.
 
@@ -75,15 +59,17 @@ def clean(
     kind : the kind stored; single geometries are promoted to it, a multi of one part is taken apart for it
     required : a record without geometry is a fault
     source, target : CRS of the column, storage CRS in metres
+    vouched : the operator says that `source` is right, so data may lie outside the area it is made for
 
     Raises
     ------
     CrsError : the layer as a whole lies outside the area of either system, or no transformation is known.
     """
-    geometries = _read(column, linearise, faults)
+    geometries, closed = _read(column, linearise, faults)
     geometries = _of_family(geometries, kind, faults)
-    geometries = _to_storage(geometries, source, target, faults)
-    geometries, repaired = _repair(geometries, kind, faults)
+    geometries = _to_storage(geometries, source, target, faults, vouched)
+    geometries, mended = _repair(geometries, kind, faults)
+    repaired = (closed | mended) & ~shapely.is_missing(geometries)
     promoted = promote(geometries, kind)
     several = shapely.is_missing(promoted) & ~shapely.is_missing(geometries)
     faults.add(several, f"geom: has several parts, expected one {kind}")
@@ -94,20 +80,26 @@ def clean(
     return Cleaned(geometries, repaired)
 
 
-def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> Geometries:
+def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tuple[Geometries, Mask]:
+    """Return flat shapes, None where there is none or no reading it, and which had an open ring that was closed."""
     kinds = _wkb_kinds(column)
     geometries = _parse(column.to_numpy().astype(object), kinds, linearise)
     unread = shapely.is_missing(geometries) & (kinds > 0)
+    closed = np.zeros(len(geometries), dtype=bool)
+    if unread.any():
+        geometries[unread] = shapely.from_wkb(column.to_numpy()[unread], on_invalid="fix")
+        closed = unread & ~shapely.is_missing(geometries)
+        unread &= ~closed
     faults.add(unread, "geom: is damaged or of a kind that cannot be stored")
     geometries[shapely.is_empty(geometries)] = None
     if shapely.has_z(geometries).any() or shapely.has_m(geometries).any():
         geometries = shapely.force_2d(geometries)
-    return geometries
+    return geometries, closed
 
 
 def _parse(binary: Geometries, kinds: npt.NDArray[np.int64], linearise: Linearise) -> Geometries:
     """Return the shapes of WKB, curves as lines, None where it is damaged."""
-    curved = np.flatnonzero(kinds > COLLECTION)
+    curved = np.flatnonzero(kinds > _COLLECTION)
     if len(curved):
         straight = linearise([binary[row] for row in curved])
         for row, replacement in zip(curved, straight, strict=True):
@@ -143,10 +135,9 @@ def _of_family(geometries: Geometries, kind: GeometryKind, faults: Faults) -> Ge
     if kind == "Geometry":
         return geometries
     types = shapely.get_type_id(geometries)
-    for row in np.flatnonzero(types == COLLECTION):
+    for row in np.flatnonzero(types == _COLLECTION):
         geometries[row] = _uncollect(geometries[row], kind)
-    types = shapely.get_type_id(geometries)
-    wrong = ~np.isin(types, (*_FAMILY[kind], -1))
+    wrong = ~fits(geometries, kind)
     faults.add(wrong, lambda row: f"geom: is a {geometries[row].geom_type}, expected {kind}")
     geometries[wrong] = None
     return geometries
@@ -156,21 +147,19 @@ def _uncollect(collection: shapely.Geometry, kind: GeometryKind) -> shapely.Geom
     """Return the parts of a collection as one multi-geometry if all are of the kind's family."""
     parts = np.array([collection], dtype=object)
     try:
-        while (shapely.get_num_geometries(parts) > 1).any() or (shapely.get_type_id(parts) == COLLECTION).any():
+        while (shapely.get_num_geometries(parts) > 1).any() or (shapely.get_type_id(parts) == _COLLECTION).any():
             parts = shapely.get_parts(parts)
     except NotImplementedError:  # a curve among the parts
         return collection
-    suits = np.isin(shapely.get_type_id(parts), _FAMILY[kind]).all()
-    if not suits:
-        return collection
-    merged: shapely.Geometry = _COLLECT[_FAMILY[kind][-1]](parts)
-    return merged
+    return collect(parts, kind) if fits(parts, kind).all() else collection
 
 
-def _to_storage(geometries: Geometries, source: pyproj.CRS, target: pyproj.CRS, faults: Faults) -> Geometries:
+def _to_storage(
+    geometries: Geometries, source: pyproj.CRS, target: pyproj.CRS, faults: Faults, vouched: bool
+) -> Geometries:
     """Transform and snap in one go; what lies outside the area of either system is a fault and becomes None."""
     coordinates = shapely.get_coordinates(geometries)
-    if _drop_outside(geometries, coordinates, source, faults):
+    if not vouched and _drop_outside(geometries, coordinates, source, faults):
         coordinates = shapely.get_coordinates(geometries)
     moved = crs.transform_coordinates(coordinates, source, target)
     stored: Geometries = shapely.set_coordinates(geometries, np.round(moved, DECIMALS) + 0.0)  # -0.0 + 0.0 is 0.0
@@ -184,9 +173,8 @@ def _drop_outside(
     """Fault and blank out the records outside the system's area, if any; raise if it is about all of them."""
     if len(coordinates) == 0:
         return False
-    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     try:
-        crs.check_envelope((float(low[0]), float(low[1]), float(high[0]), float(high[1])), system)
+        crs.check_envelope(crs.extent(coordinates), system)
     except CrsError:
         boxes = shapely.bounds(geometries)
         outside = ~crs.inside(boxes, system)
@@ -210,7 +198,7 @@ def _repair(geometries: Geometries, kind: GeometryKind, faults: Faults) -> tuple
     mended = snap(shapely.set_precision(mended, GRID))
     for place, row in enumerate(np.flatnonzero(invalid)):
         shape = mended[place]
-        sound = not shape.is_empty and shape.is_valid and shapely.get_type_id(shape) in _FAMILY[kind]
+        sound = not shape.is_empty and shape.is_valid and shapely.get_type_id(shape) in FAMILY[kind]
         if not sound:
             reason = shapely.is_valid_reason(geometries[row])
             faults.add([int(row)], f"geom: {reason}, and no {kind} is left on mending")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cim import crs
 from cim.city import City
 from cim.errors import InvalidData
-from cim.output import AsJson, print_json, print_table
+from cim.output import AsJson, console, print_json, print_table
 from cim.settings import Settings
 from ingest.formats import formats
 from ingest.mapping import load
@@ -83,7 +82,7 @@ def ingest(
         tree = {} if head is None else {"tree_size": head.size, "tree_root": head.root.hex()}
         print_json(report.to_json() | tree)
     else:
-        show(report, Console(soft_wrap=not sys.stdout.isatty()))
+        show(report, console())
         if head is not None:
             typer.echo(f"tree size {head.size}, root {head.root.hex()}")
     report.raise_refused()

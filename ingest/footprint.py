@@ -120,9 +120,7 @@ def _roofed_slab(triangles: Triangles, floor: float) -> BaseGeometry:
 
 def _tidy(outline: BaseGeometry, cover: BaseGeometry) -> shapely.MultiPolygon:
     closed = _offset(_offset(outline, CLOSING), -CLOSING)
-    filled = shapely.union_all(
-        np.append(shapely.get_parts(closed), _covered_holes(closed, cover)), grid_size=GRID
-    )
+    filled = shapely.union_all(np.append(shapely.get_parts(closed), _covered_holes(closed, cover)), grid_size=GRID)
     opened = _offset(_offset(filled, -THIN), THIN)
     parts = shapely.get_parts(shapely.set_precision(opened, GRID))
     return shapely.MultiPolygon([p for p in parts if p.geom_type == "Polygon" and p.area >= MIN_AREA])

@@ -98,9 +98,7 @@ class Placement:
         ------
         CrsError : one of them lies outside the area of the CRS, or cannot be transformed.
         """
-        placed = np.array(
-            [None if o is None else affine_transform(o, self.matrix) for o in outlines], dtype=object
-        )
+        placed = np.array([None if o is None else affine_transform(o, self.matrix) for o in outlines], dtype=object)
         if any(outline is not None for outline in placed):
             bounds = shapely.total_bounds(placed)
             crs_module.check_envelope((bounds[0], bounds[1], bounds[2], bounds[3]), self.plane)
@@ -161,9 +159,7 @@ def from_conversion(conversion: Conversion, assumed_crs: Any | None = None) -> t
     """
     crs = crs_module.horizontal(assumed_crs or _crs_of(conversion))
     if not crs.is_projected:
-        raise CrsError(
-            f"{crs_module.name(crs)} is not a projected CRS; give the place of the model with --place"
-        )
+        raise CrsError(f"{crs_module.name(crs)} is not a projected CRS; give the place of the model with --place")
     axis = float(crs.axis_info[0].unit_conversion_factor)
     warnings = []
     map_unit = conversion.map_unit
@@ -177,9 +173,7 @@ def from_conversion(conversion: Conversion, assumed_crs: Any | None = None) -> t
     per_metre = scale / conversion.length_unit * to_axis
     x, y, z, turned = conversion.world
     if any((x, y, z, turned)):
-        warnings.append(
-            "the world coordinate system is not at the origin; the map conversion is taken from it"
-        )
+        warnings.append("the world coordinate system is not at the origin; the map conversion is taken from it")
     turn = conversion.angle - turned
     factor_x, factor_y, factor_z = conversion.factors
     a, d = per_metre * factor_x * math.cos(turn), per_metre * factor_x * math.sin(turn)
@@ -209,23 +203,24 @@ def mistaken_unit(conversion: Conversion, crs: Any) -> str | None:
     return None
 
 
-def from_geodetic(point: Geodetic, north: tuple[float, float], method: str, level: int | None) -> Placement:
-    """Make a placement that puts one point of the model at a longitude and latitude, in EPSG:4326.
+def from_geodetic(
+    point: Geodetic, north: tuple[float, float], system: Any, method: str, level: int | None
+) -> Placement:
+    """Make a placement that puts one point of the model at a longitude and latitude.
 
     Parameters
     ----------
     point : the point in the model and on the earth
     north : direction of north in the model, a unit vector
+    system : pyproj.CRS on whose datum the degrees are; outlines come in its geographic system
     method, level : how the place was found; see `Placement`
     """
-    plane = crs_module.parse(
-        f"+proj=aeqd +lat_0={point.latitude!r} +lon_0={point.longitude!r} +datum=WGS84 +units=m +no_defs"
-    )
+    plane = crs_module.local_plane(system, point.longitude, point.latitude)
     (x, y, z), (north_x, north_y) = point.origin, north
     # North becomes the y axis: rows are the directions of east and of north in the model.
     matrix = (north_y, -north_x, north_x, north_y, -(north_y * x - north_x * y), -(north_x * x + north_y * y))
     elevation = None if point.elevation is None else point.elevation - z
-    return Placement(crs_module.parse("EPSG:4326"), plane, matrix, method, level, elevation)
+    return Placement(crs_module.geographic_of(system), plane, matrix, method, level, elevation)
 
 
 def from_coordinates(crs: Any) -> Placement:
@@ -234,8 +229,10 @@ def from_coordinates(crs: Any) -> Placement:
     return Placement(crs, crs, (per_metre, 0, 0, per_metre, 0, 0), "local_coordinates", 30, 0.0)
 
 
-def from_text(text: str, true_north: tuple[float, float]) -> Placement:
+def from_text(text: str, true_north: tuple[float, float], system: Any) -> Placement:
     """Make a placement of the operator's words "longitude,latitude[,angle]" for the model's origin.
+
+    The degrees are on the datum of `system` (pyproj.CRS).
 
     The angle is that of the model's x axis against east, degrees anticlockwise; without it true north is
     used.
@@ -249,15 +246,13 @@ def from_text(text: str, true_north: tuple[float, float]) -> Placement:
     except ValueError:
         numbers = []
     if len(numbers) not in (2, 3) or not (abs(numbers[0]) <= 180 and abs(numbers[1]) <= 90):
-        raise InvalidData(
-            f"--place {text!r}: expected longitude,latitude[,angle] in degrees, like 116.1,39.05,12.5"
-        )
+        raise InvalidData(f"--place {text!r}: expected longitude,latitude[,angle] in degrees, like 116.1,39.05,12.5")
     north = true_north
     if len(numbers) == 3:
         # A model turned anticlockwise by the angle has north turned clockwise by it in its own axes.
         angle = math.radians(numbers[2])
         north = (math.sin(angle), math.cos(angle))
-    return from_geodetic(Geodetic(numbers[0], numbers[1], None), north, "operator", None)
+    return from_geodetic(Geodetic(numbers[0], numbers[1], None), north, system, "operator", None)
 
 
 def _crs_of(conversion: Conversion) -> Any:
@@ -272,9 +267,9 @@ def _crs_of(conversion: Conversion) -> Any:
             return crs_module.parse(text)
         except CrsError as error:
             errors.append(error)
-    raise CrsError(
-        f"the model names its CRS {name!r}, which is not known; say which it is with --assume-crs"
-    ) from (errors[0])
+    raise CrsError(f"the model names its CRS {name!r}, which is not known; say which it is with --assume-crs") from (
+        errors[0]
+    )
 
 
 def _alias(name: str | None) -> int | None:

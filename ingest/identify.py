@@ -146,9 +146,7 @@ def parents_by_file(layer: Layer, feature_type: FeatureType, known: Known) -> di
     }
 
 
-def remember(
-    known: Known, ids: Codes, found: Codes, feature_type: FeatureType, refs: Mapping[str, Codes]
-) -> None:
+def remember(known: Known, ids: Codes, found: Codes, feature_type: FeatureType, refs: Mapping[str, Codes]) -> None:
     """Note the layer's objects, so that the layers after it can name them as parents."""
     columns = {p.references: p.name for p in feature_type.properties if p.references is not None}
     for row, (source_id, code) in enumerate(zip(ids, found, strict=True)):

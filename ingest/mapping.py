@@ -179,8 +179,7 @@ def _read(path: Path, dictionary: Dictionary) -> LayerMapping:
 def _known_type(path: Path, document: Mapping[str, Any], dictionary: Dictionary) -> FeatureType:
     if document["type"] not in dictionary.types:
         raise InvalidData(
-            f"{path}: type: there is no feature type {document['type']!r};"
-            f" there are {', '.join(dictionary.types)}"
+            f"{path}: type: there is no feature type {document['type']!r}; there are {', '.join(dictionary.types)}"
         )
     feature_type = dictionary.types[document["type"]]
     known = {p.name for p in feature_type.properties}

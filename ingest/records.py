@@ -19,7 +19,7 @@ from cim.codes import provisional
 from cim.db.merge import AttributeField, Rows
 from cim.dictionary import Dictionary, FeatureType
 from cim.errors import CrsError
-from cim.geometry import to_wkb
+from cim.geometry import Geometries, to_wkb
 from cim.log.entry import MAX_ENTRY
 from ingest import identify
 from ingest.clean import Linearise, clean
@@ -93,8 +93,8 @@ def prepare(layer: Layer, mapping: LayerMapping, context: Context) -> Prepared:
     nameless = identify.mint_missing(found, ids, layer, mapping, faults)
     if nameless:
         warnings.append(
-            f"{nameless:,} records have neither code nor identifier: provisional codes come from their geometry or"
-            " content; name a source_id in a mapping"
+            f"without code and identifier: {nameless:,}; their provisional codes come from geometry or content:"
+            " name a source_id in a mapping"
         )
     elif chosen is not None and lacking:
         warnings.append(chosen)
@@ -177,8 +177,21 @@ def _geometry(
         context.storage,
         context.linearise,
         faults,
+        vouched=system is not layer.crs,
     )
+    warnings += _moved(cleaned.geometries, system, context.storage)
     return pa.array(to_wkb(cleaned.geometries), pa.binary()), cleaned.repaired
+
+
+def _moved(geometries: Geometries, source: pyproj.CRS, storage: pyproj.CRS) -> list[str]:
+    """Say how well the way to the storage CRS is known, where it changes the datum."""
+    coordinates = shapely.get_coordinates(geometries)
+    if len(coordinates) == 0 or crs.same_datum(source, storage):
+        return []
+    area = crs.geographic_bounds(crs.extent(coordinates), storage)
+    metres = crs.accuracy(source, storage, area)
+    stated = "not stated" if metres is None else f"{metres:g} m"
+    return [f"moved from {crs.name(source)} to {crs.name(storage)}; accuracy of the datum change: {stated}"]
 
 
 def _system(layer: Layer, mapping: LayerMapping, context: Context, warnings: list[str]) -> pyproj.CRS:
@@ -191,9 +204,7 @@ def _system(layer: Layer, mapping: LayerMapping, context: Context, warnings: lis
         return assumed
     system = layer.crs or context.stated
     if system is None:
-        raise CrsError(
-            f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping"
-        )
+        raise CrsError(f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping")
     return system
 
 

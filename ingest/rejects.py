@@ -30,6 +30,4 @@ def rejects_of(database: Database, dataset: str | None = None, layer: str | None
     """Return rejected records in the order they came, of one file (by name or digest) and one layer if asked for."""
     with database.engine.connect() as connection:
         rows = connection.execute(query("ingest/list_rejects"), {"dataset": dataset, "layer": layer})
-        return [
-            RejectedRecord(r.name, r.dataset, r.layer, r.source_id, r.reason, r.record, r.at) for r in rows
-        ]
+        return [RejectedRecord(r.name, r.dataset, r.layer, r.source_id, r.reason, r.record, r.at) for r in rows]

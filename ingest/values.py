@@ -104,9 +104,7 @@ def _translate(source: Array, values: Mapping[str, Any]) -> Array:
 
 def _of_codelist(source: Array, prop: Property, codelist: Codelist, faults: Faults) -> Array:
     labels = {
-        label.casefold(): value.value
-        for value in codelist.values.values()
-        for label in (value.title, value.title_zh)
+        label.casefold(): value.value for value in codelist.values.values() for label in (value.title, value.title_zh)
     }
 
     def find(text: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cim.city import City
 from cim.db.cluster import ensure_running, stop
 from cim.db.engine import Database
 from cim.db.logstore import LogStore
@@ -21,6 +22,8 @@ from cim.errors import DatabaseError
 from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
 from cim.settings import Settings
+from ingest import Options, ingest, mapping
+from sample_data import DATA, MAPPINGS
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -143,3 +146,25 @@ def put() -> Callable[[Database, Records], int]:
 def log() -> Callable[[Database], int]:
     """Give every committed revision its leaf, publish, and answer the tree size."""
     return sequence_all
+
+
+@pytest.fixture
+def sample_city(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Load the sample district, make it the city that `cim.connect()` opens, and answer with its CIM_ variables."""
+    with City(settings) as city:
+        mappings = mapping.load([MAPPINGS], city.database.dictionary)
+        report = ingest(city.database, [DATA], Options(mappings=mappings))
+        assert [(file.path, file.error) for file in report.files if file.error] == []
+        city.sequence(60.0)
+    assert settings.database_url is not None
+    variables = {
+        "CIM_DATABASE_URL": settings.database_url,
+        "CIM_HOME": str(settings.home),
+        "CIM_ORIGIN": settings.origin,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    # A proxy that nothing listens at: whatever reached for the network would fail.
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    return variables

@@ -127,9 +127,7 @@ class Layout:
         """Cut a code of right shape into its segments."""
         ends = accumulate(segment.length for segment in self.segments)
         cut = zip(self.segments, ends, strict=True)
-        return tuple(
-            Part(s.name, end - s.length + 1, code[end - s.length : end]) for s, end in cut if end <= len(code)
-        )
+        return tuple(Part(s.name, end - s.length + 1, code[end - s.length : end]) for s, end in cut if end <= len(code))
 
     def problem(self, code: str) -> Problem | None:
         """Return the first fault of shape, a character out of place before a wrong length; None if none."""
@@ -307,9 +305,7 @@ class CodeScheme:
         Conflict : the numbers have run out.
         """
         if self.mint_under is None:
-            raise InvalidData(
-                f"codes of {self.name} are given by {self.issuer}, not minted here; ask for one there"
-            )
+            raise InvalidData(f"codes of {self.name} are given by {self.issuer}, not minted here; ask for one there")
         return self.check(self.mint_under(self.normalise(parent), [self.normalise(code) for code in taken]))
 
     def refusal(self, text: str, problems: Iterable[Problem]) -> str:

@@ -32,14 +32,10 @@ def _rules(code: str) -> list[Problem]:
     if code[14:PARCEL] == "00000":
         problems.append(Problem("rule", 15, "parcel sequence runs from 00001"))
     if right in "AC" and owner != "J":
-        problems.append(
-            Problem("rule", 13, f"right {right} is for collective land: owner must be J, is {owner}")
-        )
+        problems.append(Problem("rule", 13, f"right {right} is for collective land: owner must be J, is {owner}"))
     if right not in "HG":
         problems += [
-            Problem(
-                "rule", first, f"{name} 000 is for sea areas and islands (right H or G), right is {right}"
-            )
+            Problem("rule", first, f"{name} 000 is for sea areas and islands (right H or G), right is {right}")
             for name, first in (("cadastral zone", 7), ("sub-zone", 10))
             if code[first - 1 : first + 2] == "000"
         ]
@@ -55,11 +51,7 @@ def _fixture_rules(code: str) -> list[Problem]:
         place = 21 + len(number) - len(number.lstrip("0"))
         return [Problem("rule", place, "W means no fixture: places 21-28 must be zeros")]
     if fixture != "W" and not numbered:
-        return [
-            Problem(
-                "rule", 20, f"fixture {fixture} needs a number in places 21-28; without a fixture it is W"
-            )
-        ]
+        return [Problem("rule", 20, f"fixture {fixture} needs a number in places 21-28; without a fixture it is W")]
     return []
 
 
@@ -88,11 +80,7 @@ def _parent_of(code: str) -> str | None:
 
 
 def _prefix_of(code: str) -> str:
-    return (
-        code[:BUILDING]
-        if len(code) == UNIT and code[19] == "F" and code[BUILDING:] in WHOLE_BUILDING
-        else code
-    )
+    return code[:BUILDING] if len(code) == UNIT and code[19] == "F" and code[BUILDING:] in WHOLE_BUILDING else code
 
 
 def _mint_under(parent: str, taken: Iterable[str]) -> str:

@@ -53,9 +53,7 @@ def _rules(classes: Callable[[], frozenset[str]]) -> Callable[[str], list[Proble
         main = found[:2]
         if any(other.startswith(main) for other in known()):
             return [Problem("rule", 9, f"main class {main} has no sub-class {found[2:]}")]
-        return [
-            Problem("rule", 7, f"no main class {main}; if it is the city's own, load the city's class list")
-        ]
+        return [Problem("rule", 7, f"no main class {main}; if it is the city's own, load the city's class list")]
 
     return rules
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cim.db import postmaster
-from cim.db.binaries import Binaries, find_binaries
-from cim.db.initialise import DATABASE, ROLE, environment, initialise
-from cim.db.place import Place, abandoned, existing, locked, settle
+from cim.db.embedded import postmaster
+from cim.db.embedded.binaries import Binaries, find_binaries
+from cim.db.embedded.initialise import DATABASE, ROLE, environment, initialise
+from cim.db.embedded.place import Place, abandoned, existing, locked, settle
 from cim.db.server import connectable
 from cim.errors import DatabaseError
 from cim.settings import Settings
@@ -72,9 +72,7 @@ def ensure_running(settings: Settings, *, search: Iterable[Path] | None = None) 
     if folder is None:
         with locked(settings.home) as lock:
             folder = _bring_up(settings.home, lock, search)
-    return (
-        f"postgresql+psycopg://{ROLE}@/{DATABASE}?host={quote(str(folder), safe='/')}&port={postmaster.PORT}"
-    )
+    return f"postgresql+psycopg://{ROLE}@/{DATABASE}?host={quote(str(folder), safe='/')}&port={postmaster.PORT}"
 
 
 def stop(settings: Settings) -> bool:
@@ -152,9 +150,7 @@ def _once_ready(place: Place) -> Path | None:
                 return folder
             postmaster.stop(place.data)
         elif time.monotonic() > deadline:
-            raise DatabaseError(
-                f"the server in {place.data} is not ready after {START_TIMEOUT} s; see {place.log}"
-            )
+            raise DatabaseError(f"the server in {place.data} is not ready after {START_TIMEOUT} s; see {place.log}")
         else:
             time.sleep(0.02)
     return None
@@ -186,9 +182,7 @@ def _start(place: Place, binaries: Binaries) -> Path:
     )
     if done.returncode:
         said = _tail(place.log, log_start) or done.stderr.strip()
-        raise DatabaseError(
-            f"the embedded database in {place.data} does not start; {place.log} says:\n{said}"
-        )
+        raise DatabaseError(f"the embedded database in {place.data} does not start; {place.log} says:\n{said}")
     return folder
 
 
@@ -218,9 +212,7 @@ def _version(data: Path) -> int | None:
             return None
     except ValueError:
         pass
-    raise DatabaseError(
-        f"{data} is not a PostgreSQL data directory; restore it from a backup or move it away"
-    )
+    raise DatabaseError(f"{data} is not a PostgreSQL data directory; restore it from a backup or move it away")
 
 
 def _tail(log: Path, start: int) -> str:

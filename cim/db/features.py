@@ -6,7 +6,7 @@ is looked up in the dictionary; everything a caller gives is a bound parameter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from cim.crs import Bounds
 from cim.db.engine import Database
 from cim.db.filters import box, check_bounds, compile_filter, equal
 from cim.db.spatial import GEOMETRY, Shape, check_path, from_wkb, place, postgis, relation, srid_of, transformed
@@ -51,7 +52,7 @@ class Selection:
     """
 
     tree_size: int | None = None
-    bbox: tuple[float, float, float, float] | None = None
+    bbox: Bounds | None = None
     bbox_srid: int = 4326
     where: str | None = None
     where_srid: int = 4326
@@ -74,7 +75,7 @@ def select_rows(
     database: Database,
     type_name: str,
     *,
-    bbox: tuple[float, float, float, float] | None = None,
+    bbox: Bounds | None = None,
     bbox_crs: str | int | None = None,
     where: str | None = None,
     tree_size: int | None = None,
@@ -200,6 +201,22 @@ def select_extents(database: Database) -> sa.CompoundSelect[Any] | None:
     return sa.union_all(*selects) if selects else None
 
 
+def shape(database: Database, selection: Selection) -> tuple[Hashable, dict[str, object]] | None:
+    """Return what the statement of a selection depends on, and the values it can be run again with.
+
+    A statement compiled for an equal shape serves with other values: compiling takes longer than reading a page.
+    None where filters make each statement its own.
+    """
+    if selection.where is not None or selection.equal or selection.period is not None:
+        return None
+    values: dict[str, object] = {}
+    if selection.bbox is not None:
+        values = _box_values(selection.bbox, selection.bbox_srid, database.settings.srid)
+    if selection.tree_size is not None:
+        values["tree_size"] = selection.tree_size
+    return (*values, selection.bbox_srid), values
+
+
 def conditions(
     database: Database, feature_type: FeatureType, source: sa.FromClause, selection: Selection
 ) -> list[sa.ColumnElement[bool]]:
@@ -218,7 +235,8 @@ def conditions(
             )
         )
     if selection.bbox is not None:
-        found += _in_box(feature_type, source, selection.bbox, selection.bbox_srid, storage)
+        values = _box_values(selection.bbox, selection.bbox_srid, storage)
+        found += _in_box(feature_type, source, values, selection.bbox_srid, storage)
     if selection.period is not None:
         found += _valid(feature_type, source, *selection.period)
     return found
@@ -227,43 +245,52 @@ def conditions(
 # ---------------------------------------------------------------------- conditions
 
 
-def _in_box(
-    feature_type: FeatureType,
-    source: sa.FromClause,
-    bbox: tuple[float, float, float, float],
-    srid: int,
-    storage: int,
-) -> list[sa.ColumnElement[bool]]:
-    """Objects that truly meet the box in its CRS; those without geometry meet every box."""
+def _box_values(bbox: Bounds, srid: int, storage: int) -> dict[str, object]:
+    """Return the values of a box's bind parameters; none where the box is the whole globe and asks nothing."""
     check_path(srid, storage)
     check_bounds(bbox, srid)
     try:
         shape = Shape(box(*bbox), srid)
     except ValueError as error:
         raise InvalidFilter(f"bbox {', '.join(f'{v:g}' for v in bbox)}: {error}") from None
-    whole_globe = srid in (4326, 4490) and bbox == (-180.0, -90.0, 180.0, 90.0)
-    if feature_type.geometry is None or whole_globe:
-        return []
+    if srid in (4326, 4490) and bbox == (-180.0, -90.0, 180.0, 90.0):
+        return {}
+    values: dict[str, object] = {"bbox": shapely.to_wkb(shape.geometry)}
     found = place(shape, storage) if srid != storage else None
+    if found is not None:
+        values |= {"bbox_step": found.step, "bbox_margin": found.margin}
+    return values
+
+
+def _in_box(
+    feature_type: FeatureType, source: sa.FromClause, values: Mapping[str, object], srid: int, storage: int
+) -> list[sa.ColumnElement[bool]]:
+    """Objects that truly meet the box in its CRS; those without geometry meet every box."""
+    if feature_type.geometry is None or not values:
+        return []
     near = None
-    if found:
-        near = sa.bindparam("bbox_step", found.step, sa.Double), sa.bindparam("bbox_margin", found.margin, sa.Double)
-    wkb = sa.bindparam("bbox", shapely.to_wkb(shape.geometry), sa.LargeBinary)
-    meets = relation("ST_Intersects", source.c.geom, from_wkb(wkb, srid), srid, storage, near)
+    if "bbox_step" in values:
+        near = _named("bbox_step", values, sa.Double()), _named("bbox_margin", values, sa.Double())
+    literal = from_wkb(_named("bbox", values, sa.LargeBinary()), srid)
+    meets = relation("ST_Intersects", source.c.geom, literal, srid, storage, near)
     return [meets if feature_type.geometry_required else sa.or_(meets, source.c.geom.is_(None))]
+
+
+def _named(name: str, values: Mapping[str, object], kind: sa.types.TypeEngine[Any]) -> sa.BindParameter[Any]:
+    return sa.bindparam(name, values[name], kind)
 
 
 def _valid(
     feature_type: FeatureType, source: sa.FromClause, first: date | None, last: date | None
 ) -> list[sa.ColumnElement[bool]]:
-    """Objects valid on a day from first to last; a missing end of their own validity is open."""
+    """Objects valid on some day from first to last. Their own end is the first day they are not; missing is open."""
     roles = {p.role: source.c[p.name] for p in feature_type.public_properties if p.role}
     begins, ends = roles.get("primary-interval-start"), roles.get("primary-interval-end")
     found: list[sa.ColumnElement[bool]] = []
     if begins is not None and last is not None:
         found.append(sa.or_(begins.is_(None), begins <= sa.literal(last, sa.Date)))
     if ends is not None and first is not None:
-        found.append(sa.or_(ends.is_(None), ends >= sa.literal(first, sa.Date)))
+        found.append(sa.or_(ends.is_(None), ends > sa.literal(first, sa.Date)))
     return found
 
 

@@ -26,6 +26,7 @@ from sqlalchemy.sql.selectable import Subquery
 
 from cim.db.script import query
 
+_REVISION = sa.table("revision", sa.column("type", sa.Text), sa.column("code", sa.Text), schema="cim")
 # jsonb_build_object takes at most 100 arguments, as every function does.
 _PAIRS = 50
 _ATTRIBUTE_TYPES: Mapping[pa.DataType, sa.types.TypeEngine[Any]] = MappingProxyType(
@@ -178,6 +179,7 @@ def _merge_statement(target: sa.Table, staged: sa.Table, rows: Rows) -> _Merge:
     selected: list[sa.ColumnElement[Any]] = [staged.c[name] for name in plain]
     if rows.attributes:
         selected.append(_attributes(staged, rows.attributes).label("attributes"))
+    selected.append(_first_rev(target, staged))
     source = sa.select(*(_as_is(c) for c in selected)).subquery("source")
     updates: dict[str, sa.ColumnElement[Any]] = {name: source.c[name] for name in rows.columns}
     updates |= {name: sa.func.coalesce(source.c[name], target.c[name]) for name in rows.filled}
@@ -188,10 +190,16 @@ def _merge_statement(target: sa.Table, staged: sa.Table, rows: Rows) -> _Merge:
         kept = sa.func.coalesce(target.c.attributes, _EMPTY).op("-")(keys)
         joined = kept.op("||")(sa.func.coalesce(source.c.attributes, _EMPTY))
         updates["attributes"] = sa.func.nullif(joined, _EMPTY, type_=JSONB)
-    return _Merge(target, source, updates, [*plain, *(["attributes"] if rows.attributes else [])])
+    return _Merge(target, source, updates, [*plain, "rev", *(["attributes"] if rows.attributes else [])])
 
 
 _EMPTY = sa.cast(sa.literal("{}", sa.Text), JSONB)
+
+
+def _first_rev(target: sa.Table, staged: sa.Table) -> sa.ColumnElement[Any]:
+    """Return 1 for a code that was never recorded, null for one the database is to number itself."""
+    known = sa.exists().where(_REVISION.c.type == target.name, _REVISION.c.code == staged.c.code)
+    return sa.case((known, None), else_=1).label("rev")
 
 
 def _as_is(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

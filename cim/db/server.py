@@ -7,11 +7,11 @@ from pathlib import Path
 import psycopg
 import sqlalchemy as sa
 
-from cim.db.binaries import MINIMUM_POSTGIS, MINIMUM_POSTGRESQL, package
+from cim.db.embedded.binaries import MINIMUM_POSTGIS, MINIMUM_POSTGRESQL, package
 from cim.errors import DatabaseError
 
 CONNECT_TIMEOUT = 5
-_BOOTSTRAP = Path(__file__).parent / "bootstrap"
+_BOOTSTRAP = Path(__file__).parent / "embedded" / "bootstrap"
 _EXAMPLE = "postgresql://user@host:5432/database"
 
 

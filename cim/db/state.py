@@ -57,6 +57,8 @@ def resolve(connection: sa.Connection, as_of: AsOf, log_dir: Path) -> TreeHead:
 def _parse(as_of: AsOf) -> int | datetime | Checkpoint | None:
     if as_of is None or isinstance(as_of, (int, datetime)):
         instant = as_of
+    elif not isinstance(as_of, str):  # a JSON number beyond 64 bits arrives as a float
+        raise InvalidData(f"as-of must be a tree size, an RFC 3339 instant or a checkpoint, got {as_of!r}")
     elif as_of.isdecimal() and as_of.isascii():
         return int(as_of)
     elif "\n" in as_of:
@@ -88,7 +90,7 @@ def _at_instant(connection: sa.Connection, instant: datetime) -> TreeHead:
 
 
 def _at_size(connection: sa.Connection, size: int, log_dir: Path) -> TreeHead:
-    row = connection.execute(query("log/head_covering"), {"size": size}).one_or_none() if size >= 0 else None
+    row = connection.execute(query("log/head_covering"), {"size": size}).one_or_none() if 0 <= size < 2**63 else None
     if row is None:
         current = _head(connection, "log/head_current", {})
         raise NotFound(f"the log has no tree size {size}; it has 0 to {current.size}")

@@ -68,7 +68,7 @@ def _rows(database: Database, feature_type: FeatureType, frame: pd.DataFrame) ->
             f"{feature_type.name} has no column {', '.join(unknown)}; it has {', '.join(known)}; what the dictionary "
             "does not name goes as a dict into the column attributes"
         )
-    columns = {"code": pa.array(_codes(feature_type, frame.index), pa.string())}
+    columns = {"code": pa.array(_codes(feature_type, list(frame.index)), pa.string())}
     for name in names:
         try:
             columns[name] = pa.Array.from_pandas(frame[name], type=ARROW_TYPES[known[name].kind])

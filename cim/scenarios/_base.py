@@ -139,13 +139,15 @@ class Scenario(ABC):
     def from_inputs(cls, inputs: Mapping[str, Any]) -> Self:
         """Check the inputs and return the scenario with them; None counts as not given.
 
-        Dates and instants may come as Python objects, a scope as a shapely polygon.
+        Dates and instants may come as Python objects, a scope as a shapely polygon, a division's code as a number.
 
         Raises
         ------
         InvalidData : an input is missing, unknown, or not of the declared form.
         """
         given = {name: plain(value) for name, value in inputs.items() if value is not None}
+        if type(given.get("scope")) is int:
+            given["scope"] = str(given["scope"])
         schema = cls.input_schema()
         unknown = sorted(given.keys() - schema["properties"].keys())
         if unknown:

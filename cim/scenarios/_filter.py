@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from cim.db.filters import compile_filter
+from cim.db.spatial import from_wkb
 from cim.scenarios._state import State
 
 
@@ -23,7 +24,7 @@ def codes_where(state: State, type_name: str, text: str) -> list[str]:
     function = getattr(sa.func.city, f"{type_name}_at")
     source = function(sa.cast(sa.literal(state.size), sa.BigInteger)).table_valued(*columns).alias("t")
     srid = database.settings.srid
-    land = sa.func.ST_GeomFromWKB(sa.bindparam("land", state.scope.wkb), srid)
+    land = from_wkb(sa.literal(state.scope.wkb), srid)
     condition = compile_filter(text, source, feature_type, srid)
     statement = (
         sa.select(source.c.code)

@@ -44,6 +44,10 @@ class Scope:
         """Digest of the geometry, hex."""
         return hashlib.sha256(self.wkb).hexdigest()
 
+    def ewkb(self, srid: int) -> str:
+        """Return the geometry as PostGIS reads it from text: hex EWKB."""
+        return str(shapely.to_wkb(shapely.set_srid(shapely.from_wkb(self.wkb), srid), hex=True, include_srid=True))
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -73,8 +77,7 @@ class State:
         """Run the query `scenarios/<name>` with this state's parameters and more, and return its rows."""
         common = {
             "size": self.size,
-            "scope": self.scope.wkb,
-            "srid": self.database.settings.srid,
+            "scope": self.scope.ewkb(self.database.settings.srid),
             "reference_date": self.reference_date,
         }
         return self.connection.execute(query(f"scenarios/{name}"), common | parameters).all()

@@ -56,19 +56,28 @@ def _layers(path: Path, wanted: str | None, title: str, encoding: str | None) ->
 
 def _read_layer(path: Path, name: str, title: str, encoding: str | None) -> Layer:
     gdal = pyogrio()
-    failures = (gdal.errors.DataSourceError, gdal.errors.DataLayerError, pa.ArrowException, ValueError)
+    failures = (gdal.errors.DataSourceError, gdal.errors.DataLayerError, pa.ArrowException, ValueError, OSError)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             meta, table = gdal.read_arrow(path, layer=name, encoding=encoding, return_fids=True)
-        except UnicodeDecodeError as error:
+            _check_text(table)
+        except (UnicodeDecodeError, pa.ArrowInvalid) as error:
             raise InvalidData(
-                f"{path}: text of layer {name!r} is not {error.encoding}; name its encoding: --encoding GB18030"
+                f"{path}: text of layer {name!r} is not in {encoding or 'the encoding the file states'}: "
+                f"{_first_line(error)}; name the right one: --encoding GB18030"
             ) from error
         except failures as error:
             raise InvalidData(f"{path}: layer {name!r} is no sound {title}: {_first_line(error)}") from error
     said = sorted({_first_line(w.message) for w in caught})
     return Layer(name, None, _attributes_and_geometry(table, meta), _crs(path, meta["crs"]), said)
+
+
+def _check_text(table: pa.Table) -> None:
+    """Raise pa.ArrowInvalid where a column of text is not UTF-8: GDAL hands on what a file wrongly calls so."""
+    for column in table.columns:
+        if pa.types.is_string(column.type):
+            column.validate(full=True)
 
 
 def _attributes_and_geometry(table: pa.Table, meta: Mapping[str, Any]) -> pa.Table:

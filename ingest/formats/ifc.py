@@ -9,9 +9,10 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyproj
 import shapely
 
-from cim import codes
+from cim import codes, crs
 from cim.errors import CrsError, InvalidCode
 from ingest import georeference
 from ingest.formats._base import GEOMETRY, PARENT_SOURCE_ID, SOURCE_ID, Format, Layer, ReadOptions
@@ -74,6 +75,10 @@ ATTRIBUTES: dict[str, pa.DataType] = {
     "property_sets": _JSON,
 }
 _UNPLACED = "not georeferenced: read without outline; give its place with --place longitude,latitude[,angle]"
+_HINTED = (
+    "placed by latitude and longitude of the site: a hint of unknown accuracy, often a default of the authoring"
+    " tool; confirm it or give --place"
+)
 _FAR_UNPLACED = (
     "coordinates more than 100 km from the origin are those of a map that the model does not name: read"
     " without outline; say which CRS it is with --assume-crs"
@@ -83,8 +88,9 @@ _FAR_UNPLACED = (
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield three layers: the buildings, storeys and spaces of a model.
 
-    Outlines are in the CRS that the model or the operator states, in EPSG:4326 where latitude and longitude
-    are all there is, and missing where nothing places the model. `options.extra` may hold `code_property`
+    Outlines are in the CRS that the model or the operator states, in EPSG:4326 where the degrees of the site are
+    all there is, and missing where nothing places the model. The degrees of `options.place` are on the datum of
+    `options.assume_crs`, else of the storage CRS. `options.extra` may hold `code_property`
     (name of the property with a building's official code), `seconds` and `memory_bytes` (limits of the child
     process).
 
@@ -108,13 +114,13 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         _describe_place(record, placement)
     official, code_warnings = _codes(records)
     warnings = [*answer["warnings"], *warnings, *code_warnings]
-    crs = next((placement.crs for placement in placements if placement is not None), None)
+    system = next((placement.crs for placement in placements if placement is not None), None)
     for feature_type in COLUMNS:
         kind = f"{feature_type}s"
         table = _table(feature_type, answer[kind], outlines[kind], digest, answer["schema"])
         if feature_type == "building":
             table = table.append_column("code", pa.array(official, _TEXT))
-        yield Layer(kind, feature_type, table, crs, warnings if feature_type == "building" else [])
+        yield Layer(kind, feature_type, table, system, warnings if feature_type == "building" else [])
 
 
 def _name_file(answer: dict[str, Any], stem: str) -> None:
@@ -131,7 +137,8 @@ def _placements(answer: dict[str, Any], options: ReadOptions) -> tuple[list[Plac
     conversion = None if answer["conversion"] is None else _conversion(answer["conversion"])
     north = (answer["true_north"][0], answer["true_north"][1])
     if options.place is not None:
-        return [georeference.from_text(options.place, north)] * len(buildings), []
+        placed = georeference.from_text(options.place, north, _system_of_degrees(options))
+        return [placed] * len(buildings), []
     far = [_is_far(record) for record in buildings]
     if conversion is not None:
         placement, warnings = georeference.from_conversion(conversion, options.assume_crs)
@@ -144,27 +151,43 @@ def _placements(answer: dict[str, Any], options: ReadOptions) -> tuple[list[Plac
         return [placement] * len(buildings), warnings
     if options.assume_crs is not None and any(far):
         return [georeference.from_coordinates(options.assume_crs)] * len(buildings), []
-    return _hinted(answer, far, north)
+    return _hinted(answer, far, north, options)
+
+
+def _system_of_degrees(options: ReadOptions) -> pyproj.CRS:
+    """Return the system of the operator's degrees: the one named, else that of the storage CRS, else WGS 84."""
+    if options.assume_crs is not None:
+        return options.assume_crs
+    return crs.parse("EPSG:4326" if options.srid is None else options.srid)
 
 
 def _hinted(
-    answer: dict[str, Any], far: Sequence[bool], north: tuple[float, float]
+    answer: dict[str, Any], far: Sequence[bool], north: tuple[float, float], options: ReadOptions
 ) -> tuple[list[Placement | None], list[str]]:
+    """Place buildings by the degrees of their sites; degrees outside the storage CRS are a tool's default."""
     placements: list[Placement | None] = []
-    for site, is_far in zip(answer["sites"], far, strict=True):
-        usable = site is not None and not is_far
-        placements.append(georeference.from_geodetic(Geodetic(**site), north, "site_lat_lon", 20) if usable else None)
     warnings = []
+    storage = None if options.srid is None else crs.parse(options.srid)
+    for site, is_far in zip(answer["sites"], far, strict=True):
+        point = None if site is None or is_far else Geodetic(**site)
+        if point and storage and not crs.covers(storage, point.longitude, point.latitude):
+            warnings.append(
+                f"the site's longitude {point.longitude:.4f} and latitude {point.latitude:.4f} lie outside the area"
+                f" of {crs.name(storage)} and are not used"
+            )
+            point = None
+        placements.append(
+            None
+            if point is None
+            else georeference.from_geodetic(point, north, crs.parse("EPSG:4326"), "site_lat_lon", 20)
+        )
     if any(far):
         warnings.append(_FAR_UNPLACED)
     if any(p is None and not is_far for p, is_far in zip(placements, far, strict=True)):
         warnings.append(_UNPLACED)
     if any(placements):
-        warnings.append(
-            "placed by latitude and longitude of the site: a hint of unknown accuracy, often a default of the"
-            " authoring tool; confirm it or give --place"
-        )
-    return placements, warnings
+        warnings.append(_HINTED)
+    return placements, list(dict.fromkeys(warnings))
 
 
 def _conversion(facts: dict[str, Any]) -> Conversion:

@@ -12,6 +12,8 @@ from ingest.formats._base import Format, Layer, ReadOptions
 # Language driver of a DBF (byte 29) that says nothing about its text: none given, or "ANSI", the code page of the
 # machine that wrote it, whichever that was.
 _SILENT_DRIVERS = (0x00, 0x57)
+_SHP_HEADER = 100
+_DBF_HEADER = 32
 _NEEDED = (".shx", ".dbf")
 
 
@@ -31,6 +33,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     missing = [suffix for suffix in _NEEDED if suffix not in parts]
     if missing:
         raise InvalidData(f"{path}: its {' and '.join(missing)} is missing; give all files of the Shapefile")
+    _check_length(path)
+    _check_length(parts[".shx"])
+    _check_records(parts[".dbf"])
     encoding, guess = options.encoding, None
     if encoding is not None:
         _check_encoding(encoding)
@@ -49,11 +54,30 @@ def _check_encoding(name: str) -> None:
         raise InvalidData(f"encoding {name!r} is unknown; name one such as UTF-8, GB18030, Big5, Shift_JIS") from error
 
 
+def _check_length(path: Path) -> None:
+    """Refuse a .shp or .shx shorter than its header says: GDAL would give what is missing as empty geometry."""
+    with path.open("rb") as file:
+        header = file.read(28)
+    stated = 2 * int.from_bytes(header[24:28], "big")
+    _check_size(path, max(stated, _SHP_HEADER))
+
+
+def _check_records(path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.read(_DBF_HEADER)
+    count, start, width = (int.from_bytes(header[a:b], "little") for a, b in ((4, 8), (8, 10), (10, 12)))
+    _check_size(path, max(start + count * width, _DBF_HEADER))
+
+
+def _check_size(path: Path, stated: int) -> None:
+    actual = path.stat().st_size
+    if actual < stated:
+        raise InvalidData(f"{path}: is cut off: expected {stated} bytes, got {actual}; fetch it again")
+
+
 def _detect(dbf: Path) -> str | None:
     """Return the encoding the text can be read in; None where it is ASCII or the file declares one itself."""
     data = dbf.read_bytes()
-    if len(data) < 32:
-        raise InvalidData(f"{dbf}: is cut off: a DBF has at least 32 bytes, this has {len(data)}")
     text = _text(data)
     if data[29] not in _SILENT_DRIVERS or text.isascii():
         return None

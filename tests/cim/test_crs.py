@@ -113,6 +113,13 @@ def test_accuracy_tells_a_datum_change_from_none() -> None:
     assert crs.accuracy(WGS84, crs.parse(6677), tokyo) == 1.0  # EPSG:9690, JGD2011 to WGS 84 (1): 1 m
 
 
+def test_same_datum() -> None:
+    assert crs.same_datum(CGCS2000, XIONGAN)
+    assert crs.same_datum(WGS84, crs.parse(3857))
+    assert not crs.same_datum(WGS84, XIONGAN)
+    assert not crs.same_datum(BEIJING54_WITH_PARAMETERS, BEIJING54_WITH_PARAMETERS)
+
+
 @pytest.mark.parametrize(("system", "metric"), [(4548, True), (4490, False), (2263, False), (3857, True)])
 def test_is_metric(system: int, metric: bool) -> None:
     assert crs.is_metric(crs.parse(system)) is metric

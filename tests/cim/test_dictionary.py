@@ -190,9 +190,7 @@ def test_a_codelist_value_has_one_meaning(tmp_path: Path) -> None:
         load_dictionary(city_folder(tmp_path, wood=wood))
 
 
-@pytest.mark.parametrize(
-    "values", [["oak"], [{"value": "oak"}], "oak", [{**WOOD["values"][0], "mappings": 5}]]
-)
+@pytest.mark.parametrize("values", [["oak"], [{"value": "oak"}], "oak", [{**WOOD["values"][0], "mappings": 5}]])
 def test_codelist_values_of_another_form_are_refused(tmp_path: Path, values: object) -> None:
     with pytest.raises(InvalidData, match="a codelist needs"):
         load_dictionary(city_folder(tmp_path, wood={**WOOD, "values": values}))

@@ -12,8 +12,7 @@ from cim.dictionary import GEOMETRY_FORMATS, RESERVED, load_dictionary
 
 DICTIONARY = load_dictionary()
 SCHEMAS = {
-    path.name.removesuffix(".schema.json"): document
-    for path, document in schemas.documents(schemas.V1, ".schema.json")
+    path.name.removesuffix(".schema.json"): document for path, document in schemas.documents(schemas.V1, ".schema.json")
 }
 every_type = pytest.mark.parametrize("name", list(SCHEMAS))
 

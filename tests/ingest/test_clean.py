@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_curves_are_handed_over_to_be_straightened() -> None:
 
 
 def test_a_curve_inside_a_collection_is_rejected() -> None:
-    hidden = bytes.fromhex("010700000001000000" "0108000000020000000000000000000000") + b"\0" * 24
+    hidden = bytes.fromhex("0107000000010000000108000000020000000000000000000000") + b"\0" * 24
     shapes, _, faults = cleaned([at("POINT (0 0)"), hidden], "Point")
     assert shapes[1] is None
     assert list(faults) == [1]
@@ -153,11 +154,27 @@ def test_a_curve_inside_a_collection_is_rejected() -> None:
 def test_a_layer_elsewhere_has_a_wrong_crs_but_a_record_elsewhere_has_wrong_coordinates() -> None:
     here, there = at("POINT (0 0)"), shapely.to_wkb(shapely.Point(0.0, 0.0))
     _, _, faults = cleaned([here, here, here, there], "Point")
-    assert faults == {
-        3: "geom: lies at 0, 0, outside the area of EPSG:4548 (CGCS2000 / 3-degree Gauss-Kruger CM 117E)"
-    }
+    assert faults == {3: "geom: lies at 0, 0, outside the area of EPSG:4548 (CGCS2000 / 3-degree Gauss-Kruger CM 117E)"}
     with pytest.raises(CrsError, match="outside the area of EPSG:4548"):
         cleaned([here, there, there], "Point")
+
+
+def test_an_open_ring_is_closed_and_counts_as_repaired() -> None:
+    corners = np.array([[0, 0], [1, 0], [1, 1]]) + np.array([E0, N0])
+    open_ring = struct.pack("<BIII", 1, 3, 1, 3) + corners.astype("<f8").tobytes()
+    assert cleaned([open_ring]) == (["MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))"], [True], {})
+
+
+def test_the_operator_may_vouch_for_a_system_used_outside_its_area() -> None:
+    # A southern UTM zone north of the equator: the false northing of 10 000 000 m comes off, no more.
+    point = shapely.to_wkb(shapely.Point(463_000.0, 15_224_600.0))
+    options = {"source": crs.parse(32732), "target": crs.parse(32632)}
+    with pytest.raises(CrsError, match="outside the area of EPSG:32732"):
+        cleaned([point], "Point", **options)
+    faults = Faults(1)
+    column = pa.chunked_array([pa.array([point], pa.binary())])
+    result = clean(column, "Point", True, *options.values(), lambda given: [None], faults, vouched=True)
+    assert [g.wkt for g in result.geometries] == ["POINT (463000 5224600)"]
 
 
 def test_metres_stated_as_degrees_are_refused() -> None:

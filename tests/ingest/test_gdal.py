@@ -101,9 +101,7 @@ def test_a_virtual_table_inside_a_geopackage_reads_nothing_else(
     assert result.returncode == 0, result.stderr
 
 
-def test_layers_are_the_same_when_read_apart(
-    tmp_path: Path, python: Run, write: Write, square: Shape
-) -> None:
+def test_layers_are_the_same_when_read_apart(tmp_path: Path, python: Run, write: Write, square: Shape) -> None:
     path = write(tmp_path / "building.gpkg", [{"name": "a"}, {"name": None}], [square(), None], layer="building")
     here = python(READ.format(before=""), str(path))
     apart = python(READ.format(before="import pyogrio"), str(path))
@@ -122,7 +120,7 @@ def test_only_our_drivers_are_left_and_children_do_not_inherit_it(python: Run) -
 
 @pytest.mark.parametrize(
     "path",
-    ["https://example.org/a.geojson", "/vsicurl/https://example.org/a.gpkg", "/vsizip/a.zip/a.shp", "a\0.gpkg", "no.gpkg"],
+    ["https://example.org/a.fgb", "/vsicurl/https://example.org/a.gpkg", "/vsizip/a.zip/a.shp", "a\0.gpkg", "no.gpkg"],
 )
 def test_only_local_files_are_read(path: str) -> None:
     with pytest.raises(InvalidData):

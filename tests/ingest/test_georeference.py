@@ -18,6 +18,7 @@ from ingest.georeference import (
     reconcile_scale,
 )
 
+WGS84 = crs.parse("EPSG:4326")
 MILLIMETRES = Conversion("IfcMapConversion", 0.001, 1.0, "EPSG:4548", 500_000.0, 4_320_000.0, height=8.5)
 
 
@@ -125,7 +126,7 @@ def test_place_outside_the_area_of_the_crs_is_refused_and_the_unit_named() -> No
 def test_latitude_and_longitude_with_true_north() -> None:
     # North of the model is its -x axis, so 100 m along -x lie 100 m north of the point.
     point = Geodetic(116.0, 39.0, 20.0, origin=(5.0, 7.0, 1.0))
-    placement = from_geodetic(point, (-1.0, 0.0), "site_lat_lon", 20)
+    placement = from_geodetic(point, (-1.0, 0.0), WGS84, "site_lat_lon", 20)
     origin, north = placement.place([shapely.Point(5, 7), shapely.Point(-95, 7)])
     assert (origin.x, origin.y) == pytest.approx((116.0, 39.0), abs=1e-12)
     # One degree of latitude there: π/180 · a(1 - e²)/(1 - e² sin² 39°)^1.5 = 111,015.5 m.
@@ -134,8 +135,8 @@ def test_latitude_and_longitude_with_true_north() -> None:
 
 
 def test_operator_places_the_origin_and_turns_the_model() -> None:
-    (east,) = from_text("116,39", (0.0, 1.0)).place([shapely.Point(100, 0)])
-    (north,) = from_text("116,39,90", (0.0, 1.0)).place([shapely.Point(100, 0)])
+    (east,) = from_text("116,39", (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
+    (north,) = from_text("116,39,90", (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
     # One degree of longitude there: π/180 · a cos 39° / (1 - e² sin² 39°)^0.5 = 86,626.4 m.
     assert (east.x - 116, east.y) == pytest.approx((100 / 86_626.4, 39.0), abs=1e-8)
     assert (north.x, north.y - 39) == pytest.approx((116.0, 100 / 111_015.5), abs=1e-9)
@@ -144,7 +145,7 @@ def test_operator_places_the_origin_and_turns_the_model() -> None:
 @pytest.mark.parametrize("text", ["", "116", "39;116", "200,39", "116,91", "a,b", "1,2,3,4", "nan,39"])
 def test_place_that_is_no_place(text: str) -> None:
     with pytest.raises(InvalidData, match="--place"):
-        from_text(text, (0.0, 1.0))
+        from_text(text, (0.0, 1.0), WGS84)
 
 
 def test_coordinates_of_a_map_are_taken_as_they_are() -> None:
@@ -152,3 +153,12 @@ def test_coordinates_of_a_map_are_taken_as_they_are() -> None:
     (placed,) = placement.place([shapely.Point(-737_905.786, -1_043_720.485)])
     assert (placed.x, placed.y) == (-737_905.786, -1_043_720.485)
     assert placement.place([None]) == [None]
+
+
+def test_degrees_are_on_the_datum_of_the_system_given() -> None:
+    placement = from_text("116,39", (0.0, 1.0), crs.parse("EPSG:4548"))
+    assert placement.crs.to_epsg() == 4490
+    (placed,) = crs.transform(placement.place([shapely.Point(0, 0)]), placement.crs, crs.parse("EPSG:4548"))
+    # Gauss-Krüger series, one degree west of 117°: A = cos 39° · π/180, T = tan² 39°, C = e'² cos² 39°;
+    # N (A + (1 - T + C) A³/6) = 86,626.4 + 0.93 m.
+    assert placed.x == pytest.approx(500_000 - 86_627.33, abs=0.01)

@@ -175,7 +175,7 @@ def test_without_identifier_the_geometry_names_the_record_whatever_its_attribute
 ) -> None:
     first = [{"height": 5.0}, {"height": 6.0}]
     report = ingest(database, [write(tmp_path / "1" / "building.gpkg", first, [square(), square(20)])])
-    assert "neither code nor identifier" in report.files[0].layers[0].warnings[0]
+    assert "without code and identifier: 2;" in report.files[0].layers[0].warnings[0]
     second = [{"height": 6.5}, {"height": 1.0}, {"height": 5.0}]
     shapes = [square(20), square(40), square()]
     report = ingest(database, [write(tmp_path / "2" / "building.gpkg", second, shapes)])
@@ -343,9 +343,7 @@ def test_a_hundred_and_more_fields_are_all_kept(
     assert found["attributes"] == {k: v for k, v in record.items() if k != "code"}
 
 
-def test_curves_become_lines(
-    database: Database, tmp_path: Path, write: Write, square: Shape, rows: Rows
-) -> None:
+def test_curves_become_lines(database: Database, tmp_path: Path, write: Write, square: Shape, rows: Rows) -> None:
     # A half circle of radius 10 m, put into a GeoPackage as the specification's blob: header, then ISO WKB.
     straight = shapely.LineString(square().exterior)
     path = write(tmp_path / "road.gpkg", [{"name": "bend"}], [straight], SPATIAL_INDEX="NO")

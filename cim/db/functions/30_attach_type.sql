@@ -78,13 +78,20 @@ BEGIN
         EXECUTE format('ALTER TABLE city.%I ENABLE ALWAYS TRIGGER %I', type_name, 'capture_' || operation.op);
     END LOOP;
 
+    -- A bulk writer that knows a code to be new says so with rev 1 and spares the look-up, a quarter of the cost of an
+    -- insert. If it errs, the unique index on (type, code, rev) refuses the row; any other number is overwritten.
     EXECUTE format(
-        'CREATE OR REPLACE TRIGGER number_revision BEFORE INSERT OR UPDATE ON city.%I
+        'CREATE OR REPLACE TRIGGER number_insert BEFORE INSERT ON city.%I
+         FOR EACH ROW WHEN (NEW.rev IS DISTINCT FROM 1) EXECUTE FUNCTION cim.number_revision()', type_name);
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER number_revision BEFORE UPDATE ON city.%I
          FOR EACH ROW EXECUTE FUNCTION cim.number_revision()', type_name);
     EXECUTE format(
         'CREATE OR REPLACE TRIGGER keep BEFORE TRUNCATE ON city.%I
          FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse(''delete rows instead, so that each is recorded'')', type_name);
-    EXECUTE format('ALTER TABLE city.%I ENABLE ALWAYS TRIGGER number_revision, ENABLE ALWAYS TRIGGER keep', type_name);
+    EXECUTE format(
+        'ALTER TABLE city.%I ENABLE ALWAYS TRIGGER number_insert, ENABLE ALWAYS TRIGGER number_revision,
+         ENABLE ALWAYS TRIGGER keep', type_name);
     PERFORM cim.attach_as_of(type_name);
 
     -- The live rows in the form in which they are captured.

@@ -129,9 +129,7 @@ def test_all_faults_are_told_in_the_order_of_the_rules() -> None:
 
 
 def test_a_code_of_another_level_is_refused_with_the_right_one() -> None:
-    with pytest.raises(
-        InvalidCode, match=f"code of a unit, expected that of a parcel; its parcel is {PARCEL};"
-    ):
+    with pytest.raises(InvalidCode, match=f"code of a unit, expected that of a parcel; its parcel is {PARCEL};"):
         SCHEME.check(UNIT, level="parcel")
     with pytest.raises(InvalidCode, match=f"its building is {BUILDING};"):
         SCHEME.check(UNIT, level="building")

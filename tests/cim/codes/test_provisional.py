@@ -50,9 +50,7 @@ def test_what_names_the_record_is_not_run_together() -> None:
 
 
 def test_every_wrong_character_is_found() -> None:
-    wrong = [
-        CODE[:at] + c + CODE[at + 1 :] for at in range(19) for c in provisional.ALPHABET if c != CODE[at]
-    ]
+    wrong = [CODE[:at] + c + CODE[at + 1 :] for at in range(19) for c in provisional.ALPHABET if c != CODE[at]]
     assert len(wrong) == 19 * 31  # 19 places, 31 other letters each
     assert not [code for code in wrong if not provisional.SCHEME.validate(code)]
 

@@ -60,9 +60,7 @@ def test_a_feature_type_takes_its_own_level_and_provisional_codes() -> None:
     assert found == [UNIT, UNIT, PROVISIONAL, None, None, None]
     assert list(problems) == [3, 4]
     assert problems[3].startswith("provisional refuses 'PV0ZACHMWWAYZ5P9J28': place 19: check character")
-    assert problems[4].startswith(
-        "cn-bdcdyh refuses '440101001001GB00001': is the code of a parcel, expected"
-    )
+    assert problems[4].startswith("cn-bdcdyh refuses '440101001001GB00001': is the code of a parcel, expected")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ import pytest
 import sqlalchemy as sa
 
 from cim.db import cluster
-from cim.db.binaries import find_binaries
-from cim.db.place import existing
+from cim.db.embedded.binaries import find_binaries
+from cim.db.embedded.place import existing
 from cim.errors import DatabaseError
 from cim.settings import Settings
 

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 
 from cim.db import cluster
-from cim.db.place import Place, digest, existing
-from cim.db.postmaster import SOCKET, SOCKET_PATH_BYTES
+from cim.db.embedded.place import Place, digest, existing
+from cim.db.embedded.postmaster import SOCKET, SOCKET_PATH_BYTES
 from cim.errors import DatabaseError
 from cim.settings import Settings
 

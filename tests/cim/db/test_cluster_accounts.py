@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from cim.db import cluster
-from cim.db.account import account_of
-from cim.db.place import STATE_DIR, existing
-from cim.db.postmaster import SOCKET
+from cim.db.embedded.account import account_of
+from cim.db.embedded.place import STATE_DIR, existing
+from cim.db.embedded.postmaster import SOCKET
 from cim.errors import DatabaseError
 from cim.settings import Settings
 

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from cim.db import cluster
-from cim.db.account import account_for
+from cim.db.embedded.account import account_for
 from cim.db.server import connectable, normalise
 from cim.errors import DatabaseError
 from cim.settings import Settings

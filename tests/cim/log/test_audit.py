@@ -62,7 +62,8 @@ def test_an_unharmed_log_has_no_findings(database: Database, publisher: Publishe
             "building b7, revision 2: the row's attributes differ",
         ),
         (
-            "UPDATE city.building SET geom = ST_GeomFromText('MULTIPOLYGON(((0 0,1 0,1 1,0 0)))', 4548) WHERE code = 'b7'",
+            "UPDATE city.building SET geom = ST_GeomFromText('MULTIPOLYGON(((0 0,1 0,1 1,0 0)))', 4548) "
+            "WHERE code = 'b7'",
             "building b7, revision 2: the row's geometry differs",
         ),
         ("DELETE FROM city.building WHERE code = 'b7'", "building b7, revision 2: the row is gone"),

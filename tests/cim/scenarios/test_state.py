@@ -136,6 +136,21 @@ def test_the_seal_repeats_itself_from_its_own_inputs(unchanging: Database) -> No
     assert canonical(again) == canonical(document)
 
 
+def test_the_clock_is_the_last_entry_and_never_now(city: Database, put: Callable[..., int]) -> None:
+    with city.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO cim.revision (xid, type, code, rev, op, at, actor, body)"
+            " VALUES (pg_current_xact_id(), 'schema', 'test', 1, 'insert', '2001-02-03 23:59:59-01', 'test', '{}')"
+        )
+    put(city, {})
+    document = run(city, "district-inventory", {"scope": DISTRICT})
+    assert document["assessment"]["as_of"] == "2001-02-04T00:59:59.000000Z"
+    assert document["assessment"]["reference_date"] == "2001-02-04"
+    # 16 a × 360 + 41 a × 100 for 1 and 3; 2 of 2010 and 6 of 2020 have no age yet
+    age = document["result"]["age"]
+    assert (age["num"], age["den"]) == (16 * 3_600_000 + 41 * 1_000_000, 4_600_000)
+
+
 def test_a_checkpoint_and_an_instant_name_a_state(city: Database, put: Callable[..., int]) -> None:
     before = run(city, "district-inventory", {"scope": DISTRICT})
     instant = datetime.now(UTC)
@@ -178,7 +193,8 @@ def test_parcels_by_code_are_their_union(unchanging: Database) -> None:
     [
         ({}, InvalidData, "'scope' is a required property"),
         ({"scope": DISTRICT, "colour": 1}, InvalidData, "has no input colour; it has scope, "),
-        ({"scope": 7}, InvalidData, "input scope: .*got 7"),
+        ({"scope": 7.5}, InvalidData, "input scope: .*got 7.5"),
+        ({"scope": 130638097000}, NotFound, "no renewal district or division '130638097000'"),
         ({"scope": []}, InvalidData, "input scope: "),
         ({"scope": DISTRICT, "membership": "roughly"}, InvalidData, "input membership: .*got 'roughly'"),
         ({"scope": DISTRICT, "reference_date": "2026-02-30"}, InvalidData, "input reference_date: .*2026-02-30"),

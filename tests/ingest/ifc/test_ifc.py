@@ -157,6 +157,17 @@ def test_latitude_and_longitude_are_a_hint(builder: Callable[..., Any], tmp_path
     assert any("hint of unknown accuracy" in warning for warning in building.warnings)
 
 
+def test_degrees_of_another_continent_are_not_used(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(unit=1.0)
+    site = model.site(RefLatitude=(42, 21, 31, 181945), RefLongitude=(-71, -3, -24, -263305))  # a tool's default
+    model.shell(model.storey(model.building(site), "EG", 0.0), 0, 0, 0, 12, 10, 3)
+    path = model.write(tmp_path / "m.ifc")
+    building = read_all(path, srid=4548)[0]
+    assert rows(building)[0]["geom"] is None
+    assert "longitude -71.0567 and latitude 42.3587 lie outside" in building.warnings[0]
+    assert read_all(path, srid=4548, place="116.1,39.05")[0].crs == crs.parse("EPSG:4490")
+
+
 def test_georeferenced_twice_is_refused(builder: Callable[..., Any], tmp_path: Path) -> None:
     model = builder(unit=1.0)
     model.map_conversion(Eastings=1.0, Northings=1.0)

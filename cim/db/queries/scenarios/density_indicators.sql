@@ -1,33 +1,33 @@
 -- Land, footprint, floor area, green of a scope: gross (the whole scope), net (its parcels), and each parcel.
 -- Whatever divides these sums does so later. What is unknown is null and has its largest value in *_most; where
 -- footprint and floor area of one building are both unknown they move together (both_*).
-WITH scope AS MATERIALIZED (
-    SELECT ST_GeomFromWKB(CAST(:scope AS bytea), CAST(:srid AS integer)) AS geom
-), parcel AS MATERIALIZED (
+-- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
+WITH parcel AS MATERIALIZED (
     SELECT p.code, p.geom, cim.square_centimetres(m.part) AS land, m.counted
-    FROM scope
-    JOIN city.parcel_at(CAST(:size AS bigint)) p ON ST_Intersects(p.geom, scope.geom)
-    CROSS JOIN LATERAL cim.membership(p.geom, scope.geom, :membership) m
-    WHERE coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
+    FROM city.parcel_at(CAST(:size AS bigint)) p
+    CROSS JOIN LATERAL cim.membership(p.geom, CAST(:scope AS geometry), :membership) m
+    WHERE ST_Intersects(p.geom, CAST(:scope AS geometry))
+      AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
       AND (m.counted OR cim.square_centimetres(m.part) > 0)
 ), located AS (
     SELECT b.*, m.whole, m.part, m.counted
-    FROM scope
-    JOIN city.building_at(CAST(:size AS bigint)) b ON ST_Intersects(b.geom, scope.geom)
-    CROSS JOIN LATERAL cim.membership(b.geom, scope.geom, :membership) m
+    FROM city.building_at(CAST(:size AS bigint)) b
+    CROSS JOIN LATERAL cim.membership(b.geom, CAST(:scope AS geometry), :membership) m
+    WHERE ST_Intersects(b.geom, CAST(:scope AS geometry))
     UNION ALL
     -- A building without geometry stands where its parcel lies.
     SELECT b.*, b.footprint_area, b.footprint_area, true
     FROM parcel p
     JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
     WHERE p.counted
-), standing AS (
+), standing AS MATERIALIZED (
     SELECT b.code, b.parcel_code, b.geom, b.counted, b.storeys_above, b.geom IS NULL AS without_geometry,
            b.status IS NULL AS without_status,
            cim.square_centimetres(b.whole) AS whole,
            least(cim.square_centimetres(b.part), cim.square_centimetres(b.whole)) AS part,
            cim.square_centimetres(b.gross_floor_area) AS above,
-           coalesce(cim.square_centimetres(b.gross_floor_area_below), CASE WHEN b.storeys_below = 0 THEN 0 END) AS below,
+           coalesce(cim.square_centimetres(b.gross_floor_area_below),
+                    CASE WHEN b.storeys_below = 0 THEN 0 END) AS below,
            coalesce(b.storeys_above, ceil(b.height * 1000 / CAST(:storey_height_min AS bigint))::bigint,
                     CAST(:storeys_max AS bigint)) AS storeys_most,
            coalesce(b.storeys_below, CAST(:storeys_below_max AS bigint)) AS storeys_below_most
@@ -47,18 +47,21 @@ WITH scope AS MATERIALIZED (
            CASE :gfa_rule WHEN 'above_ground' THEN f.above_part
                           WHEN 'with_basement' THEN f.above_part + f.below_part
                           WHEN 'footprint_storeys' THEN f.part * f.storeys_above END AS gfa,
-           CASE :gfa_rule WHEN 'with_basement' THEN coalesce(f.above_part, f.above_most) + coalesce(f.below_part, f.below_most)
+           CASE :gfa_rule WHEN 'with_basement'
+                          THEN coalesce(f.above_part, f.above_most) + coalesce(f.below_part, f.below_most)
                           ELSE f.above_most END AS gfa_most
     FROM floored f
     LEFT JOIN LATERAL (
         -- The parcel under a building that names none; one of the scope's, or the answer would read beyond the scope.
         SELECT p.code
-        FROM scope JOIN city.parcel_at(CAST(:size AS bigint)) p ON ST_Intersects(p.geom, scope.geom)
-        WHERE f.parcel_code IS NULL AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
+        FROM city.parcel_at(CAST(:size AS bigint)) p
+        WHERE f.parcel_code IS NULL AND ST_Intersects(p.geom, CAST(:scope AS geometry))
+          AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
         ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
     LEFT JOIN parcel ON parcel.code = coalesce(f.parcel_code, beneath.code)
 ), built AS (
-    SELECT CASE WHEN GROUPING(m.parcel_code) = 0 THEN 'parcel' WHEN GROUPING(m.parcel_code IS NOT NULL) = 0 THEN 'net'
+    SELECT CASE WHEN GROUPING(m.parcel_code) = 0 THEN 'parcel'
+                WHEN GROUPING(m.parcel_code IS NOT NULL) = 0 THEN 'net'
                 ELSE 'gross' END AS extent,
            m.parcel_code AS code,
            m.parcel_code IS NOT NULL AS on_parcel,
@@ -74,20 +77,20 @@ WITH scope AS MATERIALIZED (
            count(*) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NOT NULL)
                * CAST(:footprint_max AS bigint) AS footprint_most,
            coalesce(sum(m.gfa_most) FILTER (WHERE m.footprint IS NOT NULL AND m.gfa IS NULL), 0)::bigint AS gfa_most,
-           count(*) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NULL) * CAST(:footprint_max AS bigint) AS both_footprint_most,
+           count(*) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NULL)
+               * CAST(:footprint_max AS bigint) AS both_footprint_most,
            coalesce(sum(m.gfa_most) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NULL), 0)::bigint AS both_gfa_most
     FROM measured m
     GROUP BY GROUPING SETS ((), (m.parcel_code IS NOT NULL), (m.parcel_code))
 ), planted AS MATERIALIZED (
     SELECT g.code, g.counts_as_green,
            CASE WHEN m.part = m.whole THEN g.geom
-                ELSE ST_Intersection(CASE WHEN ST_IsValid(g.geom) THEN g.geom ELSE ST_MakeValid(g.geom) END, scope.geom)
-                END AS geom,
+                ELSE ST_Intersection(CASE WHEN ST_IsValid(g.geom) THEN g.geom ELSE ST_MakeValid(g.geom) END,
+                                     CAST(:scope AS geometry)) END AS geom,
            cim.square_centimetres(m.part) AS area
-    FROM scope
-    JOIN city.green_space_at(CAST(:size AS bigint)) g ON ST_Intersects(g.geom, scope.geom)
-    CROSS JOIN LATERAL cim.membership(g.geom, scope.geom, :membership) m
-    WHERE m.part > 0
+    FROM city.green_space_at(CAST(:size AS bigint)) g
+    CROSS JOIN LATERAL cim.membership(g.geom, CAST(:scope AS geometry), :membership) m
+    WHERE ST_Intersects(g.geom, CAST(:scope AS geometry)) AND m.part > 0
 ), green AS (
     SELECT 'gross' AS extent, NULL AS code, g.counts_as_green, g.area FROM planted g
     UNION ALL
@@ -104,7 +107,8 @@ WITH scope AS MATERIALIZED (
     WHERE g.area > 0
     GROUP BY 1, 2
 ), land AS (
-    SELECT 'gross' AS extent, NULL AS code, cim.square_centimetres(ST_Area(scope.geom)) AS land, 1 AS pieces FROM scope
+    SELECT 'gross' AS extent, NULL AS code, cim.square_centimetres(ST_Area(CAST(:scope AS geometry))) AS land,
+           1 AS pieces
     UNION ALL
     SELECT 'net', NULL, coalesce(sum(p.land), 0)::bigint, count(*) FROM parcel p
     UNION ALL
@@ -112,10 +116,11 @@ WITH scope AS MATERIALIZED (
 ), network AS (
     -- A street along the edge of the scope serves both sides: half of it is ours.
     SELECT count(*) AS roads, coalesce(sum(cim.millimetres(
-        ST_Length(ST_Intersection(r.geom, scope.geom))
-        - ST_Length(ST_Intersection(r.geom, ST_Boundary(scope.geom))) / 2)), 0)::bigint AS length
-    FROM scope JOIN city.road_at(CAST(:size AS bigint)) r ON ST_Intersects(r.geom, scope.geom)
-    WHERE coalesce(r.status = ANY(CAST(:road_status AS text[])), CAST(:road_missing AS boolean))
+        ST_Length(ST_Intersection(r.geom, CAST(:scope AS geometry)))
+        - ST_Length(ST_Intersection(r.geom, ST_Boundary(CAST(:scope AS geometry)))) / 2)), 0)::bigint AS length
+    FROM city.road_at(CAST(:size AS bigint)) r
+    WHERE ST_Intersects(r.geom, CAST(:scope AS geometry))
+      AND coalesce(r.status = ANY(CAST(:road_status AS text[])), CAST(:road_missing AS boolean))
 )
 SELECT l.extent, l.code, l.land, l.pieces, network.roads, network.length,
        coalesce(b.members, 0) AS members, coalesce(b.n, 0) AS n,
@@ -128,6 +133,7 @@ SELECT l.extent, l.code, l.land, l.pieces, network.roads, network.length,
        coalesce(g.green, 0) AS green, coalesce(g.green_most, 0) AS green_most
 FROM land l
 CROSS JOIN network
-LEFT JOIN built b ON b.extent = l.extent AND (l.extent <> 'net' OR b.on_parcel) AND b.code IS NOT DISTINCT FROM l.code
+LEFT JOIN built b ON b.extent = l.extent AND (l.extent <> 'net' OR b.on_parcel)
+    AND b.code IS NOT DISTINCT FROM l.code
 LEFT JOIN greened g ON g.extent = l.extent AND g.code IS NOT DISTINCT FROM l.code
 ORDER BY l.extent, l.code COLLATE "C"

@@ -1,36 +1,36 @@
 -- The building stock of a scope, in one pass: in total, by each dimension, crossed, by year built, and by object.
 -- Areas belong by share, counts by the point on surface. What is unknown is null and has its largest value in *_most.
-WITH scope AS MATERIALIZED (
-    SELECT ST_GeomFromWKB(CAST(:scope AS bytea), CAST(:srid AS integer)) AS geom
-), parcel AS MATERIALIZED (
+-- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
+WITH parcel AS MATERIALIZED (
     SELECT p.code, p.tenure, m.counted
-    FROM scope
-    JOIN city.parcel_at(CAST(:size AS bigint)) p ON ST_Intersects(p.geom, scope.geom)
-    CROSS JOIN LATERAL cim.membership(p.geom, scope.geom, :membership) m
-    WHERE coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
+    FROM city.parcel_at(CAST(:size AS bigint)) p
+    CROSS JOIN LATERAL cim.membership(p.geom, CAST(:scope AS geometry), :membership) m
+    WHERE ST_Intersects(p.geom, CAST(:scope AS geometry))
+      AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
 ), located AS (
     SELECT b.*, m.whole, m.part, m.counted
-    FROM scope
-    JOIN city.building_at(CAST(:size AS bigint)) b ON ST_Intersects(b.geom, scope.geom)
-    CROSS JOIN LATERAL cim.membership(b.geom, scope.geom, :membership) m
+    FROM city.building_at(CAST(:size AS bigint)) b
+    CROSS JOIN LATERAL cim.membership(b.geom, CAST(:scope AS geometry), :membership) m
+    WHERE ST_Intersects(b.geom, CAST(:scope AS geometry))
     UNION ALL
     -- A building without geometry stands where its parcel lies.
     SELECT b.*, b.footprint_area, b.footprint_area, true
     FROM parcel p
     JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
     WHERE p.counted
-), standing AS (
-    SELECT b.code, b.usage, b.structure, b.danger_grade, b.storeys_above, p.tenure, b.counted, b.dwellings, b.households,
-           b.geom IS NULL AS without_geometry, b.status IS NULL AS without_status,
+), standing AS MATERIALIZED (
+    SELECT b.code, b.parcel_code, b.usage, b.structure, b.danger_grade, b.storeys_above, b.dwellings, b.households,
+           b.counted, b.geom IS NULL AS without_geometry, b.status IS NULL AS without_status,
            CASE WHEN b.year_built <= CAST(:reference_year AS bigint) THEN b.year_built END AS built,
            cim.square_centimetres(b.whole) AS whole,
            least(cim.square_centimetres(b.part), cim.square_centimetres(b.whole)) AS part,
            cim.square_centimetres(b.gross_floor_area) AS above,
-           coalesce(cim.square_centimetres(b.gross_floor_area_below), CASE WHEN b.storeys_below = 0 THEN 0 END) AS below,
+           coalesce(cim.square_centimetres(b.gross_floor_area_below),
+                    CASE WHEN b.storeys_below = 0 THEN 0 END) AS below,
            coalesce(b.storeys_above, ceil(b.height * 1000 / CAST(:storey_height_min AS bigint))::bigint,
                     CAST(:storeys_max AS bigint)) AS storeys_most,
            coalesce(b.storeys_below, CAST(:storeys_below_max AS bigint)) AS storeys_below_most
-    FROM located b LEFT JOIN parcel p ON p.code = b.parcel_code
+    FROM located b
     WHERE coalesce(b.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
       AND coalesce(b.valid_from <= :reference_date, true) AND coalesce(b.valid_to > :reference_date, true)
       AND (CAST(:codes AS text[]) IS NULL OR b.code = ANY(CAST(:codes AS text[])))
@@ -42,21 +42,24 @@ WITH scope AS MATERIALIZED (
     FROM standing s
     WHERE s.counted OR s.part > 0
 ), measured AS (
-    SELECT b.code, b.counted, b.without_geometry, b.without_status, b.built, b.structure, b.usage, b.danger_grade AS danger, b.tenure,
+    SELECT b.code, b.counted, b.without_geometry, b.without_status, b.built, b.structure, b.usage,
+           b.danger_grade AS danger, p.tenure,
            b.built - mod(b.built - CAST(:decade_origin AS bigint), CAST(:decade_years AS bigint)) AS decade,
            width_bucket(b.storeys_above, CAST(:class_starts AS bigint[]))::bigint AS height_class,
            b.part AS footprint, CASE WHEN b.part IS NULL THEN CAST(:footprint_max AS bigint) END AS footprint_most,
            cim.share(b.above, b.part, b.whole) AS above, CASE WHEN b.above IS NULL THEN b.part_most END AS above_most,
-           cim.share(b.below, b.part, b.whole) AS below, CASE WHEN b.below IS NULL THEN b.part_below_most END AS below_most,
+           cim.share(b.below, b.part, b.whole) AS below,
+           CASE WHEN b.below IS NULL THEN b.part_below_most END AS below_most,
            b.dwellings, b.households,
            CASE WHEN b.dwellings IS NULL
                 THEN coalesce(b.above, b.whole_most) / CAST(:dwelling_area_min AS bigint) END AS dwellings_most,
            b.usage = ANY(CAST(:old_usage AS text[])) AND b.built <= CAST(:old_year AS bigint) AS old
-    FROM bounded b
+    FROM bounded b LEFT JOIN parcel p ON p.code = b.parcel_code
 ), crossed AS (
     SELECT m.*,
            CASE WHEN m.households IS NULL
-                THEN coalesce(m.dwellings, m.dwellings_most) * CAST(:households_per_dwelling AS bigint) END AS households_most,
+                THEN coalesce(m.dwellings, m.dwellings_most) * CAST(:households_per_dwelling AS bigint)
+                END AS households_most,
            CASE WHEN 'decade' = ANY(CAST(:group_by AS text[])) THEN m.decade END AS x_decade,
            CASE WHEN 'structure' = ANY(CAST(:group_by AS text[])) THEN m.structure END AS x_structure,
            CASE WHEN 'usage' = ANY(CAST(:group_by AS text[])) THEN m.usage END AS x_usage,

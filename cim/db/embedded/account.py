@@ -75,8 +75,7 @@ def account_of(uid: int) -> Account:
         entry = pwd.getpwuid(uid)
         return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
     raise DatabaseError(
-        f"user id {uid} has no name in /etc/passwd, which PostgreSQL demands; "
-        "add the user, or set CIM_DATABASE_URL"
+        f"user id {uid} has no name in /etc/passwd, which PostgreSQL demands; add the user, or set CIM_DATABASE_URL"
     )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cim.db.account import Account
-from cim.db.place import Place, digest
+from cim.db.embedded.account import Account
+from cim.db.embedded.place import Place, digest
 from cim.errors import DatabaseError
 
 PORT = 5432
@@ -112,9 +112,7 @@ def stop(data: Path) -> bool:
             if alive(data) is None:
                 return True
             time.sleep(_POLL)
-    raise DatabaseError(
-        f"the server of {data} (process {found.pid}) does not stop; look at it: ps {found.pid}"
-    )
+    raise DatabaseError(f"the server of {data} (process {found.pid}) does not stop; look at it: ps {found.pid}")
 
 
 def clear_remains(place: Place) -> None:
@@ -156,9 +154,7 @@ def socket_dir(place: Place) -> Path:
         for remains in (SOCKET, f"{SOCKET}.lock"):
             (folder / remains).unlink(missing_ok=True)
         return folder
-    raise DatabaseError(
-        f"no temporary folder for the socket of {place.base}; set TMPDIR to a short, writable path"
-    )
+    raise DatabaseError(f"no temporary folder for the socket of {place.base}; set TMPDIR to a short, writable path")
 
 
 def remove_socket_dir(folder: Path) -> None:
@@ -179,11 +175,7 @@ def _is_private(folder: Path, account: Account) -> bool:
         account.own(folder)
     except FileExistsError:
         found = folder.lstat()
-        return (
-            stat.S_ISDIR(found.st_mode)
-            and found.st_uid == account.uid
-            and stat.S_IMODE(found.st_mode) == 0o700
-        )
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == account.uid and stat.S_IMODE(found.st_mode) == 0o700
     return True
 
 
@@ -209,7 +201,5 @@ def _servers_in(data: Path) -> Iterator[int]:
     """List the processes of PostgreSQL that work in the data directory; a shell left there is not one."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if (process / "exe").readlink().name.startswith("postgres") and _works_in(
-                int(process.name), data
-            ):
+            if (process / "exe").readlink().name.startswith("postgres") and _works_in(int(process.name), data):
                 yield int(process.name)

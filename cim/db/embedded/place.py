@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cim.db.account import Account, account_for, account_of, name_of
+from cim.db.embedded.account import Account, account_for, account_of, name_of
 from cim.errors import DatabaseError
 
 STATE_DIR = Path("/var/lib/cim")
@@ -56,9 +56,7 @@ def existing(home: Path) -> Place | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise DatabaseError(
-            f"cannot read {home}: {error.strerror}; set CIM_HOME to a folder you may enter"
-        ) from error
+        raise DatabaseError(f"cannot read {home}: {error.strerror}; set CIM_HOME to a folder you may enter") from error
     if os.geteuid() not in (0, owner):
         raise DatabaseError(
             f"the embedded database {base} belongs to {name_of(owner)}, you are {name_of(os.geteuid())}; "
@@ -86,8 +84,7 @@ def settle(home: Path) -> Place:
         if place.account.can_use(place.base):
             return place
         raise DatabaseError(
-            f"user {place.account.name} cannot enter and write {place.base}; "
-            "open the folders above it: chmod o+x"
+            f"user {place.account.name} cannot enter and write {place.base}; open the folders above it: chmod o+x"
         )
     account = account_for(home)
     pointed = _pointer(home)
@@ -101,8 +98,7 @@ def settle(home: Path) -> Place:
         if _made(outside):
             return outside
     raise DatabaseError(
-        f"user {account.name} can use neither {home} nor {STATE_DIR}; "
-        "set CIM_HOME to a folder it can enter and write"
+        f"user {account.name} can use neither {home} nor {STATE_DIR}; set CIM_HOME to a folder it can enter and write"
     )
 
 
@@ -136,8 +132,7 @@ def locked(home: Path) -> Iterator[int]:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise DatabaseError(
-            f"cannot write {home}: {error.strerror}; "
-            f"set CIM_HOME to a folder that {name_of(os.geteuid())} can write"
+            f"cannot write {home}: {error.strerror}; set CIM_HOME to a folder that {name_of(os.geteuid())} can write"
         ) from error
     try:
         if os.geteuid() == 0:  # else the owner of CIM_HOME could not take a lock that root made

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cim.db.binaries import find_binaries
+from cim.db.embedded.binaries import find_binaries
 from cim.errors import DatabaseError
 
 

@@ -63,16 +63,12 @@ def find_binaries(search: Iterable[Path] | None = None, version: int | None = No
     """
     folders = default_search() if search is None else list(search)
     found = sorted(_installations(folders), key=lambda binaries: binaries.version, reverse=True)
-    wanted = [
-        b for b in found if b.version == version or (version is None and b.version >= MINIMUM_POSTGRESQL)
-    ]
+    wanted = [b for b in found if b.version == version or (version is None and b.version >= MINIMUM_POSTGRESQL)]
     if not wanted:
         raise DatabaseError(_no_server(found, version))
     usable = [binaries for binaries in wanted if _postgis_problem(binaries) is None]
     if not usable:
-        raise DatabaseError(
-            f"{_postgis_problem(wanted[0])}; install it: apt-get install {package(wanted[0].version)}"
-        )
+        raise DatabaseError(f"{_postgis_problem(wanted[0])}; install it: apt-get install {package(wanted[0].version)}")
     return usable[0]
 
 

@@ -13,9 +13,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from cim.db.account import Account
-from cim.db.binaries import Binaries, package
-from cim.db.place import Place
+from cim.db.embedded.account import Account
+from cim.db.embedded.binaries import Binaries, package
+from cim.db.embedded.place import Place
 from cim.errors import DatabaseError
 
 ROLE = "cim"
@@ -102,9 +102,7 @@ class _Runner:
         lines = [line for line in done.stderr.splitlines() if "LOG: " not in line]
         text = "\n".join(lines[-12:]) or done.stdout[-1000:]
         if "postgis" in text and "not available" in text:
-            return (
-                f"PostGIS is missing; install it: apt-get install {package(self._binaries.version)}\n{text}"
-            )
+            return f"PostGIS is missing; install it: apt-get install {package(self._binaries.version)}\n{text}"
         return text
 
 
@@ -120,9 +118,7 @@ def _configure(place: Place, data: Path) -> None:
     accounts = "".join(f'cim "{name}" {ROLE}\n' for name in dict.fromkeys((account.name, "root")))
     account.append(data / "pg_ident.conf", accounts)
     settings = "".join(f"{name} = {value}\n" for name, value in tuned(account).items())
-    account.append(
-        data / "postgresql.conf", f"\n# Set by cim when it made this cluster; edit as you like.\n{settings}"
-    )
+    account.append(data / "postgresql.conf", f"\n# Set by cim when it made this cluster; edit as you like.\n{settings}")
 
 
 def tuned(account: Account) -> dict[str, str]:

@@ -1,0 +1,50 @@
+"""The application: routes, error table, and a lifespan that opens the city and closes all it opened."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from api import errors
+from api.routes import codes, entry, features, log, processes
+from api.site import Site
+from cim.city import City
+from cim.settings import Settings
+
+
+def create_app(settings: Settings, city: City | None = None) -> FastAPI:
+    """Return the application.
+
+    Parameters
+    ----------
+    city : an open city to serve; it stays open afterwards. Default: one opened, and closed, in the lifespan.
+
+    Raises (in the lifespan)
+    ------
+    DatabaseError, Conflict, CrsError : the city cannot be opened, or has no known way to CRS84.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        opened = city if city is not None else await run_in_threadpool(City, settings)
+        try:
+            site = Site(opened)
+            app.state.site = site
+            await site.open()
+            try:
+                yield
+            finally:
+                await site.close()
+        finally:
+            if opened is not city:
+                opened.close()
+
+    # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
+    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    errors.install(app)
+    for module in (entry, features, log, processes, codes):
+        app.include_router(module.router)
+    return app

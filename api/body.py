@@ -1,0 +1,55 @@
+"""Read a JSON body that may be anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from cim.errors import InvalidData
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 50
+
+
+async def read_json(request: Request) -> Any:
+    """Return the parsed body.
+
+    Raises
+    ------
+    InvalidData : not JSON (NaN, lone surrogates and a NUL in a string included), or nested deeper than 50.
+    HTTPException : 413 beyond 1 MiB, 415 where the body says that it is something else.
+    """
+    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise HTTPException(415, f"the body must be application/json, got {content_type[:60]!r}")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise HTTPException(413, f"the body has more than {MAX_BYTES} bytes")
+    try:
+        document = orjson.loads(bytes(body))
+    except orjson.JSONDecodeError as error:
+        raise InvalidData(f"the body is not JSON: {error}") from None
+    _check(document)
+    return document
+
+
+def _check(document: Any) -> None:
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        if any(isinstance(node, str) and "\0" in node for node in level):
+            raise InvalidData("a string of the body holds a NUL character")
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return
+    raise InvalidData(f"the body is nested deeper than {MAX_DEPTH} levels")
+
+
+def _children(node: Any) -> list[Any]:
+    if isinstance(node, dict):
+        return [*node.keys(), *node.values()]
+    return node if isinstance(node, list) else []

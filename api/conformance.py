@@ -1,0 +1,31 @@
+"""The conformance classes that hold, and nothing else: clients decide by them what to send.
+
+Not claimed though near: Part 1 `html` (only the landing page has it), OGC API Processes (its default answer to a
+process of several outputs is multipart; ours is one JSON document).
+"""
+
+from __future__ import annotations
+
+_SPEC = "http://www.opengis.net/spec"
+
+CLASSES = [
+    f"{_SPEC}/{name}"
+    for name in (
+        "ogcapi-common-1/1.0/conf/core",
+        "ogcapi-features-1/1.0/conf/core",
+        "ogcapi-features-1/1.0/conf/geojson",
+        "ogcapi-features-1/1.0/conf/oas30",
+        "ogcapi-features-2/1.0/conf/crs",
+        "ogcapi-features-3/1.0/conf/queryables",
+        "ogcapi-features-3/1.0/conf/queryables-query-parameters",
+        "ogcapi-features-3/1.0/conf/filter",
+        "ogcapi-features-3/1.0/conf/features-filter",
+        "ogcapi-features-5/1.0/conf/schemas",
+        "cql2/1.0/conf/cql2-text",
+        "cql2/1.0/conf/basic-cql2",
+        "cql2/1.0/conf/advanced-comparison-operators",
+        "cql2/1.0/conf/case-insensitive-comparison",
+        "cql2/1.0/conf/basic-spatial-functions",
+        "cql2/1.0/conf/property-property",
+    )
+]

@@ -1,0 +1,93 @@
+"""What the outside sees of an error: one table from class to status, and problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cim.errors import AuditFailed, CimError, Conflict, DatabaseError, InvalidData, NotFound
+
+log = logging.getLogger("cim.api")
+
+# Subclasses have their parent's status.
+STATUS: Mapping[type[CimError], int] = {
+    InvalidData: 400,
+    NotFound: 404,
+    DatabaseError: 503,
+    Conflict: 409,
+    AuditFailed: 500,
+    CimError: 500,
+}
+RETRY_AFTER = "5"
+
+# OGC API Processes 1.0 (18-062r2), requirements /req/core/process-exception/no-such-process and no-such-job.
+_OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
+_TYPES = {"/processes/": _OGC + "no-such-process", "/jobs/": _OGC + "no-such-job"}
+
+
+def status_of(error: CimError) -> int:
+    """Return the HTTP status of an error."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def problem(
+    status: int, detail: str, *, kind: str = "about:blank", instance: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a problem document."""
+    document = {
+        "type": kind,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": instance,
+    }
+    # A path may hold half a character, which has no JSON.
+    body = orjson.dumps(
+        {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in document.items()}
+    )
+    return Response(body, status, headers=headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error with a problem document; what we did not foresee is logged and told to nobody."""
+    app.add_exception_handler(CimError, _foreseen)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _defect)
+
+
+async def _foreseen(request: Request, error: Any) -> Response:
+    status = status_of(error)
+    headers = {"Retry-After": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+    return problem(status, str(error), kind=_kind(request, status), instance=request.url.path, headers=headers)
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    details = {
+        HTTPStatus.NOT_FOUND: f"there is no resource {request.url.path}; / links to all there are",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible on {request.url.path}",
+    }
+    generic = error.detail == HTTPStatus(error.status_code).phrase
+    detail = details.get(error.status_code, error.detail) if generic else error.detail
+    return problem(error.status_code, detail, instance=request.url.path, headers=error.headers)
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    detail = "the request met a defect of the server, which has been logged"
+    return problem(500, detail, instance=request.url.path)
+
+
+def _kind(request: Request, status: int) -> str:
+    if status == HTTPStatus.NOT_FOUND and request.method != "POST":
+        return next((kind for prefix, kind in _TYPES.items() if request.url.path.startswith(prefix)), "about:blank")
+    return "about:blank"

@@ -1,0 +1,67 @@
+"""Links between resources, and the media types they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+JSON = "application/json"
+GEOJSON = "application/geo+json"
+SCHEMA_JSON = "application/schema+json"
+OPENAPI_JSON = "application/vnd.oai.openapi+json;version=3.0"
+HTML = "text/html"
+TEXT = "text/plain; charset=utf-8"
+
+REL_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+REL_SCHEMA = "http://www.opengis.net/def/rel/ogc/1.0/schema"
+REL_CONFORMANCE = "http://www.opengis.net/def/rel/ogc/1.0/conformance"
+REL_PROCESSES = "http://www.opengis.net/def/rel/ogc/1.0/processes"
+REL_EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
+
+
+def url(request: Request, *segments: str, query: Mapping[str, str] | None = None) -> str:
+    """Return the address of a resource of ours; segments and values may hold any character."""
+    base = str(request.base_url).rstrip("/")
+    path = "".join(f"/{quote(segment, safe='')}" for segment in segments)
+    return f"{base}{path or '/'}{'?' + urlencode(query, quote_via=quote) if query else ''}"
+
+
+def here(request: Request, **changes: str | None) -> str:
+    """Return the address of the request itself with some query parameters changed; None takes one out."""
+    query = {**request.query_params, **{name.replace("_", "-"): value for name, value in changes.items()}}
+    segments = [segment for segment in _raw_segments(request) if segment]
+    return url(request, *segments, query={k: v for k, v in query.items() if v is not None})
+
+
+def _raw_segments(request: Request) -> list[str]:
+    """Split the path below the root path; a code may itself hold an encoded slash."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    path = request.scope["path"].removeprefix(root)
+    code = request.path_params.get("code")
+    if code is None:
+        return str(path).split("/")
+    before, _, after = str(path).rpartition(code)
+    return [*before.split("/"), code, *after.split("/")]
+
+
+def link(rel: str, href: str, media_type: str, title: str = "") -> dict[str, str]:
+    """Return a link object."""
+    found = {"rel": rel, "href": href, "type": media_type}
+    return {**found, "title": title} if title else found
+
+
+def link_header(links: Iterable[Mapping[str, str]]) -> str:
+    """Return links as the value of a Link header (RFC 8288)."""
+    return ", ".join(f'<{one["href"]}>; rel="{one["rel"]}"; type="{one["type"]}"' for one in links)
+
+
+def json_response(
+    document: Any, headers: Mapping[str, str] | None = None, media_type: str = JSON, status: int = 200
+) -> Response:
+    """Return a document as JSON."""
+    return Response(orjson.dumps(document), status, headers=headers, media_type=media_type)

@@ -1,0 +1,239 @@
+"""The description of this API as OpenAPI 3.0.3, written from the dictionary and the declared parameters.
+
+Clients depend on its details: QGIS reads concrete paths only, GDAL looks for `resultType` and the queryables among
+the parameters of /collections/{type}/items, and conformance suites for `style: form` and `explode: false`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from api import parameters
+from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON
+from api.parameters import Parameter
+from api.routes import log
+from cim import scenarios
+from cim.dictionary import Dictionary, FeatureType
+
+_PROBLEM = "application/problem+json"
+_OCTETS = "application/octet-stream"
+_PLAIN = "text/plain"
+_OBJECT: dict[str, Any] = {"type": "object"}
+_TEXT: dict[str, Any] = {"type": "string"}
+
+
+def openapi_document(dictionary: Dictionary, base: str) -> dict[str, Any]:
+    """Return the document; `base` is the address the API is reached at."""
+    paths = _entry_paths()
+    for feature_type in dictionary.types.values():
+        paths |= _collection_paths(feature_type)
+    paths |= _process_paths() | _log_paths()
+    return {
+        "openapi": "3.0.3",
+        "info": {
+            "title": "City Information Model",
+            "description": "Coded city objects, their verifiable history, and renewal scenarios.",
+            "version": version("cim"),
+            "license": {"name": "Apache-2.0"},
+        },
+        "servers": [{"url": base}],
+        "tags": [{"name": name} for name in ("Entry", "Features", "Processes", "Log")],
+        "paths": paths,
+        "components": {
+            "parameters": {p.name: p.document for p in (*parameters.ITEMS, *log.PROOF)},
+            "schemas": _schemas(),
+            "responses": _errors(),
+        },
+    }
+
+
+def _entry_paths() -> dict[str, Any]:
+    json_only, both = [parameters.F_JSON.document], [parameters.F_JSON_OR_HTML.document]
+    return {
+        "/": _get("Entry", "getLandingPage", "Landing page", both, {JSON: _OBJECT, HTML: _TEXT}),
+        "/conformance": _get("Entry", "getConformance", "Conformance classes", json_only, {JSON: _ref("confClasses")}),
+        "/api": _get("Entry", "getApi", "This document", json_only, {JSON: _OBJECT}),
+        "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: _OBJECT}),
+        "/collections": _get("Features", "getCollections", "Collections", json_only, {JSON: _ref("collections")}),
+        "/codes/{scheme}/{value}": _get(
+            "Entry", "resolveCode", "What a code names", [_path("scheme"), _path("value"), *json_only], {JSON: _OBJECT}
+        ),
+    }  # fmt: skip
+
+
+def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
+    name, title = feature_type.name, feature_type.title
+    root, item = f"/collections/{name}", f"/collections/{name}/items/{{code}}"
+    json_only = [parameters.F_JSON.document]
+    own = [parameter.document for parameter in parameters.property_parameters(feature_type)]
+    history = [_path("code"), parameters.F_JSON.document, _shared(parameters.AS_OF)]
+    one = [_path("code"), *map(_shared, parameters.ITEM)]
+    features = {GEOJSON: _ref("featureCollection")}
+    return {
+        root: _get("Features", f"{name}.getCollection", title, json_only, {JSON: _ref("collection")}),
+        f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", json_only, {SCHEMA_JSON: _OBJECT}),
+        f"{root}/queryables": _get(
+            "Features", f"{name}.getQueryables", f"{title}: queryables", json_only, {SCHEMA_JSON: _OBJECT}
+        ),
+        f"{root}/items": _get(
+            "Features", f"{name}.getFeatures", f"{title}: features", [*map(_shared, parameters.ITEMS), *own], features
+        ),
+        item: _get("Features", f"{name}.getFeature", f"{title}: one feature", one, {GEOJSON: _ref("feature")}),
+        f"{item}/history": _get("Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT}),
+    }
+
+
+def _process_paths() -> dict[str, Any]:
+    json_only = [parameters.F_JSON.document]
+    paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", json_only, {JSON: _OBJECT})}
+    for name, scenario in scenarios.scenarios().items():
+        path = f"/processes/{name}"
+        paths[path] = _get("Processes", f"{name}.getProcess", scenario.title, json_only, {JSON: _OBJECT})
+        execute = _operation("Processes", f"{name}.execute", f"Execute: {scenario.title}", [], {JSON: _OBJECT})
+        execute["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref("execute")}}}
+        execute["responses"] |= {status: _response(status) for status in ("404", "413", "415")}
+        paths[f"{path}/execution"] = {"post": execute}
+    return paths
+
+
+def _log_paths() -> dict[str, Any]:
+    tile = _get("Log", "getTile", "Hash tile (C2SP tlog-tiles)", [_path("level"), _path("index")], {_OCTETS: _BINARY})
+    return {
+        "/log/checkpoint": _get("Log", "getCheckpoint", "Signed checkpoint", [], {_PLAIN: _TEXT}),
+        "/log/tile/{level}/{index}": tile,
+        "/log/proof": _get("Log", "getProof", "Proof of a record", [_shared(p) for p in log.PROOF], {_PLAIN: _TEXT}),
+    }
+
+
+_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+
+
+def _get(tag: str, name: str, summary: str, declared: Iterable[Mapping[str, Any]], content: Mapping[str, Any]) -> Any:
+    return {"get": _operation(tag, name, summary, list(declared), content)}
+
+
+def _operation(
+    tag: str, name: str, summary: str, declared: list[Mapping[str, Any]], content: Mapping[str, Any]
+) -> dict[str, Any]:
+    answers: dict[str, Any] = {
+        "200": {"description": summary, "content": {media: {"schema": schema} for media, schema in content.items()}},
+        "400": _response("400"),
+        "500": _response("500"),
+        "503": _response("503"),
+    }
+    if declared:
+        answers["404"] = _response("404")
+    return {"tags": [tag], "operationId": name, "summary": summary, "parameters": declared, "responses": answers}
+
+
+def _errors() -> dict[str, Any]:
+    meanings = {
+        "400": "The request cannot be understood",
+        "404": "There is no such resource, or no such state of the city",
+        "413": "The body is too large",
+        "415": "The body is not JSON",
+        "500": "A defect of the server",
+        "503": "The database is busy or away; Retry-After says when to come back",
+    }
+    content = {_PROBLEM: {"schema": _ref("problem")}}
+    return {f"problem{status}": {"description": text, "content": content} for status, text in meanings.items()}
+
+
+def _response(status: str) -> dict[str, str]:
+    return {"$ref": f"#/components/responses/problem{status}"}
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _shared(parameter: Parameter) -> dict[str, str]:
+    return {"$ref": f"#/components/parameters/{parameter.name}"}
+
+
+def _path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": _TEXT}
+
+
+def _schemas() -> dict[str, Any]:
+    links = {"type": "array", "items": _ref("link")}
+    geometry = {
+        "type": "object",
+        "nullable": True,
+        "properties": {"type": _TEXT, "coordinates": {"type": "array", "items": {}}},
+    }
+    return {
+        "link": {
+            "type": "object",
+            "required": ["href", "rel"],
+            "properties": {"href": _TEXT, "rel": _TEXT, "type": _TEXT, "title": _TEXT},
+        },
+        "confClasses": {
+            "type": "object",
+            "required": ["conformsTo"],
+            "properties": {"conformsTo": {"type": "array", "items": _TEXT}},
+        },
+        "collection": {
+            "type": "object",
+            "required": ["id", "links"],
+            "properties": {
+                "id": _TEXT,
+                "title": _TEXT,
+                "description": _TEXT,
+                "links": links,
+                "extent": _OBJECT,
+                "itemType": _TEXT,
+                "crs": {"type": "array", "items": _TEXT},
+                "storageCrs": _TEXT,
+            },
+        },
+        "collections": {
+            "type": "object",
+            "required": ["links", "collections"],
+            "properties": {"links": links, "collections": {"type": "array", "items": _ref("collection")}},
+        },
+        "feature": {
+            "type": "object",
+            "required": ["type", "id", "geometry", "properties"],
+            "properties": {
+                "type": {"type": "string", "enum": ["Feature"]},
+                "id": _TEXT,
+                "geometry": geometry,
+                "properties": _OBJECT,
+                "links": links,
+            },
+        },
+        "featureCollection": {
+            "type": "object",
+            "required": ["type", "features", "links", "timeStamp", "numberReturned"],
+            "properties": {
+                "type": {"type": "string", "enum": ["FeatureCollection"]},
+                "features": {"type": "array", "items": _ref("feature")},
+                "links": links,
+                "timeStamp": {"type": "string", "format": "date-time"},
+                "numberReturned": {"type": "integer", "minimum": 0},
+                "numberMatched": {"type": "integer", "minimum": 0},
+            },
+        },
+        "execute": {
+            "type": "object",
+            "properties": {
+                "inputs": _OBJECT,
+                "outputs": _OBJECT,
+                "response": {"type": "string", "enum": ["document", "raw"], "default": "document"},
+            },
+        },
+        "problem": {
+            "type": "object",
+            "required": ["type", "title", "status"],
+            "properties": {
+                "type": _TEXT,
+                "title": _TEXT,
+                "status": {"type": "integer"},
+                "detail": _TEXT,
+                "instance": _TEXT,
+            },
+        },
+    }

@@ -1,0 +1,228 @@
+"""Query parameters: declared once, read and documented from the same declaration.
+
+Whatever a path does not declare is refused: a misspelt filter that is passed over silently gives a wrong answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from starlette.requests import Request
+
+from cim.crs import Bounds
+from cim.db.cql2_text import MAX_LENGTH
+from cim.db.values import queryables
+from cim.dictionary import FeatureType
+from cim.errors import InvalidData
+
+DEFAULT_LIMIT = 10
+MAX_LIMIT = 10_000
+Period = tuple[date | None, date | None]
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_TREE_SIZE = re.compile(r"\d{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter: JSON Schema (OpenAPI 3.0) and meaning for readers, `parse` for us; it raises ValueError."""
+
+    name: str
+    schema: Mapping[str, Any]
+    description: str
+    parse: Callable[[str], Any] = str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The OpenAPI parameter object."""
+        return {
+            "name": self.name,
+            "in": "query",
+            "required": False,
+            "description": self.description,
+            "schema": dict(self.schema),
+            "style": "form",
+            "explode": False,
+        }
+
+
+def read(request: Request, declared: Iterable[Parameter]) -> dict[str, Any]:
+    """Return the parsed values of the parameters given.
+
+    Raises
+    ------
+    InvalidData : a parameter is unknown, given twice, or has a value it cannot have.
+    """
+    known = {parameter.name: parameter for parameter in declared}
+    values: dict[str, Any] = {}
+    for name, text in request.query_params.multi_items():
+        if name not in known:
+            there_are = f"there are {', '.join(known)}" if known else "there are none"
+            raise InvalidData(f"unknown query parameter {name[:60]!r}; {there_are}")
+        if name in values:
+            raise InvalidData(f"query parameter {name} is given twice")
+        if "\0" in text:
+            raise InvalidData(f"query parameter {name} holds a NUL character")
+        try:
+            values[name] = known[name].parse(text)
+        except ValueError as error:
+            raise InvalidData(f"query parameter {name}: {error}") from None
+    return values
+
+
+def token_of(code: str) -> str:
+    """Return a paging token: where the page ended, whatever its length was."""
+    return base64.urlsafe_b64encode(code.encode()).decode().rstrip("=")
+
+
+def _code_of(token: str) -> str:
+    try:
+        code = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        code = ""
+    if not code or "\0" in code or token_of(code) != token:
+        raise ValueError(f"{token[:60]!r} is not a token of a `next` link; begin at the first page")
+    return code
+
+
+def _limit(text: str) -> int:
+    if not re.fullmatch(r"\d{1,30}", text, re.ASCII) or int(text) < 1:
+        raise ValueError(f"expected a whole number from 1 to {MAX_LIMIT}, got {text[:60]!r}")
+    return min(int(text), MAX_LIMIT)
+
+
+def _bbox(text: str) -> Bounds:
+    parts = text.split(",")
+    if len(parts) not in (4, 6) or not all(_NUMBER.fullmatch(part) for part in parts):
+        raise ValueError(f"expected 4 or 6 numbers with commas between, got {text[:120]!r}")
+    numbers = [float(part) for part in parts]
+    first, second = numbers[:2]
+    third, fourth = numbers[len(numbers) // 2 :][:2]
+    return first, second, third, fourth
+
+
+def _datetime(text: str) -> Period:
+    """Return the days a datetime parameter covers; None where it is open, or earlier than there are years."""
+    ends = text.split("/")
+    if len(ends) > 2:
+        raise ValueError(f"expected an instant or start/end, got {text[:80]!r}")
+    first, last = (None if end in ("", "..") and len(ends) == 2 else _day(end) for end in (ends[0], ends[-1]))
+    if first is not None and last is not None and first > last:
+        raise ValueError(f"{text} ends before it begins")
+    return first, last
+
+
+def _day(text: str) -> date | None:
+    if text.startswith("0000-"):  # QGIS writes an open end so; there is no such year in any record
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+        return (instant if instant.tzinfo is None else instant.astimezone(UTC)).date()
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"expected a date or RFC 3339 instant such as 2026-01-31T08:00:00Z, got {text[:60]!r}"
+        ) from None
+
+
+def _as_of(text: str) -> str:
+    if text.isdigit() and not _TREE_SIZE.fullmatch(text):
+        raise ValueError(f"{text[:60]!r} is no tree size")
+    if not text or len(text) > MAX_LENGTH:
+        raise ValueError("expected a tree size, an RFC 3339 instant, or a signed checkpoint")
+    return text
+
+
+def _filter(text: str) -> str:
+    return text  # judged where it is compiled
+
+
+def _choice(*values: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"expected {' or '.join(values)}, got {text[:60]!r}")
+        return text
+
+    return parse
+
+
+def _choices(name: str, description: str, *values: str, **keywords: Any) -> Parameter:
+    return Parameter(name, {"type": "string", "enum": list(values), **keywords}, description, _choice(*values))
+
+
+_STRING: Mapping[str, Any] = {"type": "string"}
+
+AS_OF = Parameter(
+    "as-of",
+    _STRING,
+    "State of the city to read: a tree size, an RFC 3339 instant, or a signed checkpoint. Default: the live state.",
+    _as_of,
+)
+F_JSON = _choices("f", "Format of the answer.", "json")
+F_JSON_OR_HTML = _choices("f", "Format of the answer; default by the Accept header.", "json", "html")
+LIMIT = Parameter(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    "At most so many features on a page. More than the maximum counts as the maximum.",
+    _limit,
+)
+BBOX = Parameter(
+    "bbox",
+    {
+        "type": "array",
+        "items": {"type": "number"},
+        "oneOf": [{"minItems": 4, "maxItems": 4}, {"minItems": 6, "maxItems": 6}],
+    },
+    "Only features that meet this box, and those without geometry. Minimum and maximum, in the axis order of bbox-crs; "
+    "a minimum longitude above the maximum crosses the antimeridian.",
+    _bbox,
+)
+BBOX_CRS = Parameter("bbox-crs", {**_STRING, "format": "uri"}, "CRS of bbox, as a URI out of the collection's `crs`.")
+CRS = Parameter("crs", {**_STRING, "format": "uri"}, "CRS of the answer, as a URI out of the collection's `crs`.")
+DATETIME = Parameter(
+    "datetime",
+    _STRING,
+    "Only features valid at an instant, or at some time from start to end (`start/end`, open ends as `..`). Features "
+    "without dates match.",
+    _datetime,
+)
+FILTER = Parameter("filter", _STRING, f"CQL2 text of at most {MAX_LENGTH} characters over the queryables.", _filter)
+FILTER_LANG = _choices(
+    "filter-lang",
+    "Language of filter; cql-text is the former name of cql2-text.",
+    "cql2-text",
+    "cql-text",
+    default="cql2-text",
+)
+FILTER_CRS = Parameter("filter-crs", {**_STRING, "format": "uri"}, "CRS of geometries in filter; default CRS84.")
+RESULT_TYPE = _choices(
+    "resultType", "hits: only the number of matching features.", "results", "hits", default="results"
+)
+NEXT = Parameter("next", _STRING, "Where the page before ended; taken from its `next` link.", _code_of)
+
+ITEM = (F_JSON, CRS, AS_OF)
+ITEMS = (LIMIT, BBOX, BBOX_CRS, CRS, DATETIME, FILTER, FILTER_LANG, FILTER_CRS, RESULT_TYPE, NEXT, AS_OF, F_JSON)
+
+_KINDS: Mapping[str, Mapping[str, Any]] = {
+    "string": {"type": "string"},
+    "integer": {"type": "integer"},
+    "number": {"type": "number"},
+    "boolean": {"type": "boolean"},
+    "date": {"type": "string", "format": "date"},
+    "datetime": {"type": "string", "format": "date-time"},
+}
+
+
+def property_parameters(feature_type: FeatureType) -> list[Parameter]:
+    """Return a parameter for each property that can be compared; a name taken by another parameter keeps it."""
+    taken = {parameter.name for parameter in ITEMS}
+    return [
+        Parameter(name, _KINDS[kind], f"Only features whose {name} is this.")
+        for name, kind in queryables(feature_type).items()
+        if kind in _KINDS and name not in taken
+    ]

@@ -1,0 +1,3 @@
+"""What the API answers, one module per kind of resource, each ending in its `router`."""
+
+READ = ["GET", "HEAD"]

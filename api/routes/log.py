@@ -1,0 +1,59 @@
+"""The change log: checkpoint, tiles and proofs, as C2SP tlog-tiles serves them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from api import parameters
+from api.links import TEXT
+from api.parameters import Parameter
+from api.routes import READ
+from api.site import FOREVER, site_of
+from cim.errors import InvalidData, NotFound
+
+router = APIRouter()
+
+# C2SP tlog-tiles: level 0 to 63 or `entries`, the index in groups of three digits, the width of a partial tile.
+_TILE = re.compile(r"(\d|[1-5]\d|6[0-3]|entries)/(x\d{3}/){0,6}\d{3}(\.p/[1-9]\d{0,2})?", re.ASCII)
+CODE = Parameter("code", {"type": "string"}, "Code of the object.")
+TYPE = Parameter("type", {"type": "string"}, "Its feature type; needed where several know the code.")
+PROOF = (CODE, TYPE, parameters.AS_OF)
+
+
+@router.api_route("/log/checkpoint", methods=READ)
+def checkpoint(request: Request) -> Response:
+    """Give the signed checkpoint as last published."""
+    parameters.read(request, [])
+    text = site_of(request).city.checkpoint()
+    return Response(text, headers={"Cache-Control": "no-cache"}, media_type=TEXT)
+
+
+@router.api_route("/log/tile/{path:path}", methods=READ)
+def tile(request: Request, path: str) -> Response:
+    """Give a tile or an entry bundle as it was written. What a file holds never changes."""
+    parameters.read(request, [])
+    # The pattern admits digits, x, dots of `.p` and single slashes only: no way out of the folder.
+    file = site_of(request).city.settings.log_dir / "tile" / path if _TILE.fullmatch(path) else None
+    if file is None or not _is_file(file):
+        raise NotFound(f"the log has no tile {path[:120]!r}")
+    return FileResponse(file, headers={"Cache-Control": FOREVER}, media_type="application/octet-stream")
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
+@router.api_route("/log/proof", methods=READ)
+def proof(request: Request) -> Response:
+    """Give the `.tlog-proof` of an object's latest, or as-of, revision."""
+    asked = parameters.read(request, PROOF)
+    if not asked.get("code"):
+        raise InvalidData("query parameter code is missing: /log/proof?code=…")
+    text = site_of(request).city.proof(asked["code"], type_name=asked.get("type"), as_of=asked.get("as-of"))
+    headers = {"Cache-Control": "no-cache", "Content-Disposition": 'inline; filename="record.tlog-proof"'}
+    return Response(text, headers=headers, media_type=TEXT)

@@ -1,1 +1,0 @@
-SELECT size, root, at FROM cim.tree_head WHERE size = :size

@@ -1,0 +1,286 @@
+"""Asynchronous reads for the API: finished text from PostGIS, passed through.
+
+Statements are SQLAlchemy's, compiled once per shape; asyncpg runs them on read-only connections that end by
+themselves: after `timeout` seconds, and without the compilation and parallel workers that only slow down short reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
+
+from cim.crs import Bounds
+from cim.db import features
+from cim.db.engine import Database
+from cim.db.features import Output, Selection
+from cim.errors import DatabaseError, InvalidFilter
+
+# libpq's names that asyncpg takes in a URL as well; it would send any other to the server as a setting.
+_URL_OPTIONS = ("host", "port", "sslmode", "sslcert", "sslkey", "sslrootcert", "target_session_attrs")
+_MAX_STATEMENTS = 512
+_SESSION = {
+    "application_name": "cim api",
+    "default_transaction_read_only": "on",
+    "idle_in_transaction_session_timeout": "10000",
+    "timezone": "UTC",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What the live tables were read at: the tree's size and root (32 bytes), and whether they are ahead of it."""
+
+    size: int
+    root: bytes
+    ahead: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page: GeoJSON features joined by commas, how many, the last one's code, and whether more follow."""
+
+    features: str
+    returned: int
+    last: str | None
+    more: bool
+    live: Live
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One GeoJSON feature with its revision number."""
+
+    feature: str
+    rev: int
+    live: Live
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+    """Nothing of ours changes a session, so there is nothing to reset when it goes back to the pool."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Reader:
+    """A pool of read-only connections to a database. Open it in the event loop that uses it, and close it there."""
+
+    def __init__(self, database: Database, *, connections: int = 10, timeout: float = 5.0) -> None:
+        self.database = database
+        self.connections = connections
+        self.timeout = timeout
+        self._dialect = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
+        self._statements: dict[Hashable, tuple[str, dict[str, Any]]] = {}
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> Self:
+        """Connect.
+
+        Raises
+        ------
+        DatabaseError : the server cannot be reached.
+        """
+        try:
+            self._pool = await asyncpg.create_pool(
+                _dsn(self.database.url),
+                min_size=0,
+                max_size=self.connections,
+                command_timeout=self.timeout + 1,
+                connection_class=_Connection,
+                server_settings=_SESSION | {"statement_timeout": str(int(self.timeout * 1000))},
+            )
+            await self.live()
+        except _UNREACHABLE as error:
+            raise _unreachable(error) from error
+        return self
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    async def page(
+        self, type_name: str, selection: Selection, output: Output, limit: int, after: str | None = None
+    ) -> Page:
+        """Read one page of a selection.
+
+        Raises
+        ------
+        NotFound, InvalidFilter, CrsError : as `features.select_page`. DatabaseError : unreachable, busy, or too slow.
+        """
+
+        def build() -> sa.Select[Any]:
+            return features.select_page(self.database, type_name, selection, output, limit, after)
+
+        row = await self._one(
+            build,
+            features.shape(self.database, selection),
+            ("page", type_name, output, after is None),
+            {"limit": limit, "after": after},
+        )
+        return Page(row["features"] or "", row["returned"], row["last"], row["more"], _live(row))
+
+    async def item(self, type_name: str, code: str, tree_size: int | None, output: Output) -> Item | None:
+        """Read one object, or None where there is none.
+
+        Raises
+        ------
+        As `page`.
+        """
+
+        def build() -> sa.Select[Any]:
+            return features.select_item(self.database, type_name, code, tree_size, output)
+
+        selection = Selection(tree_size=tree_size)
+        row = await self._one(
+            build, features.shape(self.database, selection), ("item", type_name, output), {"code": code}
+        )
+        return None if row is None else Item(row["feature"], row["rev"], _live(row))
+
+    async def count(self, type_name: str, selection: Selection) -> tuple[int, Live]:
+        """Count the objects of a selection.
+
+        Raises
+        ------
+        As `page`.
+        """
+
+        def build() -> sa.Select[Any]:
+            return features.select_count(self.database, type_name, selection)
+
+        row = await self._one(build, features.shape(self.database, selection), ("count", type_name), {})
+        return row["matched"], _live(row)
+
+    async def extents(self) -> dict[str, Bounds | None]:
+        """Return west, south, east, north of each feature type in CRS84; None where it has no geometry to speak of."""
+        extents: dict[str, Bounds | None] = dict.fromkeys(self.database.dictionary.types)
+        statement = features.select_extents(self.database)
+        if statement is not None:
+            text, values = self._compiled(statement)
+            for name, *corners in await self._rows(text, values.values()):
+                extents[name] = None if corners[0] is None else tuple(corners)
+        return extents
+
+    async def live(self) -> Live:
+        """Return what the live tables are at."""
+        text, values = self._compiled(sa.select(*_live_columns()))
+        return _live((await self._rows(text, values.values()))[0])
+
+    # ------------------------------------------------------------------ statements
+
+    async def _one(
+        self,
+        build: Callable[[], sa.Select[Any]],
+        shape: tuple[Hashable, dict[str, object]] | None,
+        form: tuple[Hashable, ...],
+        given: Mapping[str, object],
+    ) -> Any:
+        """Run a statement that gives one row or none; compile it where none of its form and shape came before."""
+        if shape is None:
+            text, values = self._compiled(build().add_columns(*_live_columns()))
+        else:
+            known = self._statements.get((form, shape[0]))
+            if known is None:
+                known = self._compiled(build().add_columns(*_live_columns()))
+                if len(self._statements) < _MAX_STATEMENTS:
+                    self._statements[form, shape[0]] = known
+            text, defaults = known
+            current = {**shape[1], **given}
+            values = {name: current.get(name, default) for name, default in defaults.items()}
+        rows = await self._rows(text, values.values())
+        return rows[0] if rows else None
+
+    def _compiled(self, statement: sa.Executable) -> tuple[str, dict[str, Any]]:
+        """Return a statement's text and its parameters by name, in the order of their numbers."""
+        compiled: Any = statement.compile(dialect=self._dialect)  # type: ignore[attr-defined]
+        return str(compiled), {name: compiled.params[name] for name in compiled.positiontup or ()}
+
+    async def _rows(self, text: str, values: Collection[object]) -> list[Any]:
+        """Run a read; once more on a fresh connection where the pooled one was lost, as after a restart."""
+        if self._pool is None:
+            raise DatabaseError("the API's database connections are closed: it is starting or stopping; try again")
+        try:
+            return await self._attempt(self._pool, text, values)
+        except _LostConnectionError:
+            await self._pool.expire_connections()
+        try:
+            return await self._attempt(self._pool, text, values)
+        except _LostConnectionError as error:
+            raise DatabaseError(f"the connection to the database was lost: {error}; try again") from error
+
+    async def _attempt(self, pool: Any, text: str, values: Collection[object]) -> list[Any]:
+        try:
+            connection = await pool.acquire(timeout=self.timeout)
+        except TimeoutError as error:
+            raise DatabaseError(f"the database is busy: no connection within {self.timeout:g} s; try again") from error
+        except _UNREACHABLE as error:
+            raise _unreachable(error) from error
+        try:
+            return list(await connection.fetch(text, *values))
+        except (asyncpg.QueryCanceledError, TimeoutError) as error:
+            raise DatabaseError(
+                f"reading took longer than {self.timeout:g} s; ask for less: a smaller box, limit or filter"
+            ) from error
+        except asyncpg.DataError as error:
+            raise InvalidFilter(f"a value is out of range: {error}") from error
+        except _LOST as error:
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool may have let go of it already
+                connection.terminate()
+            raise _LostConnectionError(str(error)) from error
+        finally:
+            await pool.release(connection)
+
+
+class _LostConnectionError(Exception):
+    """A pooled connection whose server end is gone."""
+
+
+_LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what it says of a connection that ended while it lay idle
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+_UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
+def _unreachable(error: Exception) -> DatabaseError:
+    return DatabaseError(f"cannot reach the database: {error}; check that it runs, and CIM_DATABASE_URL")
+
+
+_TREE = sa.table("tree_state", sa.column("size"), sa.column("root"), sa.column("xid_floor"), schema="cim")
+_REVISION = sa.table("revision", sa.column("id"), sa.column("xid"), schema="cim")
+_LEAF = sa.table("leaf", sa.column("revision_id"), schema="cim")
+
+
+def _live_columns() -> list[sa.ColumnElement[Any]]:
+    """Give the state of a statement's own snapshot: asked separately, a batch could come between the two."""
+    floor = sa.select(_TREE.c.xid_floor).scalar_subquery()
+    sequenced = sa.exists().where(_LEAF.c.revision_id == _REVISION.c.id)
+    waiting = sa.select(sa.literal(1)).select_from(_REVISION).where(_REVISION.c.xid >= floor, ~sequenced)
+    return [
+        sa.select(_TREE.c.size).scalar_subquery().label("tree_size"),
+        sa.select(_TREE.c.root).scalar_subquery().label("tree_root"),
+        waiting.exists().label("ahead"),
+    ]
+
+
+def _live(row: Any) -> Live:
+    return Live(row["tree_size"], row["tree_root"], row["ahead"])
+
+
+def _dsn(url: str) -> str:
+    parsed = sa.make_url(url)
+    kept = {name: value for name, value in parsed.query.items() if name in _URL_OPTIONS}
+    return parsed.set(drivername="postgresql", query=kept).render_as_string(hide_password=False)

@@ -1,0 +1,301 @@
+"""Whatever comes is answered with a problem document of the 4xx kind, soon, and the server lives."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import asyncpg
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from cim.city import City
+from cim.db.reader import Reader
+from cim.settings import Settings
+
+ITEMS = "/collections/building/items"
+EXECUTE = "/processes/district-inventory/execution"
+
+BAD_QUERIES = [
+    *(f"limit={v}" for v in ("0", "-1", "1.5", "ten", "", "1e3", "NaN", "１")),
+    *(
+        f"bbox={v}"
+        for v in (
+            "",
+            "1,2,3",
+            "1,2,3,4,5",
+            "a,b,c,d",
+            "NaN,0,1,1",
+            "-inf,0,1,1",
+            "0,0,1e999,1",
+            "0,0,1_0,1",
+            "1,5,2,4",
+            "0,0,181,1",
+            "0,-91,1,1",
+            "1,2,3,4,5,6,7",
+            " 1,2,3,4",
+        )
+    ),
+    *(
+        f"datetime={v}"
+        for v in (
+            "yesterday",
+            "2020-13-01",
+            "2020-01-02/2020-01-01",
+            "1/2/3",
+            "2020-01-01T25:00:00Z",
+            "",
+            "9999-12-31T23:59:59-12:00",
+            "../../..",
+        )
+    ),
+    *(f"as-of={v}" for v in ("", "x", "-1", "1.5", "%0A", "%00", "9" * 19, "9" * 6000)),
+    *(f"next={v}" for v in ("", "!", "a", "AA", "%00", "////", "QjAwMDAwMQ%3D%3D")),
+    *(
+        f"filter={v}"
+        for v in (
+            "",
+            "(" * 40,
+            "(" * 45 + "a=" + ")" * 45,
+            "x" * 5000,
+            "name%20%3D%20'%00'",
+            "pg_sleep(9)=1",
+            "1=1",
+            "height>1;drop table city.building",
+            "height = 1e999",
+        )
+    ),
+    "filter-lang=cql2-json",
+    "filter-lang=sql",
+    "f=xml",
+    "resultType=all",
+    "crs=EPSG:4326",
+    "year_built=x",
+    "year_built=99999999999999999999",
+    "height=inf",
+    "height=NaN",
+    "name=%00",
+    "limit=1&limit=2",
+    "valid_from=2020-02-30",
+    "nosuch=1",
+    "owner_name=x",
+    "rev=1",
+    "geom=x",
+    "attributes=x",
+    "Limit=1",
+    "=",
+    "=1",
+]
+
+
+@pytest.mark.parametrize("query", BAD_QUERIES, ids=lambda query: query[:40])
+def test_bad_query(http: httpx.Client, query: str) -> None:
+    started = time.monotonic()
+    response = http.get(f"{ITEMS}?{query}")
+    check(response)
+    assert response.status_code in (400, 404 if query.startswith("as-of") else 400), response.text
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nosuch",
+        "/collections/nosuch",
+        "/collections/nosuch/items",
+        f"{ITEMS}/nosuch",
+        f"{ITEMS}/%00",
+        f"{ITEMS}/{'x' * 5000}",
+        f"{ITEMS}/%FF",
+        f"{ITEMS}/%ED%A0%80",
+        "/collections/building%22/items",
+        "/collections/pg_catalog.pg_class/items",
+        "/processes/nosuch",
+        "/jobs/1",
+        "/jobs/1/results",
+        "/codes/nosuch/1",
+        "/codes/provisional/nosuch",
+        "/codes/cn-bdcdyh/%00",
+        "/log/tile/0/999",
+        "/log/tile/../checkpoint",
+        "/log/tile/%2e%2e/checkpoint",
+        "/log/tile/..%2f..%2fkeys%2fkey",
+        "/log/tile/0/x000/../000",
+        "/log/tile//etc/passwd",
+        "/log/tile/0/000%00",
+        "/log/tile/",
+        "/log/tile/0/0",
+        "/log/tile/64/000",
+        "/log/proof",
+        "/log/proof?code=nosuch",
+        "/log/proof?code=%00",
+        "/log/proof?code=building-00001&type=nosuch",
+        "/log/checkpoint?x=1",
+        "/health?x=1",
+        "/api?f=yaml",
+        "/?f=pdf",
+        "//",
+        "/collections/",
+        "/docs",
+        "/openapi.json",
+    ],
+)
+def test_bad_path(base: str, path: str) -> None:
+    """Sent as it stands: httpx would resolve the dots itself."""
+    connection = http.client.HTTPConnection(base.removeprefix("http://"), timeout=10)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    headers = {name: value for name, value in answer.getheaders() if name in ("content-type", "allow")}
+    check(httpx.Response(answer.status, headers=headers, content=answer.read()))
+    connection.close()
+
+
+@pytest.mark.parametrize("path", [ITEMS, f"{ITEMS}/x", "/", "/log/checkpoint", EXECUTE])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "NONSENSE"])
+def test_other_methods(http: httpx.Client, method: str, path: str) -> None:
+    response = http.request(method, path)
+    check(response)
+    assert response.status_code == 405
+    assert response.headers["allow"]
+
+
+BAD_BODIES = [
+    b"",
+    b"nonsense",
+    b"[]",
+    b"1",
+    b"null",
+    b'"text"',
+    b"{",
+    b"\xff",
+    b'{"inputs":1}',
+    b'{"inputs":{"scope":NaN}}',
+    b'{"inputs":{"scope":1e999}}',
+    b'{"inputs":{"scope":"\\u0000"}}',
+    b'{"inputs":{"scope":"\\ud800"}}',
+    b'{"inputs":{}}',
+    b'{"inputs":{"scope":"nosuch"}}',
+    b'{"inputs":{"scope":["a"],"nosuch":1}}',
+    b'{"nosuch":1}',
+    b'{"inputs":{},"outputs":[]}',
+    b'{"inputs":{"scope":["x"]},"response":"xml"}',
+    b'{"inputs":{"scope":["x"]},"response":"raw"}',
+    b'{"inputs":{"scope":["x"]},"subscriber":{"successUri":"http://127.0.0.1/"}}',
+    b'{"inputs":{"scope":{"type":"Polygon","coordinates":[]}}}',
+    b'{"inputs":{"scope":{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,1]]]}}}',
+    b'{"inputs":{"scope":{"type":"Polygon","coordinates":[[[0,0],[1e308,0],[1,1],[0,0]]]}}}',
+    b'{"inputs":{"scope":{"type":"Polygon","coordinates":[[["a",0],[1,0],[1,1],[0,0]]]}}}',
+    b'{"inputs":' + b"[" * 60 + b"]" * 60 + b"}",
+    b"[" * 100_000,
+    b'{"inputs":{"scope":"' + b"x" * 2_000_000 + b'"}}',
+    b'{"inputs":{"scope":["x"],"filter":"' + b"(" * 45 + b'"}}',
+    b'{"inputs":{"scope":["x"],"as_of":99999999999999999999}}',
+    b'{"inputs":{"scope":["x"],"as_of":-1}}',
+    b'{"inputs":{"scope":["x"],"as_of":"x"}}',
+    b'{"inputs":{"scope":["x"],"reference_date":"2026-02-30"}}',
+    b'{"inputs":{"scope":["x"],"rule_pack":"../../etc/passwd"}}',
+    b'{"inputs":{"scope":["x"],"scope_crs":"EPSG:999999"}}',
+]
+
+
+@pytest.mark.parametrize("body", BAD_BODIES, ids=lambda body: body[:50].decode("latin-1"))
+def test_bad_body(http: httpx.Client, body: bytes) -> None:
+    response = http.post(EXECUTE, content=body, headers={"Content-Type": "application/json"})
+    check(response)
+
+
+def test_wrong_content_type(http: httpx.Client) -> None:
+    response = http.post(EXECUTE, content=b"<a/>", headers={"Content-Type": "text/xml"})
+    check(response)
+    assert response.status_code == 415
+
+
+def test_body_without_end_is_cut_off(http: httpx.Client) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(64):
+            yield b" " * 65_536
+
+    response = http.post(EXECUTE, content=endless(), headers={"Content-Type": "application/json"})
+    check(response)
+    assert response.status_code == 413
+
+
+def test_not_even_http(base: str) -> None:
+    host, port = base.removeprefix("http://").split(":")
+    for junk in (b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 50_000, b"GET /" + b"a" * 200_000):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            try:
+                connection.sendall(junk)
+                connection.recv(1024)
+            except OSError:
+                pass
+    assert httpx.get(f"{base}/health").status_code == 200
+
+
+def test_host_header_cannot_break_the_json(http: httpx.Client) -> None:
+    response = http.get("/collections", headers={"Host": 'evil"example.org'})
+    json.loads(response.content)
+
+
+def test_slow_statement_ends(own: tuple[City, httpx.Client]) -> None:
+    """A lock held by someone else stands for anything that takes too long."""
+    city, http = own
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE city.building IN ACCESS EXCLUSIVE MODE"))
+        started = time.monotonic()
+        response = http.get(ITEMS)
+        assert time.monotonic() - started < 8
+    assert response.status_code == 503
+    assert response.headers["retry-after"]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "longer than 5 s" in response.json()["detail"]
+    assert http.get(ITEMS).status_code == 200
+
+
+def test_reader_cannot_write(own: tuple[City, httpx.Client]) -> None:
+    async def attempt() -> None:
+        reader = await Reader(own[0].database).open()
+        try:
+            with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+                await reader._rows("DELETE FROM city.building", [])
+        finally:
+            await reader.close()
+
+    asyncio.run(attempt())
+
+
+def test_lost_database_is_a_503_until_it_is_back(
+    own: tuple[City, httpx.Client], settings: Settings, administrator: sa.Engine
+) -> None:
+    city, http = own
+    name = sa.make_url(city.database.url).database
+    end = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+    with administrator.connect() as connection:
+        connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        connection.execute(end, {"name": name})
+    try:
+        for path in (ITEMS, "/health", "/collections", f"{ITEMS}/building-00001"):
+            response = http.get(path)
+            assert response.status_code == 503, response.text
+            assert response.headers["content-type"] == "application/problem+json"
+    finally:
+        with administrator.connect() as connection:
+            connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    assert http.get(ITEMS).status_code == 200
+
+
+def check(response: httpx.Response) -> None:
+    """A problem document, of our making, that says nothing of the inside."""
+    assert 400 <= response.status_code < 500, (response.status_code, response.text[:500])
+    assert response.headers["content-type"] == "application/problem+json"
+    document = response.json()
+    assert document["status"] == response.status_code
+    assert document["title"]
+    assert document["detail"]
+    for inside in ("Traceback", "SELECT", "sqlalchemy", "psycopg", "asyncpg", ".py"):
+        assert inside not in response.text

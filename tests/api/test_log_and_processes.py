@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from cim import scenarios
+from cim.city import City
+from cim.errors import InvalidProof
+from cim.log.checkpoint import open_checkpoint
+from cim.log.note import Verifier
+from cim.log.tree import leaf_hash
+from cim.log.verify import verify_proof
+
+LOT = "SRID=4548;MULTIPOLYGON(((500000 4320000,500020 4320000,500020 4320030,500000 4320030,500000 4320000)))"
+HOUSE = "SRID=4548;MULTIPOLYGON(((500005 4320005,500015 4320005,500015 4320017,500005 4320017,500005 4320005)))"
+
+
+def test_checkpoint_is_signed_by_the_published_key(http: httpx.Client, city: City) -> None:
+    response = http.get("/log/checkpoint")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["cache-control"] == "no-cache"
+    key = http.get("/").json()["x-cim-log"]["verifier"]
+    checkpoint = open_checkpoint(response.text, [Verifier.from_text(key)])
+    assert (checkpoint.size, checkpoint.root) == (city.tree_head().size, city.tree_head().root)
+
+
+def test_proof_verifies_offline(http: httpx.Client) -> None:
+    key = http.get("/").json()["x-cim-log"]["verifier"]
+    response = http.get("/log/proof", params={"code": "building-00007"})
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    verified = verify_proof(response.text, key)
+    assert verified.entry["body"]["name"] == "House 7"
+    with pytest.raises(InvalidProof):
+        verify_proof(response.text.replace("index ", "index 1"), key)
+    linked = http.get("/collections/building/items/building-00007").json()["links"]
+    assert http.get(next(one["href"] for one in linked if one["rel"] == "evidence")).text == response.text
+
+
+def test_tiles_hold_the_leaves(http: httpx.Client, city: City) -> None:
+    full = http.get("/log/tile/0/000")
+    assert full.headers["content-type"] == "application/octet-stream"
+    assert "immutable" in full.headers["cache-control"]
+    bundle = http.get("/log/tile/entries/000").content
+    length = int.from_bytes(bundle[:2], "big")
+    assert full.content[:32] == leaf_hash(bundle[2 : 2 + length])
+    size = city.tree_head().size
+    last = http.get(f"/log/tile/0/{size // 256:03d}.p/{size % 256}")
+    assert len(last.content) == size % 256 * 32
+
+
+@pytest.fixture
+def district(own: tuple[City, httpx.Client]) -> tuple[City, httpx.Client]:
+    """One parcel with one house, as `district-inventory` tells it by hand."""
+    city, http = own
+    parcel = {"code": "130629001001GB00001", "tenure": "state_owned", "geom": LOT}
+    house = {
+        "code": "130629001001GB00001F00010000",
+        "parcel_code": parcel["code"],
+        "usage": "residential",
+        "structure": "mixed",
+        "status": "in_use",
+        "year_built": 1985,
+        "storeys_above": 3,
+        "storeys_below": 0,
+        "gross_floor_area": 360.0,
+        "dwellings": 6,
+        "households": 5,
+        "geom": HOUSE,
+    }
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.insert(city.database.table("parcel")), [parcel])
+        connection.execute(sa.insert(city.database.table("building")), [house])
+    city.sequence()
+    return city, http
+
+
+INPUTS: dict[str, Any] = {"scope": ["130629001001GB00001"], "reference_date": "2026-06-30"}
+
+
+def test_processes_are_the_scenarios(http: httpx.Client) -> None:
+    listed = http.get("/processes").json()["processes"]
+    assert {one["id"] for one in listed} == set(scenarios.scenarios())
+    for one in listed:
+        described = http.get(one["links"][0]["href"]).json()
+        assert described["id"] == one["id"]
+        assert described["inputs"]["scope"]["schema"]
+        execute = next(link["href"] for link in described["links"] if link["rel"].endswith("/execute"))
+        assert execute.endswith(f"/processes/{one['id']}/execution")
+        assert http.get(execute).status_code == 405
+
+
+def test_unknown_process_has_the_standards_type(http: httpx.Client) -> None:
+    for response in (http.get("/processes/nosuch"), http.get("/jobs/nosuch")):
+        assert response.status_code == 404
+        assert response.json()["type"].startswith(
+            "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/no-such-"
+        )
+
+
+def test_execution_is_sealed_and_repeatable(district: tuple[City, httpx.Client]) -> None:
+    city, http = district
+    size = city.tree_head().size
+    asked = {"inputs": INPUTS | {"as_of": size}}
+    first = http.post("/processes/district-inventory/execution", json=asked)
+    assert first.status_code == 200, first.text
+    document = first.json()
+    assert document["result"]["gfa_above"]["value"] == 360.0  # 3 storeys of 10 x 12 m
+    assert document["result"]["footprint"]["value"] == 120.0
+    assert document["assessment"]["tree_size"] == size
+    assert first.headers["cim-tree-size"] == str(size)
+    assert first.headers["cim-tree-root"] == city.tree_head(size).root.hex()
+    with city.database.engine.begin() as connection:
+        table = city.database.table("building")
+        connection.execute(sa.update(table).where(table.c.dwellings == 6).values(gross_floor_area=400.0))
+    city.sequence()
+    now = http.post("/processes/district-inventory/execution", json={"inputs": INPUTS}).json()
+    assert now["result"]["gfa_above"]["value"] == 400.0
+    again = http.post("/processes/district-inventory/execution", json=asked)
+    assert again.content == first.content
+    assert again.content == scenarios.canonical(json.loads(again.content))
+
+
+def test_outputs_and_qualified_inputs(district: tuple[City, httpx.Client]) -> None:
+    _, http = district
+    address = "/processes/density-indicators/execution"
+    whole = http.post(address, json={"inputs": INPUTS}).json()
+    qualified = {"scope": {"value": INPUTS["scope"]}, "reference_date": INPUTS["reference_date"]}
+    some = http.post(address, json={"inputs": qualified, "outputs": {"result": {}, "coverage": {}}}).json()
+    assert some == {name: whole[name] for name in ("result", "coverage")}
+    bare = http.post(address, json={"inputs": INPUTS, "outputs": {"result": {}}, "response": "raw"}).json()
+    assert bare == whole["result"]
+    refused = http.post(address, json={"inputs": INPUTS, "outputs": {"nosuch": {}}})
+    assert refused.status_code == 400
+
+
+def test_codes_resolve(district: tuple[City, httpx.Client]) -> None:
+    _, http = district
+    spelt = "130629 001001 gb00001 f00010000"
+    found = http.get(f"/codes/cn-bdcdyh/{spelt}").json()
+    assert found["value"] == "130629001001GB00001F00010000"
+    assert [(one["type"], one["code"]) for one in found["objects"]] == [("building", found["value"])]
+    assert http.get(found["objects"][0]["href"]).json()["id"] == found["value"]
+    assert http.get("/codes/cn-bdcdyh/130629001001GB00002").status_code == 404

@@ -1,0 +1,265 @@
+"""A black-box checker of OGC API Features Part 1, and of Parts 2, 3 and 5 as far as they are claimed.
+
+It knows the standard and the address; what it expects to find it takes from the links.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
+from cim.city import City
+
+CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+OPENAPI = "application/vnd.oai.openapi+json;version=3.0"
+REL = "http://www.opengis.net/def/rel/ogc/1.0/"
+MAXIMUM = 10_000
+
+
+def linked(document: dict[str, Any], rel: str, media_type: str | None = None) -> str:
+    found = [one["href"] for one in document["links"] if one["rel"] == rel and media_type in (None, one["type"])]
+    assert found, f"no link {rel} {media_type or ''}"
+    return str(found[0])
+
+
+def get(http: httpx.Client, address: str, media_type: str = "application/json", **parameters: Any) -> Any:
+    response = http.get(address, params=parameters or None)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == media_type
+    return response.json()
+
+
+@pytest.fixture(scope="module")
+def landing(http: httpx.Client) -> Any:
+    return get(http, "/")
+
+
+@pytest.fixture(scope="module")
+def collections(http: httpx.Client, landing: Any) -> Any:
+    return get(http, linked(landing, "data"))
+
+
+@pytest.fixture(scope="module")
+def openapi(http: httpx.Client, landing: Any) -> Any:
+    return get(http, linked(landing, "service-desc", OPENAPI), OPENAPI)
+
+
+def counts(city: City) -> dict[str, int]:
+    with city.database.engine.connect() as connection:
+        return {
+            table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for table in city.database.metadata.sorted_tables
+        }
+
+
+def test_landing_page_links_to_everything(http: httpx.Client, landing: Any) -> None:
+    assert linked(landing, "self") != linked(landing, "alternate", "text/html")
+    conforms = get(http, linked(landing, "conformance"))["conformsTo"]
+    prefix = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/"
+    assert {prefix + "core", prefix + "geojson", prefix + "oas30"} <= set(conforms)
+    assert len(conforms) == len(set(conforms))
+
+
+def test_every_own_link_answers_with_its_type(http: httpx.Client, landing: Any, collections: Any) -> None:
+    pages = [landing, collections, *collections["collections"]]
+    for one in {one["href"]: one for page in pages for one in page["links"]}.values():
+        response = http.get(one["href"])
+        assert response.status_code == 200, one
+        assert response.headers["content-type"].partition(";")[0] == one["type"].partition(";")[0], one
+
+
+def test_openapi_is_valid_and_local(openapi: Any) -> None:
+    assert openapi["openapi"] == "3.0.3"
+    OpenAPIV30SpecValidator(openapi).validate()
+    references = re.findall(r"'\$ref': '([^']*)'", str(openapi))
+    assert references
+    assert all(reference.startswith("#/") for reference in references)
+
+
+def test_parameters_as_clients_look_for_them(openapi: Any, collections: Any) -> None:
+    shared = openapi["components"]["parameters"]
+    for collection in collections["collections"]:
+        operation = openapi["paths"][f"/collections/{collection['id']}/items"]["get"]
+        declared = {}
+        for parameter in operation["parameters"]:
+            found = shared[parameter["$ref"].rpartition("/")[2]] if "$ref" in parameter else parameter
+            declared[found["name"]] = found
+        for name in ("limit", "bbox", "datetime"):
+            assert declared[name]["in"] == "query"
+            assert declared[name]["required"] is False
+            assert (declared[name]["style"], declared[name]["explode"]) == ("form", False)
+        assert declared["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": MAXIMUM, "default": 10}
+        assert "cql-text" in declared["filter-lang"]["schema"]["enum"]
+        assert "hits" in declared["resultType"]["schema"]["enum"]
+        assert {"as-of", "f", "code"} <= declared.keys()
+    assert not {"owner_name", "owner_id"} & set(str(openapi).split("'"))
+
+
+def test_collections(http: httpx.Client, collections: Any, city: City) -> None:
+    assert {c["id"] for c in collections["collections"]} == set(city.database.dictionary.types)
+    assert collections["crs"][0] == CRS84
+    for listed in collections["collections"]:
+        single = get(http, linked(listed, "self"))
+        assert single == listed
+        assert {"id", "title", "description", "extent", "itemType", "crs", "storageCrs"} <= listed.keys()
+        linked(listed, "items", "application/geo+json")
+        west, south, east, north = listed["extent"]["spatial"]["bbox"][0]
+        assert 116.99 < west <= east < 117.1
+        assert 38.99 < south <= north < 39.01
+        assert listed["crs"][0] == CRS84
+        assert listed["storageCrs"] in listed["crs"]
+
+
+def test_pages_hold_every_feature_once(http: httpx.Client, collections: Any, city: City) -> None:
+    """As a conformance suite does it: limit replaced by the maximum, the rest of `next` encoded again."""
+    expected = counts(city)
+    for collection in collections["collections"]:
+        for limit in (10, 1000, MAXIMUM):
+            if limit == 10 and expected[collection["id"]] > 1000:
+                continue
+            codes: list[str] = []
+            address: str | None = f"{linked(collection, 'items')}?limit={limit}"
+            while address is not None:
+                page = get(http, address, "application/geo+json")
+                assert page["numberReturned"] == len(page["features"]) <= limit
+                codes += [feature["id"] for feature in page["features"]]
+                found = [one for one in page["links"] if one["rel"] == "next"]
+                address = replaced(found[0]["href"], limit="1000") if found else None
+                limit = 1000 if found and limit == 10 else limit
+            assert len(set(codes)) == len(codes) == expected[collection["id"]]
+            assert codes == sorted(codes)
+
+
+def replaced(address: str, **changes: str) -> str:
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(query=urlencode({**dict(parse_qsl(parts.query)), **changes})))
+
+
+def test_limits(http: httpx.Client) -> None:
+    items = "/collections/building/items"
+    kind = "application/geo+json"
+    assert get(http, items, kind)["numberReturned"] == 10
+    assert get(http, items, kind, limit=1)["numberReturned"] == 1
+    assert get(http, items, kind, limit=10**12)["numberReturned"] == 2603
+    hits = get(http, items, kind, resultType="hits")
+    assert (hits["numberMatched"], hits["numberReturned"], hits["features"]) == (2603, 0, [])
+
+
+def test_feature_collection(http: httpx.Client) -> None:
+    response = http.get("/collections/building/items", params={"limit": 3})
+    page = response.json()
+    assert page["type"] == "FeatureCollection"
+    assert datetime.fromisoformat(page["timeStamp"]).tzinfo is not None
+    linked(page, "self", "application/geo+json")
+    linked(page, "next", "application/geo+json")
+    assert response.headers["content-crs"] == f"<{CRS84}>"
+    assert f'rel="{REL}queryables"' in response.headers["link"]
+    for feature in page["features"]:
+        assert feature["type"] == "Feature"
+        if feature["geometry"] is not None:
+            for longitude, latitude in feature["geometry"]["coordinates"][0][0]:
+                assert 116.9 < longitude < 117.1
+                assert 38.9 < latitude < 39.1
+
+
+def test_feature(http: httpx.Client) -> None:
+    page = get(http, "/collections/building/items", "application/geo+json", limit=3)
+    for listed in page["features"]:
+        response = http.get(f"/collections/building/items/{listed['id']}")
+        single = response.json()
+        assert response.headers["content-type"] == "application/geo+json"
+        assert {k: v for k, v in single.items() if k != "links"} == listed
+        for rel in ("self", "collection", "describedby"):
+            linked(single, rel)
+
+
+def test_features_fit_the_published_schema(http: httpx.Client, collections: Any) -> None:
+    for collection in collections["collections"]:
+        schema = get(http, linked(collection, REL + "schema"), "application/schema+json")
+        assert schema["$id"] == linked(collection, REL + "schema")
+        Draft202012Validator.check_schema(schema)
+        roles = [p["x-ogc-role"] for p in schema["properties"].values() if "x-ogc-role" in p]
+        assert roles.count("id") == 1
+        assert roles.count("primary-geometry") <= 1
+        standard = {"$schema", "$id", "type", "title", "description", "required", "properties", "additionalProperties"}
+        assert all(keyword in standard or keyword.startswith("x-") for keyword in schema)
+        page = get(http, linked(collection, "items"), "application/geo+json", limit=5)
+        for feature in page["features"]:
+            present = {name: value for name, value in feature["properties"].items() if value is not None}
+            if feature["geometry"] is not None:
+                present["geom"] = feature["geometry"]
+            Draft202012Validator(schema).validate(present)
+            assert feature["properties"].keys() <= schema["properties"].keys()
+
+
+def test_queryables(http: httpx.Client, collections: Any) -> None:
+    for collection in collections["collections"]:
+        address = linked(collection, REL + "queryables")
+        document = get(http, address, "application/schema+json")
+        assert document["$id"] == address
+        assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+        assert (document["type"], document["additionalProperties"]) == ("object", False)
+        for name, schema in document["properties"].items():
+            if name == "geom":
+                assert schema["format"].startswith("geometry-")
+                assert not {"type", "$ref"} & schema.keys()
+            else:
+                assert isinstance(schema["type"], str)
+        if collection["id"] == "unit":
+            assert "owner_name" not in document["properties"]
+
+
+def test_box_in_every_crs_selects_the_same(http: httpx.Client, collections: Any) -> None:
+    """The buildings on x 500,000 … 500,100 and y 4,318,000 … 4,318,030, in each CRS of the collection."""
+    boxes = {
+        CRS84: "117.0,38.9954,117.0011,38.9957",
+        "http://www.opengis.net/def/crs/EPSG/0/4326": "38.9954,117.0,38.9957,117.0011",
+        "http://www.opengis.net/def/crs/EPSG/0/4490": "38.9954,117.0,38.9957,117.0011",
+        "http://www.opengis.net/def/crs/EPSG/0/4548": "4317995,500000,4318025,500095",
+        # 117° and 117.0011° times 6378137 π/180; 38.9954° and 38.9957° by R ln tan(π/4 + φ/2).
+        "http://www.opengis.net/def/crs/EPSG/0/3857": "13024380.4,4721012.7,13024502.9,4721055.7",
+    }
+    building = next(c for c in collections["collections"] if c["id"] == "building")
+    assert set(boxes) == set(building["crs"])
+    found = {}
+    for crs, bbox in boxes.items():
+        page = get(
+            http, linked(building, "items"), "application/geo+json", **{"bbox": bbox, "bbox-crs": crs, "limit": 1000}
+        )
+        found[crs] = [f["id"] for f in page["features"] if f["geometry"] is not None]
+    expected = [f"building-{number:05d}" for number in (1, 2, 3, 4, 101, 102, 103, 104)]
+    assert found == dict.fromkeys(boxes, expected)
+
+
+def test_output_in_every_crs_has_the_axis_order_of_its_uri(http: httpx.Client) -> None:
+    first = {
+        CRS84: (117.000230868, 38.99546),
+        "http://www.opengis.net/def/crs/EPSG/0/4326": (38.99546, 117.000230868),
+        "http://www.opengis.net/def/crs/EPSG/0/4490": (38.99546, 117.000230868),
+        "http://www.opengis.net/def/crs/EPSG/0/4548": (4318000, 500020),
+        "http://www.opengis.net/def/crs/EPSG/0/3857": (13024406.1, 4721021.3),
+    }
+    for crs, expected in first.items():
+        for address in ("/collections/building/items/building-00001", "/collections/building/items"):
+            response = http.get(address, params={"crs": crs})
+            assert response.headers["content-crs"] == f"<{crs}>"
+            body = response.json()
+            geom = (body["features"][1] if "features" in body else body)["geometry"]
+            scale = 1e-6 if expected[0] < 1000 else 1.0
+            assert geom["coordinates"][0][0][0] == pytest.approx(expected, abs=scale)
+
+
+def test_unknown_crs_are_refused(http: httpx.Client) -> None:
+    for name in ("crs", "bbox-crs", "filter-crs"):
+        response = http.get(
+            "/collections/building/items", params={name: "http://www.opengis.net/def/crs/EPSG/0/9999999"}
+        )
+        assert response.status_code == 400

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import threading
+
+import pyarrow as pa
+import pytest
+import shapely
+import sqlalchemy as sa
+
+from cim.db.engine import Database
+from cim.db.merge import AttributeField, MergeCounts, Rows, lock_types, merge
+
+SHAPE = shapely.to_wkb(shapely.multipolygons([shapely.box(0, 0, 1, 1)]), flavor="iso", byte_order=1)
+
+
+def rows(codes: list[str], **columns: list[object]) -> Rows:
+    table = pa.table({"code": pa.array(codes)} | {name: pa.array(values) for name, values in columns.items()})
+    return Rows(table, [n for n in columns if n != "geom"], [], [], "geom" in columns)
+
+
+def do(database: Database, given: Rows, type_name: str = "building") -> MergeCounts:
+    with database.engine.begin() as connection:
+        return merge(connection, database.table(type_name), given)
+
+
+def revisions(database: Database) -> list[tuple[str, int, str]]:
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT code, rev, op FROM cim.revision WHERE type = 'building' ORDER BY id")
+        return [tuple(row) for row in found]
+
+
+def test_new_changed_and_unchanged_are_told_apart(database: Database) -> None:
+    assert do(database, rows(["a", "b"], height=[1.0, None])) == MergeCounts(2, 0)
+    assert do(database, rows(["a", "b", "c"], height=[1.0, 2.0, 3.0])) == MergeCounts(1, 1)
+    assert do(database, rows(["a", "b", "c"], height=[1.0, 2.0, 3.0])) == MergeCounts(0, 0)
+    assert do(database, rows(["a"])) == MergeCounts(0, 0)
+    assert sorted(revisions(database)) == [
+        ("a", 1, "insert"),
+        ("b", 1, "insert"),
+        ("b", 2, "update"),
+        ("c", 1, "insert"),
+    ]
+
+
+def test_an_object_deleted_goes_on_counting_when_it_comes_again(database: Database) -> None:
+    do(database, rows(["a"]))
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM city.building")
+    do(database, rows(["a", "b"]))
+    assert sorted(revisions(database)) == [
+        ("a", 1, "insert"),
+        ("a", 2, "delete"),
+        ("a", 3, "insert"),
+        ("b", 1, "insert"),
+    ]
+
+
+def test_whoever_names_a_revision_number_is_corrected_or_refused(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO city.building (code, rev) VALUES ('a', 9), ('b', 1), ('c', DEFAULT)")
+        connection.exec_driver_sql("DELETE FROM city.building WHERE code = 'b'")
+    assert sorted(revisions(database)) == [
+        ("a", 1, "insert"),
+        ("b", 1, "insert"),
+        ("b", 2, "delete"),
+        ("c", 1, "insert"),
+    ]
+    with pytest.raises(sa.exc.IntegrityError, match="revision_object"), database.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO city.building (code, rev) VALUES ('b', 1)")
+
+
+def test_what_was_filled_in_keeps_what_is_known_and_attributes_keep_other_keys(database: Database) -> None:
+    field = AttributeField("x", "ключ \"'%s :k")
+    table = pa.table({"code": ["a"], "parcel_code": ["P"], "x": [1]})
+    do(database, Rows(table, ["parcel_code"], [], [field], geometry=False))
+    again = pa.table({"code": ["a"], "parcel_code": pa.array([None], pa.string()), "x": ["2"]})
+    do(database, Rows(again, [], ["parcel_code"], [AttributeField("x", "other")], geometry=False))
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT parcel_code, attributes FROM city.building").one()
+    assert tuple(found) == ("P", {field.key: 1, "other": "2"})
+
+
+def test_geometry_keeps_its_bytes_and_gets_the_srid_of_the_table(database: Database) -> None:
+    do(database, rows(["a"], geom=[SHAPE]))
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT ST_SRID(geom), ST_AsBinary(geom, 'NDR') FROM city.building").one()
+    assert (found[0], bytes(found[1])) == (4548, SHAPE)
+
+
+def test_two_merges_of_one_type_wait_for_each_other(database: Database) -> None:
+    second_done = threading.Event()
+
+    def second() -> None:
+        with database.engine.begin() as connection:
+            lock_types(connection, ["building"])
+            merge(connection, database.table("building"), rows(["a"], height=[2.0]))
+        second_done.set()
+
+    with database.engine.begin() as connection:
+        lock_types(connection, ["parcel", "building"])
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not second_done.wait(0.3)
+        merge(connection, database.table("building"), rows(["a"], height=[1.0]))
+    thread.join(10)
+    assert second_done.is_set()
+    assert revisions(database) == [("a", 1, "insert"), ("a", 2, "update")]

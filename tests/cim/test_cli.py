@@ -1,0 +1,173 @@
+"""The command as people and scripts meet it: real processes, exit codes, JSON, one line per error."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cim.cli import build
+from cim.settings import VARIABLES, Settings
+
+CIM = Path(sys.executable).with_name("cim")
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+HOUSE = "340123002004GB00011F00010000"
+
+
+@pytest.fixture
+def cim(settings: Settings, tmp_path: Path) -> Run:
+    """Run `cim` with the deployment of this test; the working folder is its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("CIM_")}
+    environment |= {
+        "CIM_HOME": str(settings.home),
+        "CIM_DATABASE_URL": settings.database_url or "",
+        "CIM_ORIGIN": settings.origin,
+    }
+
+    def run(*arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [CIM, *map(str, arguments)],
+            env=environment | changes,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def house(cim: Run, tmp_path: Path) -> Path:
+    """A file with one building, taken in."""
+    path = tmp_path / "building.geojson"
+    ring = [[117.0, 38.8], [117.0002, 38.8], [117.0002, 38.8001], [117.0, 38.8]]
+    document = {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "properties": {"code": HOUSE, "name": "甲", "year_built": 1978},
+                "geometry": {"type": "Polygon", "coordinates": [ring]},
+            }
+        ],
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+    done = cim("ingest", path, "--type", "building", "--assume-crs", "EPSG:4490", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["total"]["inserted"] == 1
+    return path
+
+
+def result(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_life_of_one_record(cim: Run, house: Path, tmp_path: Path) -> None:
+    found = result(cim("get", HOUSE, "--json"))
+    assert (found["featureType"], found["revision"], found["properties"]["name"]) == ("building", 1, "甲")
+    assert [entry["op"] for entry in result(cim("history", HOUSE, "--json"))] == ["insert"]
+
+    assert cim("log", "prove", HOUSE, "-o", "x.tlog-proof").returncode == 0
+    key = (tmp_path / "home" / "keys" / "log.vkey").read_text(encoding="utf-8").strip()
+    offline = {"CIM_HOME": str(tmp_path / "elsewhere"), "CIM_DATABASE_URL": "postgresql://nowhere.invalid/none"}
+    verified = result(cim("log", "verify", "x.tlog-proof", "--key", key, "--json", **offline))
+    assert (verified["verified"], verified["entry"]["code"]) == (True, HOUSE)
+
+    proof = tmp_path / "x.tlog-proof"
+    proof.write_text(proof.read_text(encoding="utf-8").replace("index 1", "index 0"), encoding="utf-8")
+    refused = cim("log", "verify", "x.tlog-proof", "--key", key, **offline)
+    assert refused.returncode == 3
+    assert refused.stderr.startswith("cim: ")
+
+    assert result(cim("log", "audit", "--json"))["ok"] is True
+    assert cim("log", "export", "published").returncode == 0
+    assert (tmp_path / "published" / "tile" / "0" / "000.p" / "2").is_file()
+    assert (tmp_path / "published" / "checkpoint").read_text(encoding="utf-8").startswith("example.org/test\n2\n")
+    assert result(cim("export", "building", "out.gpkg", "--json"))["features"] == 1
+
+
+def test_an_audit_that_finds_damage_exits_with_its_own_code(cim: Run, house: Path, settings: Settings) -> None:
+    tile = settings.log_dir / "tile" / "0" / "000.p" / "2"
+    tile.write_bytes(bytes(64))
+    done = cim("log", "audit")
+    assert done.returncode == 7
+    assert "the published tile has another leaf hash" in done.stdout
+
+
+def test_the_same_file_twice_is_no_news(cim: Run, house: Path) -> None:
+    size = result(cim("status", "--json"))["tree_size"]
+    done = result(cim("ingest", house, "--type", "building", "--assume-crs", "EPSG:4490", "--json"))
+    assert done["files"][0]["status"] == "unchanged"
+    assert done["tree_size"] == size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["get", "nothing"], 4, "no object has the code 'nothing'"),
+        (["ingest", "missing.gpkg"], 3, "missing.gpkg"),
+        (["log", "verify", "missing.tlog-proof"], 3, "cannot read missing.tlog-proof"),
+        (["codes", "check", "cn-bdcdyh", "123"], 3, "cn-bdcdyh refuses '123'"),
+        (["codes", "check", "nothing", "123"], 4, "no code scheme 'nothing'"),
+        (["scenario", "run", "nothing"], 4, "no scenario 'nothing'"),
+        (["export", "building", "out.dwg"], 3, "expected a suffix"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_an_error_is_one_line_and_a_code(cim: Run, arguments: list[str], code: int, message: str) -> None:
+    done = cim(*arguments)
+    assert done.returncode == code
+    assert message in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    if code != 2:
+        assert done.stderr.splitlines()[-1].startswith("cim: ")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "message"),
+    [
+        ("CIM_DATABASE_URL", "postgresql://nobody@localhost:1/none", 5, "localhost"),
+        ("CIM_DATABASE_URL", "mysql://x/y", 5, "postgresql"),
+        ("CIM_SRID", "beijing", 3, "CIM_SRID must be an EPSG code"),
+        ("CIM_SRID", "4547", 6, "stores EPSG:4548"),
+        ("CIM_ORIGIN", "https://x", 3, "CIM_ORIGIN must be a URL without scheme"),
+        ("CIM_ORIGN", "x", 3, "unknown setting CIM_ORIGN"),
+        ("CIM_CODE_SCHEMES", "castle=olc", 3, "names no feature type: 'castle'"),
+    ],
+)
+def test_a_wrong_setting_is_named(cim: Run, variable: str, value: str, code: int, message: str) -> None:
+    done = cim("status", **{variable: value})
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def commands(application: Any, prefix: str = "cim") -> list[str]:
+    names = []
+    for command in application.registered_commands:
+        name = command.name or command.callback.__name__.replace("_", "-")
+        names.append(f"{prefix} {name}")
+    for group in application.registered_groups:
+        names += commands(group.typer_instance, f"{prefix} {group.name}")
+    return names
+
+
+def test_the_fixed_names_are_all_there() -> None:
+    fixed = """cim up, cim down, cim status, cim ingest, cim get, cim history, cim codes check, cim codes mint,
+    cim codes resolve, cim log checkpoint, cim log prove, cim log verify, cim log audit, cim log export,
+    cim scenario list, cim scenario run, cim export, cim serve, cim rejects"""
+    assert {name.strip() for name in fixed.split(",")} <= set(commands(build()))
+
+
+def test_commands_and_settings_stand_in_the_docs() -> None:
+    root = Path(__file__).parents[2]
+    text = "".join((root / name).read_text(encoding="utf-8") for name in ("README.md", "ARCHITECTURE.md"))
+    assert [name for name in (*commands(build()), *VARIABLES) if name not in text] == []

@@ -1,0 +1,80 @@
+"""What the docs say is so: their code runs, their paths exist, their lists are whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cim import codes, scenarios
+from ingest.formats import formats
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "sample_data/README.md", "schemas/README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    """The `$ cim …` lines of the console blocks; those of make and curl are the demo's and the API tests' matter."""
+    lines = [line for block in blocks(text, "console") for line in block.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ cim ")]
+
+
+@pytest.mark.slow
+def test_the_code_in_the_readme_runs(sample_city: dict[str, str], tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **sample_city, "PATH": path}
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    scripts = blocks(README, "python")
+    assert len(scripts) == 2
+    for script in scripts:
+        subprocess.run([sys.executable, "-W", "error", "-c", script], env=environment, cwd=tmp_path, check=True)
+    assert len(commands(README)) > 5
+    for command in commands(README):
+        subprocess.run(["bash", "-ec", command], env=environment, cwd=tmp_path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", DOCS)
+def test_paths_that_docs_name_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
+    assert [target for target in linked if not (ROOT / name).parent.joinpath(target).exists()] == []
+
+
+def test_every_plug_in_stands_in_the_docs() -> None:
+    text = " ".join((ROOT / name).read_text(encoding="utf-8") for name in DOCS)
+    assert [name for name in codes.schemes() if f"`{name}`" not in text] == []
+    assert [name for name in scenarios.scenarios() if name not in text] == []
+    assert [name for name in formats() if f"`{name}`" not in text] == []
+
+
+def test_the_readme_shows_the_demo_as_it_prints() -> None:
+    """The headings of the demo's output, in their order."""
+    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    source = (ROOT / "sample_data" / "demo.py").read_text(encoding="utf-8")
+    said = re.findall(r'say\(f?"(\d\.[^"{]*)', source)
+    assert len(said) == 4
+    places = [shown.group(1).find(f"== {heading}") for heading in said]
+    assert -1 not in places
+    assert places == sorted(places)
+
+
+def test_no_file_names_this_machine_or_a_registry() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    forbidden = re.compile("/" + "work/|/" + r"root/|files\.python" + r"hosted|pypi\." + r"org|registry\.npm" + "js")
+    found = []
+    for name in listed.splitlines():
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".sh", ".sql", ".json", ".ipynb", ""} and path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found += [f"{name}: {match.group()}" for match in forbidden.finditer(text)]
+    assert found == []

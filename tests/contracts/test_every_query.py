@@ -1,0 +1,66 @@
+"""Every query file prepares on a migrated database and is used; every Python file outside `cim/db` is free of SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from cim.db.engine import Database
+from cim.db.script import FOLDER, query
+
+ROOT = FOLDER.parents[1]
+QUERIES = sorted(str(path.relative_to(FOLDER / "queries").with_suffix("")) for path in FOLDER.glob("queries/**/*.sql"))
+SOURCES = [path for folder in ("cim", "ingest", "api") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.fixture(scope="module")
+def migrated(clone: Callable[[], str]) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(clone())
+    yield engine
+    engine.dispose()
+
+
+# COPY cannot be prepared; the sequencer's tests run it.
+@pytest.mark.parametrize("name", [name for name in QUERIES if not query(name).text.startswith("COPY")])
+def test_it_prepares(migrated: sa.Engine, name: str) -> None:
+    statement = query(name)
+    parameters = iter(range(1, 100))
+    numbered = re.sub(r"%\(\w+\)s", lambda _: f"${next(parameters)}", str(statement.compile(migrated)))
+    with migrated.connect() as connection:
+        connection.exec_driver_sql(
+            f"PREPARE checked AS {numbered.replace('%%', '%')}", execution_options={"no_parameters": True}
+        )
+        connection.rollback()
+        connection.exec_driver_sql("DEALLOCATE checked")
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_it_is_used(name: str) -> None:
+    # A scenario's own query goes by the scenario's name.
+    spelled = Path(name).name if name.startswith("scenarios/") else f'"{name}"'
+    assert any(spelled in path.read_text(encoding="utf-8") for path in SOURCES), (
+        f"{name}.sql is used nowhere; remove it"
+    )
+
+
+def test_sql_stays_in_its_folder() -> None:
+    statement = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE)\b")
+    outside = [path for path in SOURCES if not path.is_relative_to(FOLDER)]
+    assert [str(path.relative_to(ROOT)) for path in outside if statement.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_the_tables_are_those_of_the_dictionary(database: Database) -> None:
+    """Alembic's comparison finds nothing to add: the database has not drifted."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={"include_schemas": True, "include_name": lambda n, kind, _: kind != "schema" or n == "city"},
+        )
+        assert compare_metadata(context, database.metadata) == []
