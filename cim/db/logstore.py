@@ -106,6 +106,12 @@ class LogStore:
             rows = self.connection.execute(query("log/heads")).all()
         return [TreeHead(row.size, bytes(row.root), row.at) for row in rows]
 
+    def heads_around(self, start: int, end: int) -> list[TreeHead]:
+        """Return the heads from the last at or below leaf `start` to the first at or above `end`."""
+        with self.connection.begin():
+            rows = self.connection.execute(query("log/heads_around"), _span(start, end)).all()
+        return [TreeHead(row.size, bytes(row.root), row.at) for row in rows]
+
     def stored_root(self) -> bytes:
         """Return the root that the database says its tree has."""
         with self.connection.begin():
