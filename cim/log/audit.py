@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -228,7 +228,7 @@ class _Leaves:
         promised, geometry = _hashes_in(leaf.entry)
         gone = promised.keys() - (revision.private or {}).keys()
         lost = geometry is not None and revision.geometry_sha256 is None
-        whole = replace(revision, srid=geometry[0], geometry_sha256=geometry[1]) if geometry and lost else revision
+        whole = revision._replace(srid=geometry[0], geometry_sha256=geometry[1]) if geometry and lost else revision
         if render(whole, leaf.prev, {name: promised[name] for name in gone}) != leaf.entry:
             yield "the revision is not what the entry says"
             return
