@@ -12,7 +12,10 @@ from cim.commands._open import open_city
 from cim.commands.objects import AsOf, Code, TypeName, state
 from cim.errors import AuditFailed, InvalidData
 from cim.log import disclosure as disclosures
+from cim.log.checkpoint import Checkpoint
 from cim.log.disclosure import verify_disclosure
+from cim.log.folder import LogFolder
+from cim.log.note import Verifier
 from cim.log.proof import SUFFIX
 from cim.log.signer import KEY, VERIFIER
 from cim.log.standalone import copy_verifiers
@@ -54,6 +57,9 @@ def verify(
     proof: Annotated[Path, typer.Argument(metavar="FILE", help="A .tlog-proof file; with --disclosure, a disclosure.")],
     key: Key = None,
     disclosure: Annotated[bool, typer.Option("--disclosure", help="FILE discloses a private value.")] = False,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="Published log that must still hold what was signed.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Verify a proof; needs neither database nor network. Exit code 3 where it does not verify."""
@@ -63,6 +69,9 @@ def verify(
         verified, disclosed = value.entry, {"disclosed": {value.field: value.value}}
     else:
         verified = verify_proof(_read(proof), _key(key))
+    if log is not None:
+        signed = Checkpoint(verified.origin, verified.size, verified.root)
+        LogFolder(log, Verifier.from_text(_key(key))).check_extends(signed)
     result: dict[str, Any] = {
         "verified": True,
         **disclosed,

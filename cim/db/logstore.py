@@ -41,11 +41,19 @@ class LogStore:
             edge = self.connection.execute(query("log/state")).scalar_one()
         return CompactRange.from_bytes(bytes(edge))
 
-    def pending(self, limit: int) -> list[Revision]:
-        """Return the revisions that can have their leaf now, in order."""
+    def pending(self, limit: int) -> Iterator[list[Revision]]:
+        """Yield the revisions that can have their leaf now, in order, `limit` or fewer at once.
+
+        The horizon stays that of the beginning: what is below it, and what waits for something above, cannot change.
+        """
         with self.connection.begin():
-            rows = self.connection.execute(query("log/pending"), {"batch": limit}).all()
-        return [revision_of(row) for row in rows]
+            span = self.connection.execute(query("log/pending_span")).one()
+        for first in range(span.first or 0, span.end or 0, limit):
+            parameters = {"horizon": span.horizon, **_span(first, min(first + limit, span.end))}
+            with self.connection.begin():
+                rows = self.connection.execute(query("log/pending"), parameters).all()
+            if rows:
+                yield [revision_of(*row) for row in rows]
 
     def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
         """Copy the leaves in and move the tree, in one transaction.
@@ -62,8 +70,7 @@ class LogStore:
     def copy_leaves(self, leaves: Sequence[Leaf]) -> None:
         """Copy the leaves in, in the caller's transaction."""
         types = ["int8", "int8", "int8", "bytea", "bytea"]
-        rows = ((leaf.idx, leaf.revision_id, leaf.prev, leaf.entry, leaf.hash) for leaf in leaves)
-        self.copy(query("log/copy_leaves"), types, rows)
+        self.copy(query("log/copy_leaves"), types, leaves)
 
     def move(self, old: CompactRange, new: CompactRange) -> None:
         """Move the tree, in the caller's transaction; Conflict where it is not at `old` any more."""
@@ -106,6 +113,12 @@ class LogStore:
             rows = self.connection.execute(query("log/heads")).all()
         return [TreeHead(row.size, bytes(row.root), row.at) for row in rows]
 
+    def heads_around(self, start: int, end: int) -> list[TreeHead]:
+        """Return the heads from the last at or below leaf `start` to the first at or above `end`."""
+        with self.connection.begin():
+            rows = self.connection.execute(query("log/heads_around"), _span(start, end)).all()
+        return [TreeHead(row.size, bytes(row.root), row.at) for row in rows]
+
     def stored_root(self) -> bytes:
         """Return the root that the database says its tree has."""
         with self.connection.begin():
@@ -115,7 +128,7 @@ class LogStore:
         """Return the leaves start to end with the revisions they stand for."""
         with self.connection.begin():
             rows = self.connection.execute(query("log/audit_leaves"), _span(start, end)).all()
-        return [(Leaf(r.idx, r.id, r.prev, bytes(r.entry), bytes(r.hash)), revision_of(r)) for r in rows]
+        return [(Leaf(r.idx, r.id, r.prev, r.entry, r.hash), revision_of(*r[3:])) for r in rows]
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
@@ -164,25 +177,10 @@ def _span(start: int, end: int) -> dict[str, int]:
     return {"first": start, "end": end}
 
 
-def revision_of(row: sa.Row[Any]) -> Revision:
-    """Return a row of log/pending or log/audit_leaves as a Revision."""
-    private = row.private and {
-        field: (bytes.fromhex(salt), value) for field, (salt, value) in parse_body(row.private).items()
-    }
-    return Revision(
-        row.id,
-        row.type,
-        row.code,
-        row.rev,
-        row.op,
-        row.at,
-        row.actor,
-        row.reason,
-        row.dataset,
-        row.body,
-        row.srid,
-        row.geometry_sha256 and bytes(row.geometry_sha256),
-        row.prev,
-        private,
-        row.erased and tuple(row.erased),
-    )
+def revision_of(*row: Any) -> Revision:
+    """Return the columns of log/pending as a Revision, whose private values come as JSON text."""
+    revision = Revision._make(row)
+    if revision.private is None:
+        return revision
+    held = parse_body(row[Revision._fields.index("private")])
+    return revision._replace(private={field: (bytes.fromhex(salt), value) for field, (salt, value) in held.items()})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from cim.errors import CimError
@@ -13,6 +15,9 @@ from cim.log.sequencer import Leaf, Revision, render
 from cim.log.tree import CompactRange, leaf_hash
 
 BATCH = 10_000
+# A revision carries the time of its statement and gets its leaf after the commit: so far may the two be apart.
+LONGEST_TRANSACTION = timedelta(days=1)
+CLOCK_STEP = timedelta(minutes=1)  # a server's clock may be set back
 
 Progress = Callable[[int, int], None]
 Object = tuple[str, str]
@@ -72,6 +77,18 @@ class AuditReport:
         return self.tree.root()
 
 
+class TimedHead(Protocol):
+    """A tree head, and when the log had reached it."""
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+
+    @property
+    def at(self) -> datetime:
+        """When the log had so many leaves, with time zone."""
+
+
 class AuditStore(Protocol):
     """What the audit asks of the database; implemented by `cim.db.logstore`."""
 
@@ -86,6 +103,9 @@ class AuditStore(Protocol):
 
     def latest(self, objects: Sequence[Object], before: int) -> dict[Object, Place]:
         """Return leaf and number of the objects' last revision below a leaf, of those that have one."""
+
+    def heads_around(self, start: int, end: int) -> Sequence[TimedHead]:
+        """Return the heads from the last at or below leaf `start` to the first at or above `end`."""
 
     def erasures(self) -> dict[tuple[str, str, str], int]:
         """Return the revision, by (type, code, field), that last erased a private field."""
@@ -178,6 +198,7 @@ class _Leaves:
             self._latest |= self._store.latest(sorted(unknown), self._first)
         for leaf, revision in rows:
             self._findings += self._check_leaf(leaf, revision)
+        self._findings += _check_times(rows, self._store.heads_around(start, end))
         self._findings += [Finding(p, leaf=i) for i, p in self._publisher.tile_differences(start, leaves)]
         return leaves
 
@@ -207,7 +228,7 @@ class _Leaves:
         promised, geometry = _hashes_in(leaf.entry)
         gone = promised.keys() - (revision.private or {}).keys()
         lost = geometry is not None and revision.geometry_sha256 is None
-        whole = replace(revision, srid=geometry[0], geometry_sha256=geometry[1]) if geometry and lost else revision
+        whole = revision._replace(srid=geometry[0], geometry_sha256=geometry[1]) if geometry and lost else revision
         if render(whole, leaf.prev, {name: promised[name] for name in gone}) != leaf.entry:
             yield "the revision is not what the entry says"
             return
@@ -216,6 +237,20 @@ class _Leaves:
         for name in sorted(gone):
             if self._erasures.get((revision.type, revision.code, name), 0) <= revision.rev:
                 yield f"the value of {name} is not there, and no erasure was recorded"
+
+
+def _check_times(rows: Sequence[tuple[Leaf, Revision]], heads: Sequence[TimedHead]) -> Iterator[Finding]:
+    """Bound the time of each revision by the heads before and after its leaf."""
+    sizes = [head.size for head in heads]
+    for leaf, revision in rows:
+        after = bisect_right(sizes, leaf.idx)
+        place = (revision.type, revision.code, revision.rev, leaf.idx)
+        if after and revision.at < heads[after - 1].at - LONGEST_TRANSACTION:
+            then = heads[after - 1]
+            yield Finding(f"back-dated to {revision.at}: the log had only {then.size} leaves at {then.at}", *place)
+        if after < len(heads) and revision.at > heads[after].at + CLOCK_STEP:
+            then = heads[after]
+            yield Finding(f"post-dated to {revision.at}: the log had it in its {then.size} leaves at {then.at}", *place)
 
 
 def _hashes_in(entry: bytes) -> tuple[dict[str, str], tuple[int, bytes] | None]:

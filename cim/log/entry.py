@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
-from json.encoder import encode_basestring
+from json.encoder import encode_basestring as _text  # escapes exactly what RFC 8785, 3.2.2.2 asks for
 from typing import Any, NoReturn
 
 from cim.errors import InvalidData
@@ -38,10 +38,16 @@ def canonicalize(value: Any) -> bytes:
     """
     try:
         return _WRITERS[type(value)](value).encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidData("text holds a lone surrogate, which is no character; correct it at its source") from None
-    except RecursionError:
-        raise InvalidData("value is nested too deeply to be logged") from None
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise InvalidData(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "text holds a lone surrogate, which is no character; correct it at its source"
+    if isinstance(error, RecursionError):
+        return "value is nested too deeply to be logged"
+    return str(error)
 
 
 def _write_integer(value: int) -> str:
@@ -92,7 +98,7 @@ def _layout(keys: tuple[str, ...]) -> list[tuple[str, str]]:
         if not isinstance(key, str):
             raise InvalidData(f"object keys must be text, got {key!r:.80}")
     ordered = sorted(keys, key=lambda key: key.encode("utf-16-be"))
-    return [(key, f"{encode_basestring(key)}:") for key in ordered]
+    return [(key, f"{_text(key)}:") for key in ordered]
 
 
 Writer = Callable[[Any], str]
@@ -109,7 +115,7 @@ class _Writers(dict[type, Writer]):
 
 
 _JSON_TYPES: dict[type, Writer] = {
-    str: encode_basestring,  # escapes exactly what RFC 8785, 3.2.2.2 asks for
+    str: _text,
     bool: lambda value: "true" if value else "false",
     int: _write_integer,
     float: _write_float,
@@ -211,45 +217,37 @@ def entry_bytes(
     ------
     InvalidData : a value that cannot be logged, or more than 65,535 bytes.
     """
-    entry: dict[str, Any] = {
-        "v": VERSION,
-        "type": type,
-        "code": code,
-        "op": op,
-        "rev": rev,
-        "prev": prev,
-        "at": _write_time(at),
-        "by": by,
-    }
     if op not in OPERATIONS:
         raise InvalidData(f"{type} {code}: op must be one of {', '.join(sorted(OPERATIONS))}, got {op!r}")
     if (op == "erase") != bool(erased):
         raise InvalidData(f"{type} {code}: an erase entry, and no other, names the fields it erased, got {erased!r}")
     if rev < 1 or (prev is not None and prev < 0):
         raise InvalidData(f"{type} {code}: rev counts from 1 and prev from 0, got {rev} and {prev}")
-    if reason is not None:
-        entry["reason"] = reason
-    if dataset is not None:
-        entry["dataset"] = dataset
-    if body is not None:
-        entry["body"] = {key: value for key, value in body.items() if value is not None}
-    if geometry is not None:
-        entry["geometry"] = {"srid": geometry[0], "sha256": geometry[1]}
-    if private is not None:
-        entry["private"] = dict(private)
-    if erased is not None:
-        entry["erased"] = list(erased)
-    return _checked(entry)
-
-
-def _checked(entry: dict[str, Any]) -> bytes:
-    name = f"{entry['type']} {entry['code']}"
     try:
-        data = canonicalize(entry)
-    except InvalidData as error:
-        raise InvalidData(f"{name}: {error}") from None
+        # One member after another in their canonical order, so that nothing is left to sort.
+        members = [f'"at":"{_write_time(at)}"']
+        if body is not None:
+            members.append(f'"body":{_write_object({key: item for key, item in body.items() if item is not None})}')
+        members.append(f'"by":{_text(by)},"code":{_text(code)}')
+        if dataset is not None:
+            members.append(f'"dataset":{_text(dataset)}')
+        if erased is not None:
+            members.append(f'"erased":{_write_array(list(erased))}')
+        if geometry is not None:
+            members.append(f'"geometry":{{"sha256":{_text(geometry[1])},"srid":{_write_integer(geometry[0])}}}')
+        members.append(f'"op":"{op}","prev":{"null" if prev is None else _write_integer(prev)}')
+        if private is not None:
+            members.append(f'"private":{_write_object(dict(private))}')
+        if reason is not None:
+            members.append(f'"reason":{_text(reason)}')
+        members.append(f'"rev":{_write_integer(rev)},"type":{_text(type)},"v":{VERSION}')
+        data = f"{{{','.join(members)}}}".encode()
+    except (InvalidData, UnicodeEncodeError, RecursionError) as error:
+        raise InvalidData(f"{type} {code}: {_reason(error)}") from None
     if len(data) > MAX_ENTRY:
-        raise InvalidData(f"{name}: an entry has at most {MAX_ENTRY} bytes, got {len(data)}; shorten its attributes")
+        raise InvalidData(
+            f"{type} {code}: an entry has at most {MAX_ENTRY} bytes, got {len(data)}; shorten its attributes"
+        )
     return data
 
 

@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cim.errors import AuditFailed, InvalidData
+from cim.errors import AuditFailed, InvalidData, InvalidProof
 from cim.log.checkpoint import Checkpoint, open_checkpoint
 from cim.log.note import Verifier
 from cim.log.tiles import CHECKPOINT, HEIGHT, WIDTH, TileReader
-from cim.log.tree import HASH_LENGTH, CompactRange, leaf_hashes
+from cim.log.tree import HASH_LENGTH, CompactRange, leaf_hashes, verify_consistency
 
 Progress = Callable[[int, int], None]
 
@@ -74,6 +74,25 @@ class LogFolder:
                 if not any(count * span <= size < (count + 1) * span for size in found):
                     found.add(count * span)
         return sorted(size for size in found if 0 < size <= self.checkpoint.size)
+
+    def check_extends(self, older: Checkpoint) -> None:
+        """Check that this log is one that somebody holds a checkpoint of, grown larger.
+
+        Raises
+        ------
+        InvalidProof : it is smaller, or its history is another. Where both are signed, that is proof against the log.
+        """
+        size, root = self.checkpoint.size, self.checkpoint.root
+        try:
+            if older.size > size:
+                raise InvalidProof(f"the log has only {size} leaves")
+            hashes = self._reader.consistency(older.size, size) if 0 < older.size < size else []
+            verify_consistency(older.size, size, older.root, root, hashes)
+        except InvalidProof as error:
+            raise InvalidProof(
+                f"{self.path} is not the log that signed size {older.size}, root {older.root.hex()}: {error}. Keep "
+                "both signed checkpoints: together they show that the log was rewritten or cut"
+            ) from None
 
     def copy(self, target: Path) -> None:
         """Copy tiles and bundles, and then the checkpoint that was opened, so that a log still growing stays whole.

@@ -189,9 +189,9 @@ def split_note(note: str | bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     ------
     InvalidProof : not of the form of a signed note.
     """
-    if len(note) > MAX_NOTE:
-        raise InvalidProof(f"a signed note has at most {MAX_NOTE} bytes, got {len(note)}")
     whole = read_utf8(note, "signed note")
+    if (size := len(whole.encode())) > MAX_NOTE:
+        raise InvalidProof(f"a signed note has at most {MAX_NOTE} bytes, got {size}")
     text, blank, tail = whole.rpartition("\n\n")
     lines = tail.split("\n")
     if not (blank and text and lines.pop() == "" and lines):

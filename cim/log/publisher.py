@@ -152,7 +152,12 @@ class Publisher:
                 yield f"{name} has size {head.size}, but the log only {size}: its tail was cut, or a backup restored"
             elif head.size and roots.get(head.size) != head.root:
                 yield f"{name} of size {head.size} has another root than the stored leaves"
-        published = heads["the checkpoint"]
+        published, signed = heads["the checkpoint"], heads["the signer's last-signed record"]
+        if published.size < signed.size:
+            yield (
+                f"the checkpoint has size {published.size}, but size {signed.size} was signed: {self.folder} is an old "
+                "copy, or its publication was cut short; run `cim log checkpoint`"
+            )
         try:
             if TileReader(self.folder).root(published.size) != published.root:
                 yield f"the tiles do not lead to the checkpoint's root at size {published.size}"

@@ -7,24 +7,22 @@ only through `Store`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cim.log.entry import commitment, entry_bytes, parse_body
 from cim.log.publisher import Publisher
 from cim.log.tree import CompactRange, leaf_hash
 
-# Large enough that a bulk load is a few batches, small enough to hold in memory: about 100 MB at 1 kB an entry.
-BATCH = 65_536
+# A commit for so many leaves costs nothing, and their objects are few enough for the garbage collector to go over.
+BATCH = 16_384
 PAUSE = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(NamedTuple):
     """A captured revision, as the database has it; `body` is JSON text, `private` maps field to (salt, value)."""
 
     id: int
@@ -41,11 +39,10 @@ class Revision:
     geometry_sha256: bytes | None
     prev: int | None
     private: dict[str, tuple[bytes, object]] | None
-    erased: tuple[str, ...] | None = None
+    erased: Sequence[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Leaf:
+class Leaf(NamedTuple):
     """A leaf as it is stored: its index, the revision it stands for, its predecessor, entry bytes and hash."""
 
     idx: int
@@ -64,8 +61,11 @@ class Store(Protocol):
     def tree(self) -> CompactRange:
         """Return the tree as last committed."""
 
-    def pending(self, limit: int) -> list[Revision]:
-        """Return the revisions that can have their leaf now, in the order they must have it."""
+    def pending(self, limit: int) -> Iterator[list[Revision]]:
+        """Yield the revisions that can have their leaf now, in the order they must have it, `limit` or fewer at once.
+
+        Of an object with several, a later batch names as `prev` the leaf that an earlier one was given by then.
+        """
 
     def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
         """Store the leaves and move the tree, in one transaction."""
@@ -107,7 +107,7 @@ def sequence(store: Store, publisher: Publisher, wait: float = 0.0) -> CompactRa
 
 def _drain(store: Store, tree: CompactRange) -> CompactRange:
     moved = False
-    while revisions := store.pending(BATCH):
+    for revisions in store.pending(BATCH):
         leaves = make_leaves(revisions, tree.size)
         grown = CompactRange(tree.size, tree.hashes)
         grown.append(leaf.hash for leaf in leaves)
@@ -146,10 +146,9 @@ def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] 
         if revision.geometry_sha256 is None or revision.srid is None
         else (revision.srid, revision.geometry_sha256.hex())
     )
-    private = {
-        **commitments,
-        **{field: commitment(field, salt, value) for field, (salt, value) in (revision.private or {}).items()},
-    }
+    private = dict(commitments)
+    if revision.private is not None:
+        private |= {field: commitment(field, salt, value) for field, (salt, value) in revision.private.items()}
     return entry_bytes(
         type=revision.type,
         code=revision.code,

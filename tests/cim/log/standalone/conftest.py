@@ -221,6 +221,7 @@ def edge_proofs() -> Iterator[bytes]:
         yield (whole + f"— stranger.example {stranger}\n" * number).encode()
     yield whole.replace(signature, spelled_again(signature) + "=").encode()
     yield whole.replace("— ", "- ").encode()
+    yield f"{whole}— {'日' * 340_000} {stranger}\n".encode()  # too many bytes, though not too many characters
     yield f"{whole}\n".encode()
     yield f"\ufeff{whole}".encode()
     yield from lying_checkpoints()
