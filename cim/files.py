@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cim.errors import CimError
@@ -45,4 +45,5 @@ def keeping(folder: Path, source: Path, sha256: str) -> Iterator[None]:
         yield
         staged.replace(target)
     finally:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):  # never made, or named by now
+            staged.unlink()
