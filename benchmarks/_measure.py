@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +82,14 @@ def report(title: str, samples: Mapping[str, list[Sample]], work: int, unit: str
             f"| {name} | {wall:.3f} ({min(walls):.3f}–{max(walls):.3f}) | {client:.2f} + {server:.2f} "
             f"| {work / wall:,.0f} | {wall / reference:.2f} |"
         )
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a folder that is gone afterwards and that the embedded server's account may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 def machine() -> str:

@@ -1,4 +1,7 @@
-"""What capture costs: bulk insert and bulk update of buildings with the triggers, and without.
+"""What capture costs: bulk load, insert and update of buildings with the triggers, and without.
+
+The load goes the loader's way, COPY and MERGE from the client. Insert and update run on the server alone, from a table
+that is there: the least work that a bulk change can be, and the hardest to hide a trigger behind.
 
 Run: python -m benchmarks.capture [rows]
 """
@@ -6,14 +9,14 @@ Run: python -m benchmarks.capture [rows]
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 
+import pyarrow as pa
 import sqlalchemy as sa
 
-from benchmarks._measure import cpu_of_tree, machine, measure, report
-from cim.db.cluster import stop
+from benchmarks._measure import cpu_of_tree, machine, measure, report, scratch
+from cim.db import cluster
 from cim.db.engine import Database
+from cim.db.merge import Rows, merge
 from cim.settings import Settings
 
 ROWS = 20_000
@@ -23,8 +26,8 @@ CREATE TABLE bench.plain (LIKE city.building INCLUDING ALL);
 ALTER TABLE bench.plain ALTER rev SET DEFAULT 1;
 CREATE TABLE bench.source AS
 SELECT 'b' || lpad(i::text, 27, '0') AS code, '楼 ' || i AS name, 'residential' AS usage, 'mixed' AS structure,
-       'in_use' AS status, 1950 + i % 70 AS year_built, 1 + i % 9 AS storeys_above, 3.0 * (1 + i % 9) AS height,
-       120.5 * (1 + i % 9) AS gross_floor_area, '{"source": "bench"}'::jsonb AS attributes,
+       'in_use' AS status, 1950 + i % 70 AS year_built, 1 + i % 9 AS storeys_above, (3.0 * (1 + i % 9))::float8 AS height,
+       (120.5 * (1 + i % 9))::float8 AS gross_floor_area, '{"source": "bench"}'::jsonb AS attributes,
        ST_Multi(ST_Buffer(ST_SetSRID(ST_MakePoint(500000 + (i % 500) * 30, 4300000 + (i / 500) * 30), 4548), 10, 3))
            ::geometry(MultiPolygon, 4548) AS geom
 FROM generate_series(1, {rows}) i;
@@ -49,14 +52,15 @@ SET session_replication_role = origin;
 
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else ROWS
-    with tempfile.TemporaryDirectory() as home:
-        settings = Settings(home=Path(home))
+    with scratch() as home:
+        settings = Settings(home=home)
         database = Database(settings)
         try:
             _run(database, rows)
+            _load(database, rows)
         finally:
             database.dispose()
-            stop(settings)
+            cluster.stop(settings)
 
 
 def _run(database: Database, rows: int) -> None:
@@ -85,6 +89,33 @@ def _run(database: Database, rows: int) -> None:
             }
             samples = measure(contestants, prepare=prepare, server=lambda: cpu_of_tree(backend))
             report(title, samples, rows, "rows", "without triggers")
+
+
+def _load(database: Database, rows: int) -> None:
+    """Measure the loader: the same rows by COPY and MERGE into either table."""
+    plain = database.table("building").to_metadata(sa.MetaData(), schema="bench", name="plain")
+    targets = dict(zip(TABLES, (plain, database.table("building")), strict=True))
+    wanted = ("name", "usage", "structure", "status", "year_built", "storeys_above", "height", "gross_floor_area")
+    with database.engine.connect() as connection:
+        columns = [sa.column(name) for name in ("code", *wanted)]
+        wkb = sa.func.ST_AsBinary(sa.column("geom")).label("geom")
+        found = connection.execute(sa.select(*columns, wkb).select_from(sa.table("source", schema="bench"))).mappings()
+        table = pa.Table.from_pylist([dict(row) for row in found])
+
+    def load(target: sa.Table) -> None:
+        with database.engine.begin() as connection:
+            merge(connection, target, Rows(table, wanted, [], [], geometry=True))
+
+    def empty(_name: str) -> None:
+        with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.exec_driver_sql(EMPTY + ARM, execution_options={"no_parameters": True})
+            connection.exec_driver_sql("CHECKPOINT")
+
+    postmaster = cluster.status(database.settings).pid
+    assert postmaster is not None
+    contestants = {name: (lambda t=target: load(t)) for name, target in targets.items()}
+    samples = measure(contestants, prepare=empty, server=lambda: cpu_of_tree(postmaster))
+    report("bulk load, COPY and MERGE from the client", samples, rows, "rows", "without triggers")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 import pyogrio
 import sqlalchemy as sa
 
-from benchmarks._measure import cpu_of_tree, machine, measure, report
+from benchmarks._measure import cpu_of_tree, machine, measure, report, scratch
 from cim.db.cluster import ensure_running, stop
 from cim.db.engine import Database
 from cim.settings import Settings
@@ -205,9 +205,9 @@ def main() -> None:
     if not SOURCE.is_file():
         print(f"left out: {SOURCE.name} is not beside this checkout")
         return
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(home=Path(folder) / "server", database_url=os.environ.get("CIM_DATABASE_URL"))
-        race = Race(Path(folder), sa.make_url(ensure_running(settings)))
+    with scratch() as folder:
+        settings = Settings(home=folder / "server", database_url=os.environ.get("CIM_DATABASE_URL"))
+        race = Race(folder, sa.make_url(ensure_running(settings)))
         try:
             _print_versions(race)
             race.check()
