@@ -26,7 +26,8 @@ CREATE TABLE bench.plain (LIKE city.building INCLUDING ALL);
 ALTER TABLE bench.plain ALTER rev SET DEFAULT 1;
 CREATE TABLE bench.source AS
 SELECT 'b' || lpad(i::text, 27, '0') AS code, '楼 ' || i AS name, 'residential' AS usage, 'mixed' AS structure,
-       'in_use' AS status, 1950 + i % 70 AS year_built, 1 + i % 9 AS storeys_above, (3.0 * (1 + i % 9))::float8 AS height,
+       'in_use' AS status, 1950 + i % 70 AS year_built, 1 + i % 9 AS storeys_above,
+       (3.0 * (1 + i % 9))::float8 AS height,
        (120.5 * (1 + i % 9))::float8 AS gross_floor_area, '{"source": "bench"}'::jsonb AS attributes,
        ST_Multi(ST_Buffer(ST_SetSRID(ST_MakePoint(500000 + (i % 500) * 30, 4300000 + (i / 500) * 30), 4548), 10, 3))
            ::geometry(MultiPolygon, 4548) AS geom
