@@ -42,9 +42,9 @@ class LogStore:
         return CompactRange.from_bytes(bytes(edge))
 
     def pending(self, limit: int) -> Iterator[list[Revision]]:
-        """Yield the revisions that can have their leaf now, in order, `limit` or fewer at once.
+        """Yield revisions without a leaf, of transactions below the horizon, in order, `limit` or fewer at once.
 
-        The horizon stays that of the beginning: what is below it, and what waits for something above, cannot change.
+        The horizon stays that of the beginning, so that what lies below it cannot change on the way.
         """
         with self.connection.begin():
             span = self.connection.execute(query("log/pending_span")).one()

@@ -62,7 +62,7 @@ class Store(Protocol):
         """Return the tree as last committed."""
 
     def pending(self, limit: int) -> Iterator[list[Revision]]:
-        """Yield the revisions that can have their leaf now, in the order they must have it, `limit` or fewer at once.
+        """Yield revisions without a leaf, of ended transactions, in the order they must have it, `limit` or fewer at once.
 
         Of an object with several, a later batch names as `prev` the leaf that an earlier one was given by then.
         """
@@ -108,11 +108,11 @@ def sequence(store: Store, publisher: Publisher, wait: float = 0.0) -> CompactRa
 def _drain(store: Store, tree: CompactRange) -> CompactRange:
     moved = False
     for revisions in store.pending(BATCH):
-        leaves = make_leaves(revisions, tree.size)
-        grown = CompactRange(tree.size, tree.hashes)
-        grown.append(leaf.hash for leaf in leaves)
-        store.append(tree, grown, leaves)
-        tree, moved = grown, True
+        if leaves := make_leaves(revisions, tree.size):
+            grown = CompactRange(tree.size, tree.hashes)
+            grown.append([leaf.hash for leaf in leaves])
+            store.append(tree, grown, leaves)
+            tree, moved = grown, True
     if moved:
         store.settle()
     return tree
@@ -121,16 +121,19 @@ def _drain(store: Store, tree: CompactRange) -> CompactRange:
 def make_leaves(revisions: Iterable[Revision], first: int) -> list[Leaf]:
     """Return the leaves of revisions in order, the first at index `first`.
 
-    A revision whose predecessor lies earlier in the same batch points at the index given there.
+    A revision whose predecessor lies earlier in the same batch points at the index given there. One whose predecessor
+    has no leaf yet waits for it, and gets none: a long transaction may commit after a younger one.
     """
     leaves: list[Leaf] = []
-    placed: dict[tuple[str, str], int] = {}
-    for idx, revision in enumerate(revisions, first):
-        key = (revision.type, revision.code)
-        prev = placed.get(key, revision.prev)
+    placed: dict[tuple[str, str, int], int] = {}
+    for revision in revisions:
+        prev = placed.get((revision.type, revision.code, revision.rev - 1), revision.prev)
+        if prev is None and revision.rev > 1:
+            continue
+        idx = first + len(leaves)
         entry = render(revision, prev)
         leaves.append(Leaf(idx, revision.id, prev, entry, leaf_hash(entry)))
-        placed[key] = idx
+        placed[revision.type, revision.code, revision.rev] = idx
     return leaves
 
 
