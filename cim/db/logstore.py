@@ -18,7 +18,7 @@ from cim.log.tree import CompactRange
 
 
 class LogStore:
-    """One database connection, used for all that a sequencer run does, so that its lock and its work share a fate."""
+    """One database connection for all that a sequencer run writes, so that its lock and its work share a fate."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
@@ -42,18 +42,21 @@ class LogStore:
         return CompactRange.from_bytes(bytes(edge))
 
     def pending(self, limit: int) -> Iterator[list[Revision]]:
-        """Yield the revisions that can have their leaf now, in order, `limit` or fewer at once.
+        """Yield revisions without a leaf, of transactions below the horizon, in order, `limit` or fewer at once.
 
-        The horizon stays that of the beginning: what is below it, and what waits for something above, cannot change.
+        The horizon stays that of the beginning, so that what lies below it cannot change on the way.
         """
         with self.connection.begin():
             span = self.connection.execute(query("log/pending_span")).one()
-        for first in range(span.first or 0, span.end or 0, limit):
-            parameters = {"horizon": span.horizon, **_span(first, min(first + limit, span.end))}
-            with self.connection.begin():
-                rows = self.connection.execute(query("log/pending"), parameters).all()
-            if rows:
-                yield [revision_of(*row) for row in rows]
+        if span.first is None:
+            return
+        with self.connection.engine.connect() as reader:  # a second one: the first may be storing the batch before
+            for first in range(span.first, span.end, limit):
+                parameters = {"horizon": span.horizon, **_span(first, min(first + limit, span.end))}
+                with reader.begin():
+                    rows = reader.execute(query("log/pending"), parameters).all()
+                if rows:
+                    yield [revision_of(*row) for row in rows]
 
     def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
         """Copy the leaves in and move the tree, in one transaction.

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from cim.errors import CimError
+from cim.log._memory import uncollected
 from cim.log.publisher import Publisher
 from cim.log.sequencer import Leaf, Revision, render
 from cim.log.tree import CompactRange, leaf_hash
@@ -147,7 +148,8 @@ def audit(
     if known.size > min(tree.size, *publisher.signed_sizes()):
         known = CompactRange()
     report.first = known.size
-    roots = _Leaves(store, publisher, report, known, tree.size).check(progress)
+    with uncollected():
+        roots = _Leaves(store, publisher, report, known, tree.size).check(progress)
     if roots.get(tree.size) != store.stored_root():
         report.findings.append(Finding(f"the root of the stored leaves is not the root stored for size {tree.size}"))
     report.findings += [Finding(problem) for problem in publisher.disagreements(tree.size, roots)]

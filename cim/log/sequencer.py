@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
+from cim.log._memory import uncollected
 from cim.log.entry import commitment, entry_bytes, parse_body
 from cim.log.publisher import Publisher
 from cim.log.tree import CompactRange, leaf_hash
@@ -20,6 +22,9 @@ from cim.log.tree import CompactRange, leaf_hash
 # A commit for so many leaves costs nothing, and their objects are few enough for the garbage collector to go over.
 BATCH = 16_384
 PAUSE = 0.05
+
+Placed = Mapping[tuple[str, str, int], int]
+"""(type, code, rev) -> index of its leaf"""
 
 
 class Revision(NamedTuple):
@@ -62,9 +67,9 @@ class Store(Protocol):
         """Return the tree as last committed."""
 
     def pending(self, limit: int) -> Iterator[list[Revision]]:
-        """Yield the revisions that can have their leaf now, in the order they must have it, `limit` or fewer at once.
+        """Yield revisions without a leaf, of ended transactions, in the order they must have it, `limit` or fewer at once.
 
-        Of an object with several, a later batch names as `prev` the leaf that an earlier one was given by then.
+        The batch before may be on its way into `append` meanwhile, in another thread.
         """
 
     def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
@@ -98,40 +103,60 @@ def sequence(store: Store, publisher: Publisher, wait: float = 0.0) -> CompactRa
     with store.exclusive():
         tree = store.tree()
         while True:
-            tree = _drain(store, tree)
-            publisher.publish(tree, store.hashes, store.entries)
+            with uncollected():
+                tree = _drain(store, tree)
+                publisher.publish(tree, store.hashes, store.entries)
             if not store.unsequenced() or time.monotonic() >= deadline:
                 return tree
             time.sleep(PAUSE)
 
 
 def _drain(store: Store, tree: CompactRange) -> CompactRange:
-    moved = False
-    for revisions in store.pending(BATCH):
-        leaves = make_leaves(revisions, tree.size)
-        grown = CompactRange(tree.size, tree.hashes)
-        grown.append(leaf.hash for leaf in leaves)
-        store.append(tree, grown, leaves)
-        tree, moved = grown, True
-    if moved:
-        store.settle()
+    """Sequence what is pending; while a batch is stored, the next one is read and rendered."""
+    stored: Future[None] | None = None
+    placed: Placed = {}
+    with ThreadPoolExecutor(1) as background:
+        for revisions in store.pending(BATCH):
+            leaves, placed = make_leaves(revisions, tree.size, placed)
+            if not leaves:
+                continue
+            grown = CompactRange(tree.size, tree.hashes)
+            grown.append([leaf.hash for leaf in leaves])
+            if stored:
+                stored.result()
+            stored = background.submit(store.append, tree, grown, leaves)
+            tree = grown
+        if stored:
+            stored.result()
+            store.settle()
     return tree
 
 
-def make_leaves(revisions: Iterable[Revision], first: int) -> list[Leaf]:
-    """Return the leaves of revisions in order, the first at index `first`.
+def make_leaves(
+    revisions: Iterable[Revision], first: int, before: Placed = MappingProxyType({})
+) -> tuple[list[Leaf], Placed]:
+    """Return the leaves of revisions in order, the first at index `first`, and which revision has which.
 
-    A revision whose predecessor lies earlier in the same batch points at the index given there.
+    One whose predecessor has no leaf yet waits for it, and gets none: a long transaction may commit after a younger one.
+
+    Parameters
+    ----------
+    before : leaves of revisions that were not stored yet when these were read
     """
     leaves: list[Leaf] = []
-    placed: dict[tuple[str, str], int] = {}
-    for idx, revision in enumerate(revisions, first):
-        key = (revision.type, revision.code)
-        prev = placed.get(key, revision.prev)
+    placed: dict[tuple[str, str, int], int] = {}
+    for revision in revisions:
+        prev = revision.prev
+        if revision.rev > 1 and prev is None:
+            key = (revision.type, revision.code, revision.rev - 1)
+            prev = placed.get(key, before.get(key))
+            if prev is None:
+                continue
+        idx = first + len(leaves)
         entry = render(revision, prev)
         leaves.append(Leaf(idx, revision.id, prev, entry, leaf_hash(entry)))
-        placed[key] = idx
-    return leaves
+        placed[revision.type, revision.code, revision.rev] = idx
+    return leaves, placed
 
 
 def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] = MappingProxyType({})) -> bytes:

@@ -1,0 +1,336 @@
+"""The change log from a committed revision to a signed checkpoint, and what proofs, audits and as-of queries cost.
+
+Run: python -m benchmarks.log [revisions]
+
+The database is the embedded one with fsync on. A tenth of the revisions are updates; the rest are insertions of
+buildings with ten attributes and 13 vertices. Appends and proofs against others' trees are in benchmarks.tree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+
+from api.sequencing import INTERVAL, Sequencing
+from benchmarks._measure import cpu_of_tree, machine, measure, report
+from benchmarks.capture import COLUMNS, SETUP
+from cim.city import City
+from cim.db.cluster import stop
+from cim.db.logstore import LogStore
+from cim.db.reader import Reader
+from cim.log.audit import audit
+from cim.log.checkpoint import Checkpoint
+from cim.log.proof import TlogProof
+from cim.log.publisher import Publisher
+from cim.log.sequencer import Leaf, Revision, sequence
+from cim.log.signer import LogSigner
+from cim.log.tiles import TileReader, TileWriter
+from cim.log.tree import CompactRange, Tree, leaf_hash, leaf_hashes, verify_consistency, verify_inclusion
+from cim.settings import Settings
+
+T = TypeVar("T")
+REVISIONS, SEED = 1_000_000, 42
+WRITES, PER_SECOND = 300, 20
+PROOFS = 2_000
+INSERT = f"INSERT INTO city.building (rev, {COLUMNS}) SELECT 1, {COLUMNS} FROM bench.source"
+UPDATE = "UPDATE city.building SET height = height + 1 WHERE substr(code, 28) = '7'"
+BBOX = "geom && ST_MakeEnvelope(502000, 4302000, 503000, 4303000, 4548)"
+
+
+def main() -> None:
+    revisions = int(sys.argv[1]) if len(sys.argv) > 1 else REVISIONS
+    print(f"{machine()}, {revisions:,} revisions", flush=True)
+    _growth(revisions * 10)
+    with tempfile.TemporaryDirectory() as home:
+        settings = Settings(home=Path(home))
+        city = City(settings)
+        try:
+            _fill(city, revisions)
+            _sequencing(city)
+            _as_of(city)
+            _audit(city)
+            asyncio.run(_trickle(city))
+        finally:
+            city.close()
+            stop(settings)
+    print("\nLeft out: disks and tiles that are not cached, other logs' servers, proofs over HTTP.")
+
+
+def _fill(city: City, revisions: int) -> None:
+    """Write so many revisions, a tenth of them updates, in two transactions."""
+    objects = revisions - revisions // 11
+    with city.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        for statement in (
+            SETUP.replace("{rows}", str(objects)),
+            INSERT,
+            UPDATE,
+            "DROP SCHEMA bench CASCADE",
+            "CHECKPOINT",
+        ):
+            connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+# ---------------------------------------------------------------- sequencing
+
+
+class _Stages:
+    """Wall and CPU seconds of this process by stage; an inner stage is not counted to the one around it."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self.beside = 0.0
+        self._stage = "render, hash, tree, wait for COPY"
+        self._since = (time.perf_counter(), time.process_time())
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        outer = self._switch(stage)
+        try:
+            yield
+        finally:
+            self._switch(outer)
+
+    def _switch(self, stage: str) -> str:
+        now = (time.perf_counter(), time.process_time())
+        for kind in (0, 1):
+            self.seconds[self._stage][kind] += now[kind] - self._since[kind]
+        self._stage, stage, self._since = stage, self._stage, now
+        return stage
+
+    def show(self) -> None:
+        self._switch(self._stage)
+        print("\n| stage | wall s | client CPU s |\n|---|---|---|")
+        for stage, (wall, cpu) in self.seconds.items():
+            print(f"| {stage} | {wall:.2f} | {cpu:.2f} |")
+        print(f"| beside these: COPY leaves, commit | {self.beside:.2f} | |")
+
+
+class _TimedStore(LogStore):
+    def __init__(self, connection: sa.Connection, stages: _Stages) -> None:
+        super().__init__(connection)
+        self._stages = stages
+
+    def pending(self, limit: int) -> Iterator[list[Revision]]:
+        batches = super().pending(limit)
+        while True:
+            with self._stages("read revisions"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
+        start = time.perf_counter()
+        super().append(old, new, leaves)  # in a thread of its own, beside the stages
+        self._stages.beside += time.perf_counter() - start
+
+    def hashes(self, start: int, end: int) -> list[bytes]:
+        with self._stages("publish: read hashes and entries"):
+            return super().hashes(start, end)
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        with self._stages("publish: read hashes and entries"):
+            return super().entries(start, end)
+
+    def settle(self) -> None:
+        with self._stages("raise floor, count the rest"):
+            super().settle()
+
+    def unsequenced(self) -> int:
+        with self._stages("raise floor, count the rest"):
+            return super().unsequenced()
+
+
+class _TimedPublisher(Publisher):
+    stages: _Stages
+
+    def publish(self, *arguments: Any) -> None:
+        with self.stages("publish: check, write, sync, sign"):
+            super().publish(*arguments)
+
+
+def _sequencing(city: City) -> None:
+    settings = city.settings
+    publisher = _TimedPublisher(settings.log_dir, settings.keys_dir, settings.origin)
+    with city.database.engine.connect() as connection:
+        backend = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+        connection.rollback()
+        publisher.stages = stages = _Stages()
+        served, cpu, start = cpu_of_tree(backend), time.process_time(), time.perf_counter()
+        tree = sequence(_TimedStore(connection, stages), publisher)
+        wall = time.perf_counter() - start
+        cpu, served = time.process_time() - cpu, cpu_of_tree(backend) - served
+    assert city.publisher.published() == Checkpoint(settings.origin, tree.size, tree.root())
+    print(
+        f"\n## Sequencing\n\n{tree.size:,} revisions in {wall:.1f} s wall, CPU {cpu:.1f} s client + {served:.1f} s server:"
+    )
+    print(f"{tree.size / wall:,.0f} revisions/s; {1e6 * (cpu + served) / tree.size:.1f} µs of CPU each")
+    stages.show()
+
+
+async def _trickle(city: City) -> None:
+    """Write now and then while the API's own task sequences; look when the signed checkpoint holds each write."""
+    reader = await Reader(city.database).open()
+    sequencing = Sequencing(city, reader)
+    sequencing.start()
+    ended = threading.Event()
+    watching = asyncio.create_task(asyncio.to_thread(_watch, city.publisher, ended))
+    try:
+        before = await asyncio.to_thread(_write, city)
+        await asyncio.sleep(3)
+    finally:
+        ended.set()
+        signed = await watching
+        await sequencing.stop()
+        await reader.close()
+    with city.database.engine.connect() as connection:
+        rows = connection.execute(
+            sa.text(
+                "SELECT r.code, l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id WHERE r.code ^@ 't'"
+            )
+        ).all()
+    waits = sorted(next(at for at, size in signed if size > row.idx) - before[row.code] for row in rows)
+    assert len(waits) == WRITES
+    print(
+        f"\n## Write to signed checkpoint\n\n{WRITES} writes at {PER_SECOND}/s, a look every {INTERVAL * 1000:.0f} ms:"
+    )
+    print(f"p50 {1000 * statistics.median(waits):.0f} ms, p99 {1000 * waits[int(0.99 * WRITES)]:.0f} ms, ", end="")
+    print(f"longest {1000 * waits[-1]:.0f} ms")
+
+
+def _write(city: City) -> dict[str, float]:
+    """Insert buildings at a steady pace; return when each write began."""
+    before = {}
+    with city.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        for number in range(WRITES):
+            code = f"t{number:027d}"
+            before[code] = time.perf_counter()
+            connection.execute(sa.text("INSERT INTO city.building (code, name) VALUES (:code, 'x')"), {"code": code})
+            time.sleep(1 / PER_SECOND)
+    return before
+
+
+def _watch(publisher: Publisher, ended: threading.Event) -> list[tuple[float, int]]:
+    """Return when each signed checkpoint was first seen, and its size."""
+    seen = [(time.perf_counter(), publisher.published().size)]
+    while not ended.wait(0.005):
+        size = int(publisher.checkpoint_text().splitlines()[1])
+        if size != seen[-1][1]:
+            seen.append((time.perf_counter(), size))
+    return seen
+
+
+# ---------------------------------------------------------------- audit, as-of
+
+
+def _audit(city: City) -> None:
+    with city.database.engine.connect() as connection:
+        backend = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+        connection.rollback()
+        served, cpu, start = cpu_of_tree(backend), time.process_time(), time.perf_counter()
+        found = audit(LogStore(connection), city.publisher)
+        wall = time.perf_counter() - start
+        cpu, served = time.process_time() - cpu, cpu_of_tree(backend) - served
+    assert found.ok, found.findings[:3]
+    print(f"\n## Full audit\n\n{found.size:,} leaves with live rows and tiles in {wall:.1f} s wall, ", end="")
+    print(f"CPU {cpu:.1f} s client + {served:.1f} s server: {found.size / wall:,.0f} leaves/s")
+
+
+def _as_of(city: City) -> None:
+    size = city.tree_head().size
+    with psycopg.connect(city.database.url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("ANALYZE")
+        columns = "code, name, usage, height, ST_AsBinary(geom)"
+        queries = {
+            "live table": f"SELECT {columns} FROM city.building WHERE {BBOX}",
+            f"as of {size}": f"SELECT {columns} FROM city.building_at({size}) WHERE {BBOX}",
+        }
+        answers = [sorted(connection.execute(query.encode()).fetchall()) for query in queries.values()]
+        assert answers[0] == answers[1], "the answers differ"
+        contestants: dict[str, Callable[[], object]] = {
+            name: lambda q=query: connection.execute(q.encode()).fetchall()  # type: ignore[misc]
+            for name, query in queries.items()
+        }
+        backend = connection.info.backend_pid
+        samples = measure(contestants, rounds=30, server=lambda: cpu_of_tree(backend))
+    report(f"Buildings in a square of 1 km, {size:,} revisions", samples, len(answers[0]), "rows", "live table")
+
+
+# ---------------------------------------------------------------- growth
+
+
+def _growth(most: int) -> None:
+    """Print size and time of proofs from tiles as the log grows tenfold; the entries are 8 bytes."""
+    print("\n## Proofs from tiles\n")
+    print("| leaves | hashes | .tlog-proof bytes | inclusion µs | consistency µs | verify µs | verify consistency µs |")
+    print("|---|---|---|---|---|---|---|")
+    numbers, size, held = random.Random(SEED), 1_000, 0
+    tree = Tree()
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "log"
+        signer = LogSigner(Path(home) / "keys", "example.org/log")
+        writer, reader = TileWriter(folder), TileReader(folder)
+        while size <= most:
+            tree.extend(leaf_hashes(_entries(held, size)))
+            rows = [tree.inclusion(i ^ 1, size)[0] for i in range(held - held % 256, size)]
+            first = held - held % 256
+            writer.publish(held, size, tree.root(), lambda a, b, f=first, r=rows: r[a - f : b - f], _entries)
+            note = signer.sign(Checkpoint(signer.origin, size, tree.root()), reader.consistency)
+            _proofs(tree, reader, size, note, numbers)
+            held, size = size, size * 10
+
+
+def _entries(start: int, end: int) -> list[bytes]:
+    return [number.to_bytes(8, "big") for number in range(start, end)]
+
+
+def _proofs(tree: Tree, reader: TileReader, size: int, note: str, numbers: random.Random) -> None:
+    root = tree.root()
+    places = [numbers.randrange(size) for _ in range(PROOFS)]
+    olds = [numbers.randrange(1, size) for _ in range(PROOFS)]
+    leaves, old_roots = [leaf_hash(_entries(i, i + 1)[0]) for i in places], [tree.root(old) for old in olds]
+    for place, old in zip(places, olds, strict=True):  # warm
+        reader.inclusion(place, size), reader.consistency(old, size)
+    inclusions, include = _timed(lambda: [reader.inclusion(i, size) for i in places])
+    paths, connect = _timed(lambda: [reader.consistency(old, size) for old in olds])
+    _, verify = _timed(
+        lambda: [
+            verify_inclusion(i, size, leaf, proof, root)
+            for i, leaf, proof in zip(places, leaves, inclusions, strict=True)
+        ]
+    )
+    _, follow = _timed(
+        lambda: [
+            verify_consistency(old, size, old_root, root, path)
+            for old, old_root, path in zip(olds, old_roots, paths, strict=True)
+        ]
+    )
+    hashes = max(map(len, inclusions))
+    text = max(len(TlogProof(i, tuple(p), note).to_text().encode()) for i, p in zip(places, inclusions, strict=True))
+    print(
+        f"| {size:,} | {hashes} | {text:,} | {include:.1f} | {connect:.1f} | {verify:.1f} | {follow:.1f} |", flush=True
+    )
+
+
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
+    """Return what the work gives, and the microseconds of one proof."""
+    start = time.perf_counter()
+    result = work()
+    return result, 1e6 * (time.perf_counter() - start) / PROOFS
+
+
+if __name__ == "__main__":
+    main()
