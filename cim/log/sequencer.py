@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -25,7 +25,7 @@ BATCH = 16_384
 PAUSE = 0.05
 BATCHES_ON_THE_WAY = 2  # read already, while one is stored and one rendered
 
-Placed = dict[tuple[str, str, int], int]
+Placed = MutableMapping[tuple[str, str, int], int]
 """(type, code, rev) -> index of its leaf"""
 
 
@@ -145,7 +145,7 @@ def make_leaves(revisions: Iterable[Revision], first: int, before: Placed) -> tu
     before : leaves of revisions that were not stored yet when these were read
     """
     leaves: list[Leaf] = []
-    placed: Placed = {}
+    placed: dict[tuple[str, str, int], int] = {}
     for revision in revisions:
         prev = revision.prev
         if revision.rev > 1 and prev is None:
