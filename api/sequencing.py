@@ -14,7 +14,7 @@ from cim.errors import CimError
 
 log = logging.getLogger("cim.api.sequencing")
 
-INTERVAL = 0.5
+INTERVAL = 0.1
 INTERVAL_AFTER_FAILURE = 10.0
 
 

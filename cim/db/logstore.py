@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,11 +51,19 @@ class LogStore:
             span = self.connection.execute(query("log/pending_span")).one()
         if span.first is None:
             return
-        with self.connection.engine.connect() as reader:  # a second one: the first may be storing the batch before
-            for first in range(span.first, span.end, limit):
+        # A second connection, because the first may be storing; it fetches the next span while this one is worked on.
+        with self.connection.engine.connect() as reader, ThreadPoolExecutor(1) as ahead:
+
+            def fetch(first: int) -> Sequence[sa.Row[Any]]:
                 parameters = {"horizon": span.horizon, **_span(first, min(first + limit, span.end))}
                 with reader.begin():
-                    rows = reader.execute(query("log/pending"), parameters).all()
+                    return reader.execute(query("log/pending"), parameters).all()
+
+            coming = ahead.submit(fetch, span.first)
+            for following in range(span.first + limit, span.end + limit, limit):
+                rows = coming.result()
+                if following < span.end:
+                    coming = ahead.submit(fetch, following)
                 if rows:
                     yield [revision_of(*row) for row in rows]
 

@@ -7,7 +7,8 @@ only through `Store`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -22,8 +23,9 @@ from cim.log.tree import CompactRange, leaf_hash
 # A commit for so many leaves costs nothing, and their objects are few enough for the garbage collector to go over.
 BATCH = 16_384
 PAUSE = 0.05
+BATCHES_ON_THE_WAY = 2  # read already, while one is stored and one rendered
 
-Placed = Mapping[tuple[str, str, int], int]
+Placed = MutableMapping[tuple[str, str, int], int]
 """(type, code, rev) -> index of its leaf"""
 
 
@@ -67,9 +69,9 @@ class Store(Protocol):
         """Return the tree as last committed."""
 
     def pending(self, limit: int) -> Iterator[list[Revision]]:
-        """Yield revisions without a leaf, of ended transactions, in the order they must have it, `limit` or fewer at once.
+        """Yield revisions of ended transactions without a leaf, in the order they must have it, in lists up to `limit`.
 
-        The batch before may be on its way into `append` meanwhile, in another thread.
+        `append` may run meanwhile, in another thread; at most BATCHES_ON_THE_WAY batches are read ahead of it.
         """
 
     def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
@@ -114,12 +116,13 @@ def sequence(store: Store, publisher: Publisher, wait: float = 0.0) -> CompactRa
 def _drain(store: Store, tree: CompactRange) -> CompactRange:
     """Sequence what is pending; while a batch is stored, the next one is read and rendered."""
     stored: Future[None] | None = None
-    placed: Placed = {}
+    placed: list[Placed] = []  # of the last batches, which may be stored later than the one at hand was read
     with ThreadPoolExecutor(1) as background:
         for revisions in store.pending(BATCH):
-            leaves, placed = make_leaves(revisions, tree.size, placed)
+            leaves, latest = make_leaves(revisions, tree.size, ChainMap(*placed))
             if not leaves:
                 continue
+            placed = [latest, *placed[:BATCHES_ON_THE_WAY]]
             grown = CompactRange(tree.size, tree.hashes)
             grown.append([leaf.hash for leaf in leaves])
             if stored:
@@ -132,12 +135,10 @@ def _drain(store: Store, tree: CompactRange) -> CompactRange:
     return tree
 
 
-def make_leaves(
-    revisions: Iterable[Revision], first: int, before: Placed = MappingProxyType({})
-) -> tuple[list[Leaf], Placed]:
+def make_leaves(revisions: Iterable[Revision], first: int, before: Placed) -> tuple[list[Leaf], Placed]:
     """Return the leaves of revisions in order, the first at index `first`, and which revision has which.
 
-    One whose predecessor has no leaf yet waits for it, and gets none: a long transaction may commit after a younger one.
+    One whose predecessor has no leaf yet gets none, and waits: a long transaction may commit after a younger one.
 
     Parameters
     ----------

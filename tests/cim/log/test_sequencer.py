@@ -93,6 +93,22 @@ def test_predecessors_are_found_within_and_across_batches(database: Database, pu
     assert leaves(database)[1:] == [(1, "b1", 1, None), (2, "b1", 2, 1), (3, "b1", 3, 2)]
 
 
+def test_predecessors_are_found_in_batches_that_are_not_stored_yet(
+    database: Database, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of two, of which the next ones are read while the last ones are stored."""
+    monkeypatch.setattr("cim.log.sequencer.BATCH", 2)
+    run(database, "INSERT INTO city.building (code) VALUES ('b1'), ('b2'), ('b3')")
+    for name in range(4):
+        run(database, f"UPDATE city.building SET name = '{name}'")
+    assert run_sequencer(database, publisher, wait=0).size == 1 + 15
+    chains = {code: [(rev, prev, idx) for idx, c, rev, prev in leaves(database) if c == code] for code in ("b1", "b3")}
+    for chain in chains.values():
+        assert [rev for rev, _, _ in chain] == [1, 2, 3, 4, 5]
+        assert [prev for _, prev, _ in chain] == [None, *(idx for _, _, idx in chain[:-1])]
+    assert findings(database, publisher) == []
+
+
 def test_a_late_commit_is_not_lost_and_does_not_hold_the_rest(database: Database, publisher: Publisher) -> None:
     with database.engine.connect() as slow:
         slow.execute(sa.text("INSERT INTO city.building (code) VALUES ('slow')"))
