@@ -149,6 +149,7 @@ def test_unpinned_reads_say_what_they_are(own: tuple[City, httpx.Client], monkey
     city, http = own
     assert http.get(ITEMS).headers["cim-state"] == "current"
     with city.database.engine.connect() as lock:
+        lock.detach()  # back in the pool it would hold the lock for ever, and the server could not end its run
         lock.execute(sa.text("SELECT pg_advisory_lock(hashtextextended('cim.sequencer', 0))"))
         with city.database.engine.begin() as connection:
             connection.execute(sa.insert(city.database.table("building")), [{"code": "new"}])
