@@ -25,15 +25,25 @@ def formats() -> Mapping[str, Format]:
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that reads files with this suffix, whatever the letter case.
+    """Return the format that reads files whose name ends so, whatever the letter case; the longest ending decides.
+
+    Where formats share an ending, those that know theirs by content are asked, and the one that does not has the rest.
 
     Raises
     ------
     UnknownFormat : none does; the message lists the suffixes there are.
     """
-    suffix = path.suffix.lower()
-    for candidate in formats().values():
-        if suffix in candidate.suffixes:
-            return candidate
-    known = ", ".join(s for f in formats().values() for s in f.suffixes)
-    raise UnknownFormat(f"{path}: no format reads {suffix or 'a file without suffix'}; readable are {known}")
+    name = path.name.lower()
+    endings = {suffix: [f for f in formats().values() if suffix in f.suffixes] for suffix in _suffixes()}
+    for suffix in sorted(endings, key=len, reverse=True):
+        if name.endswith(suffix):
+            sharing = sorted(endings[suffix], key=lambda f: f.claims is None)
+            for candidate in sharing:
+                if candidate.claims is None or len(sharing) == 1 or candidate.claims(path):
+                    return candidate
+    known = ", ".join(_suffixes())
+    raise UnknownFormat(f"{path}: no format reads {path.suffix or 'a file without suffix'}; readable are {known}")
+
+
+def _suffixes() -> list[str]:
+    return list(dict.fromkeys(suffix for f in formats().values() for suffix in f.suffixes))

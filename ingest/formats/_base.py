@@ -71,7 +71,8 @@ class Format:
     `read` yields the layers of one file one after another. It raises InvalidData for a file it cannot take,
     naming the file, what is wrong with it and what to do. `sidecars` are the suffixes of files that belong to the
     one named: they count for its digest. `kept` says that objects refer to the file by its SHA-256, so that the file
-    store keeps it.
+    store keeps it. `claims` tells by content whether a file is of this format, for a suffix that several share; one
+    of them has none and takes what nobody claims. It never raises.
     """
 
     name: str
@@ -81,3 +82,13 @@ class Format:
     read: Callable[[Path, ReadOptions], Iterator[Layer]]
     sidecars: tuple[str, ...] = ()
     kept: bool = False
+    claims: Callable[[Path], bool] | None = None
+
+
+def head(path: Path, count: int = 65_536) -> bytes:
+    """Return the first bytes of a file, none where it cannot be read: what `claims` looks at."""
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""

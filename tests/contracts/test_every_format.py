@@ -26,7 +26,8 @@ def sample() -> dict[str, list[Layer]]:
 
 
 def sample_of(one: Format) -> Path:
-    found = [p for p in sorted((ROOT / "sample_data" / "data").rglob("*")) if p.suffix.lower() in one.suffixes]
+    files = [p for folder in ("data", "formats") for p in sorted((ROOT / "sample_data" / folder).rglob("*"))]
+    found = [p for p in files if p.name.lower().endswith(one.suffixes) and format_of(p) is one]
     assert found, f"format {one.name} has no sample: let sample_data/make.py write a file ending in {one.suffixes[0]}"
     return min(found, key=lambda p: p.stat().st_size)
 
@@ -48,15 +49,16 @@ def test_it_says_what_it_is(one: Format) -> None:
     assert re.search(r"https://\S+", one.spec), "the specification's address is missing"
     assert one.suffixes
     for suffix in (*one.suffixes, *one.sidecars):
-        assert re.fullmatch(r"\.[a-z0-9-]+", suffix)
+        assert re.fullmatch(r"\.[a-z0-9.-]+", suffix)
 
 
-def test_no_suffix_belongs_to_two() -> None:
-    suffixes = [suffix for one in FORMATS for suffix in one.suffixes]
-    assert len(suffixes) == len(set(suffixes))
-    for one in FORMATS:
-        for suffix in one.suffixes:
-            assert format_of(Path(f"x{suffix.upper()}")) is one
+def test_of_the_formats_that_share_a_suffix_all_but_one_know_theirs_by_content() -> None:
+    for suffix in {suffix for one in FORMATS for suffix in one.suffixes}:
+        sharing = [one for one in FORMATS if suffix in one.suffixes]
+        plain = sharing if len(sharing) == 1 else [one for one in sharing if one.claims is None]
+        assert len(plain) == 1, f"{suffix}: {', '.join(one.name for one in sharing)}"
+        # A file that is not there has no content.
+        assert format_of(Path(f"x{suffix.upper()}")) is plain[0]
 
 
 @each_format
