@@ -10,6 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from cim.errors import InvalidData
+from cim.files import Store, store_at
 
 # EPSG:4548 is CGCS2000 / 3-degree Gauss-Kruger CM 117E, the CRS of the sample district.
 DEFAULT_SRID = 4548
@@ -25,6 +26,7 @@ class Settings:
     home : folder of the embedded cluster, the log directory, the keys and the file store.
     database_url : SQLAlchemy or libpq URL of a PostgreSQL server; None runs the embedded cluster.
     srid : EPSG code of the storage CRS, projected, metres.
+    files : folder or URL of the file store; None keeps it in `home`.
     origin : name of the change log, a scheme-less URL without `+` or white space (C2SP checkpoint origin).
     dictionary : folder of a city's own feature types, laid out like schemas/v1; None for none.
     code_schemes : feature type -> code scheme, where the city departs from the dictionary's default.
@@ -34,6 +36,7 @@ class Settings:
     database_url: str | None = None
     srid: int = DEFAULT_SRID
     origin: str = DEFAULT_ORIGIN
+    files: str | None = None
     dictionary: Path | None = None
     code_schemes: Mapping[str, str] = field(default_factory=dict)
 
@@ -48,9 +51,9 @@ class Settings:
         return self.home / "keys"
 
     @property
-    def files_dir(self) -> Path:
-        """Folder of content-addressed source and representation files."""
-        return self.home / "files"
+    def files_dir(self) -> Store:
+        """Store of content-addressed source and representation files: a folder, or a place fsspec writes to."""
+        return self.home / "files" if self.files is None else store_at(self.files)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -71,6 +74,7 @@ class Settings:
             database_url=variables.get("CIM_DATABASE_URL") or None,
             srid=_srid(variables.get("CIM_SRID") or str(DEFAULT_SRID)),
             origin=_origin(variables.get("CIM_ORIGIN") or DEFAULT_ORIGIN),
+            files=variables.get("CIM_FILES") or None,
             dictionary=Path(dictionary).absolute() if dictionary else None,
             code_schemes=_pairs(variables.get("CIM_CODE_SCHEMES", "")),
         )
@@ -81,6 +85,7 @@ VARIABLES = {
     "CIM_DATABASE_URL": "PostgreSQL server to use instead of the embedded one",
     "CIM_SRID": "EPSG code of the storage CRS (projected, metres)",
     "CIM_ORIGIN": "name of the change log, a URL without scheme",
+    "CIM_FILES": "file store: a folder, or a URL fsspec understands, as s3://bucket/city",
     "CIM_DICTIONARY": "folder with the city's own feature types",
     "CIM_CODE_SCHEMES": "code scheme per feature type, as building=nl-bag,parcel=cn-bdcdyh",
 }
