@@ -29,7 +29,7 @@ from cim.errors import InvalidData
 from ingest.faults import Faults
 from ingest.formats import Layer
 from ingest.formats._base import FEATURE_ID, GEOMETRY, PARENT_SOURCE_ID, RESERVED, SOURCE_ID
-from ingest.mapping import IDENTIFIER_FIELDS, LayerMapping
+from ingest.mapping import IDENTIFIER_FIELDS, LayerMapping, Value
 from ingest.values import text_of
 
 # Data set identity of records that are named by their content: the same wherever they are delivered.
@@ -45,11 +45,11 @@ class Known:
     objects: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def source_ids(layer: Layer, mapping: LayerMapping, path: object) -> tuple[Codes, str | None]:
+def source_ids(layer: Layer, mapping: LayerMapping, path: object, faults: Faults) -> tuple[Codes, str | None]:
     """Return what names each record, None where nothing does, and a sentence for the report where we chose."""
     table = layer.table
     if mapping.source_id is not None:
-        return _text(field_of(layer, mapping.source_id, path)), None
+        return _text(value_of(layer, mapping.source_id, path, "source_id", faults)), None
     if table.column(SOURCE_ID).null_count < table.num_rows:
         return _text(table.column(SOURCE_ID)), None
     fields = {name.lower(): name for name in table.column_names if name not in RESERVED}
@@ -60,6 +60,21 @@ def source_ids(layer: Layer, mapping: LayerMapping, path: object) -> tuple[Codes
                 chosen = f"field {fields[candidate]!r} names the records; say otherwise with source_id in a mapping"
                 return _text(values), chosen
     return [None] * table.num_rows, None
+
+
+def value_of(layer: Layer, value: Value, path: object, name: str, faults: Faults) -> pa.ChunkedArray:
+    """Return what a mapping gives for `name`: a field, or an expression over fields.
+
+    Raises
+    ------
+    InvalidData : the layer has no such field, or an expression does not fit the types of its fields.
+    """
+    if isinstance(value, str):
+        return field_of(layer, value, path)
+    try:
+        return value.evaluate(lambda field: field_of(layer, field, path), layer.table.num_rows, name, faults)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise InvalidData(f"{path}: layer {layer.name!r}: {name}: {value.text!r} does not work out: {error}") from error
 
 
 def field_of(layer: Layer, name: str, path: object) -> pa.ChunkedArray:

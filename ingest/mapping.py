@@ -3,48 +3,62 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from datetime import date, time
+from fnmatch import fnmatch, fnmatchcase
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jsonschema
 import rfc8785
+import yaml
 
 import schemas
-from cim.dictionary import Dictionary, FeatureType
-from cim.errors import InvalidData
+from cim import codes
+from cim.dictionary import Dictionary, FeatureType, Property
+from cim.errors import InvalidData, NotFound
+from ingest.columns import Column
+from ingest.expressions import Expression, parse
 from ingest.formats import Layer
 from ingest.formats._base import RESERVED
 
 _SCHEMA = Path(__file__).with_name("mapping.schema.json")
+PUBLISHED = schemas.V1 / "mappings"
+# By suffix: how the text is read, and what that is called.
+_PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
+    {
+        ".toml": (tomllib.loads, "TOML"),
+        ".yaml": (yaml.safe_load, "YAML"),
+        ".yml": (yaml.safe_load, "YAML"),
+        ".json": (json.loads, "JSON"),
+    }
+)
 # Fields taken for the record's own identifier where no mapping names one, if filled and unique throughout.
 IDENTIFIER_FIELDS = ("source_id", "gml_id", "globalid", "uuid", "id")
 # Names in a DBF end after ten bytes.
 _DBF_NAME = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """Where a column's values come from: a field, perhaps translated or multiplied, or one constant."""
-
-    field: str | None = None
-    values: Mapping[str, Any] | None = None
-    factor: float | None = None
-    constant: str | float | bool | None = None
+# A value: the field that holds it, or an expression over fields.
+Value = str | Expression
 
 
 @dataclass(frozen=True, slots=True)
 class LayerMapping:
-    """How the layers that match `file` and `layer` become features of `type`.
+    """How the layers that match become features of `type`.
 
     Attributes
     ----------
     origin : the mapping file, for messages; "names" where it was made from the names of fields.
-    file : glob over the file's name, letter case aside; layer : exact name, None for any.
+    file : glob over the file's name, letter case aside; layer : name or glob over it, None for any.
+    format, fields : the format the file must be of, the fields the layer must have; None and none for any.
     identity : name of the data set across deliveries; None takes the layer's name.
+    identifiers : by code scheme, other published identifiers the records carry.
+    match : what the mapping says on matching by geometry, instead of `schemas/v1/matching.json`.
     columns : by the column's name in the dictionary. Fields named nowhere go to `attributes`.
     """
 
@@ -55,9 +69,13 @@ class LayerMapping:
     identity: str | None = None
     encoding: str | None = None
     assume_crs: str | int | None = None
-    code: str | None = None
-    source_id: str | None = None
+    code: Value | None = None
+    source_id: Value | None = None
     columns: Mapping[str, Column] = field(default_factory=dict)
+    format: str | None = None
+    fields: frozenset[str] = frozenset()
+    identifiers: Mapping[str, Value] = field(default_factory=dict)
+    match: Mapping[str, Any] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)
 
     def matches_file(self, path: Path) -> bool:
@@ -66,41 +84,89 @@ class LayerMapping:
 
 
 def load(paths: Iterable[Path], dictionary: Dictionary) -> list[LayerMapping]:
-    """Read mapping files, every `*.json` of a folder, or a published mapping by its name.
+    """Read mapping files (TOML, YAML or JSON), all those of a folder, or a published mapping by its name.
 
     Raises
     ------
-    InvalidData : not JSON, a key or a value the format does not have, an unknown type or column.
+    InvalidData : not readable, a key or a value the format does not have, an unknown type, column, unit or function.
     """
     mappings: list[LayerMapping] = []
     for path in paths:
-        published = schemas.V1 / "mappings" / f"{path}.json"
         if path.is_dir():
-            files = sorted(path.glob("*.json"))
+            files = mapping_files(path)
         elif path.is_file():
             files = [path]
-        elif published.is_file():
-            files = [published]
         else:
-            raise InvalidData(f"{path}: no such mapping: expected a file, a folder of *.json or a published name")
-        mappings += [_read(file, dictionary) for file in files]
+            files = [file for file in mapping_files(PUBLISHED) if file.stem == str(path)]
+        if not files:
+            names = ", ".join(file.stem for file in mapping_files(PUBLISHED))
+            raise InvalidData(f"{path}: no such mapping: expected a file, a folder of them or a published one: {names}")
+        mappings += [mapping for file in files for mapping in _read(file, dictionary)]
     return mappings
 
 
-def choose(mappings: Sequence[LayerMapping], path: Path, layer: str) -> LayerMapping | None:
+def published(dictionary: Dictionary) -> list[LayerMapping]:
+    """Return the published mappings that say by which fields or format their layers are known.
+
+    Those that correct a CRS are not among them: that is for the operator to say.
+    """
+    files = mapping_files(PUBLISHED)
+    found = [m for file in files for m in _read(file, dictionary, known_types=dictionary.types)]
+    return [m for m in found if (m.fields or m.format is not None) and m.assume_crs is None]
+
+
+def mapping_files(folder: Path) -> list[Path]:
+    """Return the mapping files of a folder, in name order."""
+    return sorted(path for path in folder.glob("*") if path.suffix in _PARSERS)
+
+
+def choose(
+    mappings: Sequence[LayerMapping], path: Path, layer: str, fields: Iterable[str] = (), format_name: str | None = None
+) -> LayerMapping | None:
     """Return the mapping of a layer: one that names the layer goes before one for any layer.
 
     Raises
     ------
     InvalidData : two fit equally well.
     """
-    fitting = [m for m in mappings if m.matches_file(path) and m.layer in (None, layer)]
-    named = [m for m in fitting if m.layer is not None] or fitting
+    named = _fitting(mappings, path, layer, fields, format_name)
     if len(named) > 1:
         raise InvalidData(
             f"{path}: layer {layer!r} is mapped twice, by {' and '.join(m.origin for m in named)}; keep one"
         )
     return named[0] if named else None
+
+
+def choose_published(
+    known: Sequence[LayerMapping],
+    path: Path,
+    layer: str,
+    fields: Iterable[str],
+    format_name: str,
+    type_name: str | None,
+) -> LayerMapping | None:
+    """Return the one published mapping that fits a layer, None where none or several do.
+
+    `type_name` is what format or operator say the layer is, if they do: a mapping of another type does not fit.
+    """
+    of_type = [m for m in known if type_name in (None, m.type)]
+    fitting = _fitting(of_type, path, layer, fields, format_name)
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fitting(
+    mappings: Sequence[LayerMapping], path: Path, layer: str, fields: Iterable[str], format_name: str | None
+) -> list[LayerMapping]:
+    there = frozenset(fields)
+    fitting = [
+        m
+        for m in mappings
+        if m.matches_file(path)
+        and (m.layer is None or m.layer == layer or fnmatchcase(layer, m.layer))
+        and m.fields <= there
+        and m.format in (None, format_name)
+    ]
+    return [m for m in fitting if m.layer is not None] or fitting
 
 
 def by_names(
@@ -146,12 +212,38 @@ def _cut_names(feature_type: FeatureType, fields: Mapping[str, str]) -> dict[str
     return {names[0]: fields[short] for short, names in cut.items() if short in fields and len(names) == 1}
 
 
-def _read(path: Path, dictionary: Dictionary) -> LayerMapping:
+def _read(path: Path, dictionary: Dictionary, known_types: Container[str] | None = None) -> list[LayerMapping]:
+    """Read the mappings of one file; those of types not in `known_types` are left out, by default refused."""
+    parse_text, title = _PARSERS.get(path.suffix, _PARSERS[".json"])
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidData(f"{path}: not a readable JSON file: {error}") from error
-    problem = jsonschema.exceptions.best_match(_validator().iter_errors(document))
+        document = _plain(parse_text(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise InvalidData(f"{path}: not a readable {title} file: {error}") from error
+    _check(path, document)
+    parts = document.get("layers", [document])
+    if known_types is not None:
+        parts = [part for part in parts if part["type"] in known_types]
+    return [_mapping(path, part, dictionary) for part in parts]
+
+
+def _plain(document: Any) -> Any:
+    """Return dates as text: TOML and YAML read them, the codelists and the digest know text only."""
+    if isinstance(document, dict):
+        return {(k if isinstance(k, str) else _key(k)): _plain(v) for k, v in document.items()}
+    if isinstance(document, list):
+        return [_plain(value) for value in document]
+    return document.isoformat() if isinstance(document, (date, time)) else document
+
+
+def _key(key: object) -> str:
+    """Return the text of a key that YAML has read as something else: 1, true, null, a date."""
+    return json.dumps(key) if key is None or isinstance(key, (bool, int, float)) else str(key)
+
+
+def _check(path: Path, document: Any) -> None:
+    # "oneOf" would only say that neither fits: judge as what it means to be.
+    several = isinstance(document, dict) and "layers" in document
+    problem = jsonschema.exceptions.best_match(_validator("several" if several else "mapping").iter_errors(document))
     if problem is not None:
         place = problem.json_path.removeprefix("$.")
         raise InvalidData(f"{path}: {place}: {problem.message}; {_SCHEMA.name} says what a mapping may hold")
@@ -159,21 +251,38 @@ def _read(path: Path, dictionary: Dictionary) -> LayerMapping:
         rfc8785.dumps(document)
     except rfc8785.CanonicalizationError as error:
         raise InvalidData(f"{path}: {error}") from error
+
+
+def _mapping(path: Path, document: Mapping[str, Any], dictionary: Dictionary) -> LayerMapping:
     source = document["source"]
+    if not {"file", "format", "fields"} & set(source):
+        raise InvalidData(f"{path}: source: says neither file nor format nor fields, so it would take every layer")
     feature_type = _known_type(path, document, dictionary)
-    return LayerMapping(
-        origin=str(path),
-        file=source["file"],
-        type=feature_type.name,
-        layer=source.get("layer"),
-        identity=source.get("identity"),
-        encoding=source.get("encoding"),
-        assume_crs=source.get("assume_crs"),
-        code=document.get("code"),
-        source_id=document.get("source_id"),
-        columns={name: _column(value) for name, value in document.get("columns", {}).items()},
-        document=document,
-    )
+    try:
+        return LayerMapping(
+            origin=str(path),
+            file=source.get("file", "*"),
+            type=feature_type.name,
+            layer=source.get("layer"),
+            identity=source.get("identity"),
+            encoding=source.get("encoding"),
+            assume_crs=source.get("assume_crs"),
+            code=_value(document.get("code")),
+            source_id=_value(document.get("source_id")),
+            columns={
+                name: _column(value, feature_type.property(name), dictionary)
+                for name, value in document.get("columns", {}).items()
+            },
+            format=source.get("format"),
+            fields=frozenset(source.get("fields", ())),
+            identifiers={
+                codes.scheme(name).name: _required(value) for name, value in document.get("identifiers", {}).items()
+            },
+            match=document.get("match", {}),
+            document=document,
+        )
+    except (InvalidData, NotFound) as error:
+        raise InvalidData(f"{path}: {error}") from error
 
 
 def _known_type(path: Path, document: Mapping[str, Any], dictionary: Dictionary) -> FeatureType:
@@ -192,10 +301,36 @@ def _known_type(path: Path, document: Mapping[str, Any], dictionary: Dictionary)
     return feature_type
 
 
-def _column(value: str | Mapping[str, Any]) -> Column:
-    return Column(field=value) if isinstance(value, str) else Column(**value)
+def _value(given: str | Mapping[str, str] | None) -> Value | None:
+    return None if given is None else _required(given)
+
+
+def _required(given: str | Mapping[str, str]) -> Value:
+    return given if isinstance(given, str) else parse(given["expr"])
+
+
+def _column(given: str | Mapping[str, Any], prop: Property, dictionary: Dictionary) -> Column:
+    if isinstance(given, str):
+        return Column(field=given)
+    said = dict(given)
+    expression = said.pop("expr", None)
+    column = Column(**said, expression=None if expression is None else parse(expression))
+    if column.vocabulary is not None:
+        codelist = dictionary.codelists.get(prop.codelist or "")
+        known = sorted({v for value in codelist.values.values() for v in value.mappings}) if codelist else []
+        if column.vocabulary not in known:
+            there = ", ".join(known) or "none"
+            raise InvalidData(f"columns.{prop.name}: no vocabulary {column.vocabulary!r}; its codelist has {there}")
+    if column.otherwise is not None and prop.codelist and column.otherwise not in dictionary.codelists[prop.codelist]:
+        raise InvalidData(f"columns.{prop.name}: otherwise: {column.otherwise!r} is no value of {prop.codelist}")
+    try:
+        column.scale(prop)
+    except InvalidData as error:
+        raise InvalidData(f"columns.{prop.name}: {error}") from error
+    return column
 
 
 @cache
-def _validator() -> jsonschema.protocols.Validator:
-    return jsonschema.Draft202012Validator(json.loads(_SCHEMA.read_text(encoding="utf-8")))
+def _validator(kind: str) -> jsonschema.protocols.Validator:
+    schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]})

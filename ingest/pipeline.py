@@ -23,8 +23,9 @@ from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
 from cim.files import keeping
 from ingest.formats import Layer, ReadOptions
+from ingest.formats._base import RESERVED
 from ingest.identify import Known
-from ingest.mapping import LayerMapping, by_names, choose
+from ingest.mapping import LayerMapping, by_names, choose, choose_published, published
 from ingest.records import Context, Rejected, prepare
 from ingest.report import FileReport, LayerReport, Report, Status, reasons_of
 from ingest.sources import Fingerprint, Source, find, fingerprint
@@ -49,6 +50,7 @@ class Options:
     place, encoding, layer : see ReadOptions.
     force : compare files again that were taken in before; dry_run : do everything, then undo it.
     actor, reason : recorded with every revision; None leaves the actor to the database session.
+    published : the published mappings that choose their layers themselves; None takes those of `schemas/v1/mappings`.
     """
 
     mappings: Sequence[LayerMapping] = ()
@@ -63,6 +65,7 @@ class Options:
     actor: str | None = None
     reason: str | None = None
     excluded: Sequence[Path] = field(default_factory=tuple)
+    published: Sequence[LayerMapping] | None = None
 
 
 def ingest(
@@ -82,6 +85,8 @@ def ingest(
     InvalidData : an option is wrong.
     """
     chosen = options or Options()
+    if chosen.published is None:
+        chosen = replace(chosen, published=published(database.dictionary))
     if chosen.type is not None:
         database.dictionary.type(chosen.type)
     sources, passed = find(paths, chosen.excluded)
@@ -130,6 +135,8 @@ class _File:
         self.format = source.format
         self.options = options
         self.mappings = [m for m in options.mappings if m.matches_file(source.path)]
+        known = published(database.dictionary) if options.published is None else options.published
+        self.published = [m for m in known if m.matches_file(source.path) and m.format in (None, self.format.name)]
 
     def take(self) -> FileReport:
         """Bring the file in and report; raise a CimError, and leave nothing, where it cannot be taken."""
@@ -170,6 +177,7 @@ class _File:
             "layer": options.layer,
             "name": self.source.path.name,  # may tell the type
             "mappings": [dict(m.document) for m in self.mappings],
+            "published": [dict(m.document) for m in self.published],
             "dictionary": self.database.dictionary.digests(),
         }
         return sha256(rfc8785.dumps(said)).hexdigest()
@@ -207,7 +215,10 @@ class _File:
     def _mapping_of(self, layer: Layer, *, alone: bool) -> LayerMapping | None:
         """Return the layer's mapping; None leaves out a layer whose neighbours are mapped and whose type is unknown."""
         path, dictionary = self.source.path, self.database.dictionary
-        chosen = choose(self.mappings, path, layer.name)
+        fields = [name for name in layer.table.column_names if name not in RESERVED]
+        chosen = choose(self.mappings, path, layer.name, fields, self.format.name)
+        type_name = layer.feature_type or self.options.type
+        chosen = chosen or choose_published(self.published, path, layer.name, fields, self.format.name, type_name)
         chosen = chosen or by_names(layer, path, dictionary, self.options.type, alone=alone)
         if chosen is None and not self.mappings:
             raise InvalidData(

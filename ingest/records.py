@@ -81,13 +81,13 @@ def prepare(layer: Layer, mapping: LayerMapping, context: Context) -> Prepared:
     feature_type = context.dictionary.type(mapping.type)
     faults = Faults(layer.table.num_rows)
     warnings = list(layer.warnings)
-    ids, chosen = identify.source_ids(layer, mapping, context.path)
+    ids, chosen = identify.source_ids(layer, mapping, context.path, faults)
     columns = _columns(layer, mapping, feature_type, context, faults)
     attributes, fields = _attributes(layer, mapping, faults)
     geometry, repaired = _geometry(layer, mapping, feature_type, context, faults, warnings)
     found: Codes = [None] * faults.count
     if mapping.code is not None:
-        values = identify.field_of(layer, mapping.code, context.path)
+        values = identify.value_of(layer, mapping.code, context.path, "code", faults)
         found = identify.given_codes(values, feature_type, faults)
     lacking = sum(code is None for code in found)
     nameless = identify.mint_missing(found, ids, layer, mapping, faults)
@@ -127,11 +127,12 @@ def _columns(
             if prop.required:
                 faults.add(np.ones(faults.count, bool), f"{prop.name}: is missing, and the layer has no field for it")
             continue
-        if column.field is None:
-            value = column.constant if column.constant is not None else ""
-            columns[prop.name] = repeat(value, prop, context.dictionary, faults)
+        value = column.field or column.expression
+        if value is None:
+            constant = column.constant if column.constant is not None else ""
+            columns[prop.name] = repeat(constant, prop, context.dictionary, faults)
             continue
-        source = identify.field_of(layer, column.field, context.path)
+        source = identify.value_of(layer, value, context.path, prop.name, faults)
         columns[prop.name] = convert(source, prop, column, context.dictionary, faults)
     return columns
 
@@ -139,6 +140,7 @@ def _columns(
 def _attributes(
     layer: Layer, mapping: LayerMapping, faults: Faults
 ) -> tuple[dict[str, pa.Array], list[AttributeField]]:
+    # What an expression reads stays: it may take only a part.
     used = {c.field for c in mapping.columns.values()} | {mapping.code}
     used |= RESERVED.union(REJECT_FIELDS)
     names = [n for n in layer.table.column_names if n not in used]

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from cim.db.tables import ARROW_TYPES
 from cim.dictionary import Codelist, Dictionary, Kind, Property
 from cim.log.entry import MAX_INTEGER
+from ingest.columns import Column
 from ingest.faults import Faults, mask_of
-from ingest.mapping import Column
 
 Array = Any  # pa.Array or pa.ChunkedArray: pyarrow ships no type information
 
@@ -43,13 +43,14 @@ def is_json(kind: pa.DataType) -> bool:
 
 def convert(source: Array, prop: Property, column: Column, dictionary: Dictionary, faults: Faults) -> Array:
     """Return the column as the dictionary wants it; a value it cannot take becomes null and a fault."""
-    if column.values is not None:
-        source = _translate(source, column.values)
-    if column.factor is not None:
-        source = _to_number(source, prop, faults, "number")
-        source = pc.multiply(source, column.factor)
+    table = column.translation(prop, dictionary)
+    if table is not None:
+        source = _translate(source, table, None if prop.codelist else column.otherwise)
+    factor = column.scale(prop)
+    if factor is not None:
+        source = pc.multiply(number_of(source, prop.name, faults), factor)
     if prop.codelist is not None:
-        converted = _of_codelist(source, prop, dictionary.codelists[prop.codelist], faults)
+        converted = _of_codelist(source, prop, dictionary.codelists[prop.codelist], column.otherwise, faults)
     else:
         converted = _CONVERTERS[prop.kind](source, prop, faults)
     _check_limits(converted, prop, faults)
@@ -67,7 +68,7 @@ def text_of(source: Array) -> Array:
     if isinstance(kind, pa.BaseExtensionType):
         source = pa.chunked_array([chunk.storage for chunk in source.chunks], kind.storage_type)
     elif pa.types.is_floating(kind):
-        source = _distinct(source, _plain, None, None)
+        source = distinct(source, _plain)
     elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
         source = pa.array([_as_json(value) for value in source.to_pylist()], pa.string())
     if not pa.types.is_string(source.type):
@@ -92,17 +93,17 @@ def attribute_of(source: Array, name: str, faults: Faults) -> Array:
     if pa.types.is_floating(kind):
         return _finite(source.cast(pa.float64()), name, faults)
     if is_json(kind):
-        return _distinct(text_of(source), _sound_json, name, faults)
+        return distinct(text_of(source), _sound_json, name, faults)
     return _without_nul(source if pa.types.is_string(kind) else text_of(source), name, faults)
 
 
-def _translate(source: Array, values: Mapping[str, Any]) -> Array:
-    """Replace values that the mapping translates; others stay, for the codelist or type to judge."""
+def _translate(source: Array, values: Mapping[str, Any], otherwise: str | None) -> Array:
+    """Replace values that the mapping translates; others become `otherwise`, or stay for the type to judge."""
     table = {key.strip(): None if value is None else str(value) for key, value in values.items()}
-    return _distinct(text_of(source), lambda text: table.get(text, text), None, None)
+    return distinct(text_of(source), lambda text: table.get(text, text if otherwise is None else otherwise))
 
 
-def _of_codelist(source: Array, prop: Property, codelist: Codelist, faults: Faults) -> Array:
+def _of_codelist(source: Array, prop: Property, codelist: Codelist, otherwise: str | None, faults: Faults) -> Array:
     labels = {
         label.casefold(): value.value for value in codelist.values.values() for label in (value.title, value.title_zh)
     }
@@ -112,9 +113,11 @@ def _of_codelist(source: Array, prop: Property, codelist: Codelist, faults: Faul
             return text
         if text.casefold() in labels:
             return labels[text.casefold()]
+        if otherwise is not None:
+            return otherwise
         raise ValueError(f"a value of {codelist.name} ({_listed(list(codelist.values))})")
 
-    return _distinct(text_of(source), find, prop.name, faults)
+    return distinct(text_of(source), find, prop.name, faults)
 
 
 def _listed(values: list[str]) -> str:
@@ -143,20 +146,25 @@ def _to_integer(source: Array, prop: Property, faults: Faults) -> Array:
             raise ValueError("an integer")
         return value
 
-    return _distinct(text_of(source), parse, prop.name, faults, pa.int64())
+    return distinct(text_of(source), parse, prop.name, faults, pa.int64())
 
 
-def _to_number(source: Array, prop: Property, faults: Faults, wanted: str = "a number") -> Array:
+def _to_number(source: Array, prop: Property, faults: Faults) -> Array:
+    return number_of(source, prop.name, faults)
+
+
+def number_of(source: Array, name: str, faults: Faults, wanted: str = "a number") -> Array:
+    """Return any column as float64; text that is no number, and what is infinite, becomes null and a fault."""
     kind = source.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return _finite(source.cast(pa.float64(), safe=False), prop.name, faults)
+        return _finite(source.cast(pa.float64(), safe=False), name, faults)
 
     def parse(text: str) -> float:
         if not _NUMBER.fullmatch(text) or not math.isfinite(value := float(text)):
             raise ValueError(wanted)
         return value
 
-    return _distinct(text_of(source), parse, prop.name, faults, pa.float64())
+    return distinct(text_of(source), parse, name, faults, pa.float64())
 
 
 def _to_boolean(source: Array, prop: Property, faults: Faults) -> Array:
@@ -169,7 +177,7 @@ def _to_boolean(source: Array, prop: Property, faults: Faults) -> Array:
             raise ValueError("true or false")
         return folded in _TRUE
 
-    return _distinct(text_of(source), parse, prop.name, faults, pa.bool_())
+    return distinct(text_of(source), parse, prop.name, faults, pa.bool_())
 
 
 def _to_date(source: Array, prop: Property, faults: Faults) -> Array:
@@ -183,7 +191,7 @@ def _to_date(source: Array, prop: Property, faults: Faults) -> Array:
         except ValueError as error:
             raise ValueError("a date such as 1987-06-30") from error
 
-    return _distinct(text_of(source), parse, prop.name, faults, pa.date32())
+    return distinct(text_of(source), parse, prop.name, faults, pa.date32())
 
 
 def _to_datetime(source: Array, prop: Property, faults: Faults) -> Array:
@@ -197,11 +205,11 @@ def _to_datetime(source: Array, prop: Property, faults: Faults) -> Array:
             raise ValueError("a date and time such as 2024-06-30T12:00:00Z") from error
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
-    return _distinct(text_of(source), parse, prop.name, faults, ARROW_TYPES["datetime"])
+    return distinct(text_of(source), parse, prop.name, faults, ARROW_TYPES["datetime"])
 
 
 def _to_object(source: Array, prop: Property, faults: Faults) -> Array:
-    return _distinct(text_of(source), _sound_json, prop.name, faults)
+    return distinct(text_of(source), _sound_json, prop.name, faults)
 
 
 _CONVERTERS: Mapping[Kind, Callable[[Array, Property, Faults], Array]] = MappingProxyType(
@@ -227,17 +235,17 @@ def _check_limits(values: Array, prop: Property, faults: Faults) -> None:
         faults.add(longer, partial(_refuse_row, prop, values, f"at most {prop.max_length} characters"))
     if prop.pattern is not None:
         pattern = re.compile(prop.pattern)
-        wrong = _distinct(values, lambda text: pattern.search(text) is None, None, None, pa.bool_())
+        wrong = distinct(values, lambda text: pattern.search(text) is None, kind=pa.bool_())
         faults.add(mask_of(wrong), partial(_refuse_row, prop, values, f"the form {prop.pattern}"))
     if prop.required:
         faults.add(mask_of(pc.is_null(values)), f"{prop.name}: is missing, but every {prop.title} needs one")
 
 
-def _distinct(
+def distinct(
     source: Array,
     function: Callable[[Any], Any],
-    name: str | None,
-    faults: Faults | None,
+    name: str | None = None,
+    faults: Faults | None = None,
     kind: pa.DataType | None = None,
 ) -> Array:
     """Apply a function to each distinct value; its ValueError says what was expected and faults the rows."""

@@ -9,8 +9,19 @@ import pytest
 
 from cim.dictionary import load_dictionary
 from cim.errors import InvalidData
+from ingest.columns import Column, conversion, units
+from ingest.expressions import Expression
 from ingest.formats import Layer
-from ingest.mapping import Column, LayerMapping, by_names, choose, load
+from ingest.mapping import (
+    PUBLISHED,
+    LayerMapping,
+    by_names,
+    choose,
+    choose_published,
+    load,
+    mapping_files,
+    published,
+)
 
 DICTIONARY = load_dictionary()
 
@@ -50,7 +61,7 @@ def test_a_mapping_file_is_read_whole(tmp_path: Path) -> None:
     [
         ({"colums": {}}, "'colums' was unexpected"),
         ({"source": {"file": "a", "sheet": 1}}, "'sheet' was unexpected"),
-        ({"source": {}}, "'file' is a required property"),
+        ({"source": {"layer": "a"}}, "says neither file nor format nor fields"),
         ({"type": "castle"}, "there is no feature type 'castle'"),
         ({"columns": {"hight": "h"}}, "building has no column hight"),
         ({"columns": {"height": {"field": "h", "factor": 0}}}, "columns.height"),
@@ -115,3 +126,125 @@ def test_fields_go_to_columns_of_their_name_also_where_a_dbf_cut_it() -> None:
     other = by_names(fields, Path("building.gpkg"), DICTIONARY, None, alone=True)
     assert other is not None
     assert set(other.columns) == {"height"}
+
+
+TOML = """
+type = "building"
+code = {expr = "concat(district, number)"}
+source_id = "id"
+
+[source]
+fields = ["district", "number"]
+
+[identifiers]
+provisional = "old"
+
+[columns]
+height = {field = "h", unit = "ft"}
+valid_from = {expr = "date(day, '%Y%m%d')"}
+status = {field = "s", vocabulary = "bag", otherwise = "in_use", values = {1 = "ruin"}}
+"""
+YAML = """
+layers:
+  - type: building
+    code: {expr: "concat(district, number)"}
+    source_id: id
+    source: {fields: [district, number]}
+    identifiers: {provisional: old}
+    columns:
+      height: {field: h, unit: ft}
+      valid_from: {expr: "date(day, '%Y%m%d')"}
+      status: {field: s, vocabulary: bag, otherwise: in_use, values: {1: ruin}}
+"""
+
+
+def test_toml_and_yaml_say_the_same_as_json(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(TOML, encoding="utf-8")
+    (tmp_path / "b.yaml").write_text(YAML, encoding="utf-8")
+    toml, yaml = load([tmp_path], DICTIONARY)
+    assert toml.columns == yaml.columns
+    assert (toml.code, toml.source_id, toml.identifiers, toml.fields, toml.file) == (
+        yaml.code,
+        yaml.source_id,
+        yaml.identifiers,
+        yaml.fields,
+        yaml.file,
+    )
+    assert isinstance(toml.code, Expression)
+    assert toml.code.fields == {"district", "number"}
+    assert toml.columns["status"].values == {"1": "ruin"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"height": {"field": "h", "unit": "mu"}}, "columns.height: unit 'mu' measures area, but 'm' measures length"),
+        ({"height": {"field": "h", "unit": "furlong"}}, "unknown unit 'furlong'"),
+        ({"name": {"field": "h", "unit": "m"}}, "the column has no unit to convert to"),
+        ({"height": {"expr": "h +"}}, "at place 4 expected a field"),
+        ({"height": {"expr": "h", "field": "h"}}, "columns.height"),
+        ({"status": {"field": "s", "vocabulary": "nobody"}}, "no vocabulary 'nobody'; its codelist has"),
+        ({"usage": {"field": "s", "otherwise": "castle"}}, "'castle' is no value of building_usage"),
+    ],
+)
+def test_what_a_column_may_not_say_is_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidData) as caught:
+        load([mapping_file(tmp_path / "m.json", columns=columns)], DICTIONARY)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.toml", "type = "),
+        ("m.yaml", "a: [b"),
+        ("m.yaml", "!!python/object/apply:os.getcwd []"),
+        ("m.toml", "a = nan"),
+    ],
+)
+def test_broken_or_active_files_are_refused(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(InvalidData, match=name):
+        load([tmp_path / name], DICTIONARY)
+
+
+def test_units_are_converted_by_published_sizes() -> None:
+    assert conversion("ft", "m") == 0.3048
+    assert conversion("mu", "m2") == pytest.approx(666.6667, abs=1e-4)
+    assert conversion("坪", "m2") == pytest.approx(3.305785, abs=1e-6)
+    assert conversion("%", "1") == 0.01
+    for feature_type in DICTIONARY.types.values():
+        for prop in feature_type.properties:
+            assert prop.unit is None or prop.unit in units(), prop
+
+
+def test_a_layer_is_known_by_its_fields_where_one_mapping_alone_fits() -> None:
+    tokyo = ["建物ID", "measuredHeight", "buildingRoofEdgeArea", "地区計画"]
+    known = published(DICTIONARY)
+
+    def found(fields: list[str], type_name: str | None = None) -> LayerMapping | None:
+        return choose_published(known, Path("a.fgb"), "layer", fields, "fgb", type_name)
+
+    chosen = found(tokyo)
+    assert chosen is not None
+    assert chosen.identity == "plateau-tokyo23ku"
+    assert found(tokyo[1:]) is None
+    assert found(tokyo, "parcel") is None
+    assert choose_published([*known, chosen], Path("a.fgb"), "layer", tokyo, "fgb", None) is None
+
+
+def test_a_glob_over_the_layer_and_a_format_choose() -> None:
+    parts = LayerMapping("parts", "*", "building", layer="bldg_*", format="gpkg")
+    path = Path("x.gpkg")
+    assert choose([parts], path, "bldg_1", (), "gpkg") is parts
+    assert choose([parts], path, "road_1", (), "gpkg") is None
+    assert choose([parts], path, "bldg_1", (), "fgb") is None
+
+
+@pytest.mark.parametrize("path", mapping_files(PUBLISHED), ids=lambda path: path.stem)
+def test_every_published_mapping_is_sound_and_says_what_it_is_for(path: Path) -> None:
+    found = load([Path(path.stem)], DICTIONARY)
+    assert found
+    docs = Path(__file__).parents[2] / "docs" / "mapping.md"
+    assert f"| `{path.stem}` |" in docs.read_text(encoding="utf-8")
+    assert all(m.fields or m.format or m.layer or m.file != "*" for m in found)
