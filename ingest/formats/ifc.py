@@ -276,8 +276,8 @@ def _table(
 
 FORMAT = Format(
     name="ifc",
-    title="Industry Foundation Classes (STEP), also zipped",
-    suffixes=(".ifc", ".ifczip", ".ifcxml"),
+    title="Industry Foundation Classes (STEP), also zip or gzip",
+    suffixes=(".ifc", ".ifczip", ".ifc.gz", ".ifcxml"),
     spec="https://technical.buildingsmart.org/standards/ifc/ifc-schema-specifications/",
     read=read,
     kept=True,

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ingest import footprint
+from ingest.footprint import Fabric, room
 from ingest.ifc import properties
-from ingest.ifc.geometry import Meshes, Triangles, mesh
+from ingest.ifc.geometry import Meshes, mesh
 from ingest.ifc.properties import Units, text
 from ingest.ifc.storeys import Floor, floors
-from ingest.ifc.structure import BuildingNode, buildings
+from ingest.ifc.structure import BuildingNode
 
 # Names under which models carry the official code of a building.
 CODE_PROPERTIES = ("BuildingCode", "不动产单元代码", "不动产单元号", "BDCDYH", "UnitCode")
@@ -37,6 +37,8 @@ _USAGE_WORDS = {
     "industrial": ("factory", "industrial", "industrie", "工业", "厂房"),
     "warehouse": ("warehouse", "仓储", "仓库"),
 }
+# So many elements are named in a warning.
+_NAMED = 3
 _YEAR = re.compile(r"(?<!\d)(1\d{3}|2[01]\d{2})(?!\d)")
 
 
@@ -68,21 +70,23 @@ class Content:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_content(model: Any, units: Units, code_property: str | None = None) -> Content:
+def read_content(model: Any, nodes: list[BuildingNode], units: Units, code_property: str | None = None) -> Content:
     """Read every building of an open model.
 
     Parameters
     ----------
     model : ifcopenshell.file
+    nodes : its buildings
     units : of the model's project
     code_property : name of the property that holds a building's official code, where it is none of the usual
         ones
     """
     content = Content()
-    nodes = buildings(model)
     building_ids = _unique(node.entity.GlobalId for node in nodes)
+    products = [product for node in nodes for product in (*node.fabric(), *node.rooms())]
+    meshes = mesh(model, products, units.length)
     for index, (node, source_id) in enumerate(zip(nodes, building_ids, strict=True)):
-        _Reader(model, units, content, node, source_id, index, code_property).read()
+        _Reader(units, content, meshes, node, source_id, index, code_property).read()
     repeated = sum(1 for r in (*content.buildings, *content.storeys, *content.spaces) if "#" in r.source_id)
     if repeated:
         content.warnings.append(f"{repeated} objects repeat the GlobalId of another; told apart by a counter")
@@ -93,21 +97,18 @@ def read_content(model: Any, units: Units, code_property: str | None = None) -> 
 class _Reader:
     """Reads one building into `content`."""
 
-    model: Any
     units: Units
     content: Content
+    meshes: Meshes
     node: BuildingNode
     source_id: str
     index: int
     code_property: str | None
 
     def read(self) -> None:
-        fabric = mesh(self.model, self.node.fabric(), self.units.length)
-        rooms = mesh(self.model, self._spaces(), self.units.length)
-        self._report_meshes(fabric)
-        triangles = _joined(fabric)
-        built = floors(self.node.storeys, triangles, self.units.length)
-        building = self._building(triangles, built)
+        fabric = self._fabric()
+        built = floors(self.node.storeys, fabric, self.units.length)
+        building = self._building(fabric, built)
         self.content.buildings.append(building)
         storey_ids = _unique(f"{self.source_id}/{floor.node.entity.GlobalId}" for floor in built)
         spaces: list[tuple[Any, str]] = [(space, self.source_id) for space in self.node.spaces]
@@ -116,24 +117,31 @@ class _Reader:
             spaces.extend((space, storey_id) for space in floor.node.spaces)
         space_ids = _unique(f"{self.source_id}/{space.GlobalId}" for space, _ in spaces)
         for (space, parent), space_id in zip(spaces, space_ids, strict=True):
-            self.content.spaces.append(self._space(space, space_id, parent, rooms))
+            self.content.spaces.append(self._space(space, space_id, parent))
         self._fill_areas(building, built)
-
-    def _spaces(self) -> list[Any]:
-        return [*self.node.spaces, *(space for storey in self.node.storeys for space in storey.spaces)]
 
     def _label(self) -> str:
         return f"building {text(self.node.entity.Name) or self.source_id!r}"
 
-    def _report_meshes(self, fabric: Meshes) -> None:
-        if fabric.boxed:
-            self.content.warnings.append(
-                f"{self._label()}: {len(fabric.boxed)} elements meshed by no kernel, boxes taken"
-            )
-        if fabric.missing:
-            self.content.warnings.append(f"{self._label()}: {len(fabric.missing)} elements without usable geometry")
+    def _fabric(self) -> Fabric | None:
+        """Join the triangles of the building's fabric; report what no kernel meshed."""
+        products = self.node.fabric()
+        found = [self.meshes.triangles[p.id()] for p in products if p.id() in self.meshes.triangles]
+        for said, ids in (
+            ("meshed by no kernel, boxes taken", self.meshes.boxed),
+            ("without usable geometry, left out", self.meshes.missing),
+            ("on which a geometry kernel ended badly", self.meshes.faults),
+        ):
+            concerned = [p for p in (*products, *self.node.rooms()) if p.id() in ids]
+            if concerned:
+                named = ", ".join(f"{p.is_a()} {p.GlobalId}" for p in concerned[:_NAMED])
+                more = f" and {len(concerned) - _NAMED} more" if len(concerned) > _NAMED else ""
+                how = sorted({self.meshes.faults[p.id()] for p in concerned if p.id() in self.meshes.faults})
+                why = f" ({'; '.join(how)})" if how else ""
+                self.content.warnings.append(f"{self._label()}: {len(concerned)} elements {said}{why}: {named}{more}")
+        return Fabric(np.concatenate(found)) if found else None
 
-    def _building(self, triangles: Triangles, built: list[Floor]) -> Record:
+    def _building(self, fabric: Fabric | None, built: list[Floor]) -> Record:
         entity = self.node.entity
         sets = properties.property_sets(entity)
         record = self._record(entity, self.source_id, None, sets)
@@ -151,20 +159,20 @@ class _Reader:
             columns["storeys_above"] = sum(1 for number in numbered if number > 0)
             columns["storeys_below"] = sum(1 for number in numbered if number < 0)
         record.codes = self._codes(entity, sets)
-        if len(triangles):
-            self._shape(record, triangles, built)
+        if fabric is not None:
+            self._shape(record, fabric, built)
         else:
             self.content.warnings.append(f"{self._label()}: no geometry, read without outline and height")
         attributes["long_name"] = text(entity.LongName)
         return record
 
-    def _shape(self, record: Record, triangles: Triangles, built: list[Floor]) -> None:
-        low, high = float(triangles[:, :, 2].min()), float(triangles[:, :, 2].max())
+    def _shape(self, record: Record, fabric: Fabric, built: list[Floor]) -> None:
+        low, high = float(fabric.low.min()), float(fabric.high.max())
         ground = next((floor.elevation for floor in built if floor.number == 1), None)
         # Some exporters place storeys at zero and the geometry at its height above the sea.
         record.ground = ground if ground is not None and low - 0.5 <= ground < high else low
         record.columns["height"] = round(high - record.ground, 3)
-        plan = footprint.plan(triangles, record.ground)
+        plan = fabric.plan(record.ground)
         if plan.outline.is_empty:
             self.content.warnings.append(f"{self._label()}: the cuts above the ground enclose nothing, no footprint")
             return
@@ -209,11 +217,11 @@ class _Reader:
         record.outline = floor.outline
         return record
 
-    def _space(self, entity: Any, source_id: str, parent: str, rooms: Meshes) -> Record:
+    def _space(self, entity: Any, source_id: str, parent: str) -> Record:
         record = self._record(entity, source_id, parent, properties.property_sets(entity))
         amounts = properties.quantities(entity, self.units)
-        triangles = rooms.triangles.get(entity.id())
-        outline = footprint.room(triangles) if triangles is not None else None
+        triangles = self.meshes.triangles.get(entity.id())
+        outline = room(triangles) if triangles is not None else None
         net, source = amounts.get("NetFloorArea"), "space_quantities"
         if net is None and outline is not None:
             net, source = outline.area, "geometry"
@@ -296,11 +304,6 @@ def _space_areas(spaces: list[Record], number_of: dict[str, int]) -> tuple[float
     if not all(areas.values()):
         return 0.0, 0.0
     return sum(a for n, a in areas.items() if n > 0), sum(a for n, a in areas.items() if n < 0)
-
-
-def _joined(meshes: Meshes) -> Triangles:
-    parts = list(meshes.triangles.values())
-    return np.concatenate(parts) if parts else np.empty((0, 3, 3))
 
 
 def _rounded(value: float | None) -> float | None:

@@ -2,17 +2,21 @@
 
 The fast kernel goes first, the thorough one for what it left out, and what neither meshes is replaced by the
 box of its points where that box is true. Openings stay closed: an outline does not need the holes of doors
-and windows, and leaving them out is several times faster.
+and windows, and leaving them out is several times faster. Each kernel runs behind a fence (`fence`): what it
+crashes on, or never finishes, is told from the rest and goes to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from ingest.ifc import fence
+from ingest.ifc.fence import Triangles
 
 KERNELS = ("hybrid-cgal-simple-opencascade", "opencascade")
 # Products that are not the fabric of a building. IFC2X3 and IFC4 names together; a schema lacks some of them.
@@ -41,16 +45,18 @@ _BOX_FACES = np.array(
     ]
 )  # fmt: skip
 
-Triangles = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
 class Meshes:
-    """Triangles by STEP id, float64 (n, 3, 3), metres, model coordinates; ids that got a box or nothing."""
+    """Triangles by STEP id, float64 (n, 3, 3), metres, model coordinates; ids that got a box or nothing.
+
+    `faults` says of ids on which a kernel ended badly how it did, whether another meshed them or not.
+    """
 
     triangles: Mapping[int, Triangles]
-    boxed: tuple[int, ...]
-    missing: tuple[int, ...]
+    boxed: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+    faults: Mapping[int, str] = field(default_factory=dict)
 
 
 def is_fabric(product: Any) -> bool:
@@ -58,7 +64,7 @@ def is_fabric(product: Any) -> bool:
     return not any(product.is_a(name) for name in NOT_FABRIC)
 
 
-def mesh(model: Any, products: Iterable[Any], length_unit: float) -> Meshes:
+def mesh(model: Any, products: Iterable[Any], length_unit: float, kernels: Sequence[str] = KERNELS) -> Meshes:
     """Mesh `products`, those without a body representation left out.
 
     Parameters
@@ -66,16 +72,32 @@ def mesh(model: Any, products: Iterable[Any], length_unit: float) -> Meshes:
     model : ifcopenshell.file
     products : its IfcProduct instances
     length_unit : metres per length unit of the project, for the boxes
+    kernels : geometry libraries of ifcopenshell, in the order in which they are tried
     """
     waiting = {product.id(): product for product in products if _has_body(product)}
     done: dict[int, Triangles] = {}
-    for kernel in KERNELS:
-        done.update(_run_kernel(model, list(waiting.values()), kernel))
-        waiting = {key: product for key, product in waiting.items() if key not in done}
-        if not waiting:
-            break
+    faults: dict[int, str] = {}
+    for kernel in kernels:
+        if waiting:
+            done.update(_try(model, list(waiting.values()), kernel, faults))
+            waiting = {key: product for key, product in waiting.items() if key not in done}
     boxes = {key: box for key, product in waiting.items() if (box := _box(product, length_unit)) is not None}
-    return Meshes(done | boxes, tuple(boxes), tuple(key for key in waiting if key not in boxes))
+    return Meshes(done | boxes, tuple(boxes), tuple(key for key in waiting if key not in boxes), faults)
+
+
+def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str]) -> dict[int, Triangles]:
+    """Return what one kernel makes of the products; note in `faults` those on which it ended badly."""
+    outcome = fence.run(partial(_all_at_once, model, products, kernel))
+    done = dict(outcome.triangles)
+    rest = [product for product in products if product.id() not in done]
+    while outcome.fault is not None and rest:
+        outcome = fence.run(partial(_one_by_one, rest, kernel))
+        done.update(outcome.triangles)
+        if outcome.fault is None or outcome.at is None:
+            break
+        faults[outcome.at] = f"{kernel}: {outcome.fault}"
+        rest = rest[[product.id() for product in rest].index(outcome.at) + 1 :]
+    return done
 
 
 def _has_body(product: Any) -> bool:
@@ -88,25 +110,48 @@ def _has_body(product: Any) -> bool:
     )
 
 
-def _run_kernel(model: Any, products: list[Any], kernel: str) -> dict[int, Triangles]:
+def _settings() -> Any:
     import ifcopenshell.geom
 
     # The library is typed in part, and for every kind of output; with these settings there is only one.
     geometry: Any = ifcopenshell.geom
-    settings = geometry.settings()
+    settings: Any = geometry.settings()
     settings.set("disable-opening-subtractions", True)
     settings.set("no-normals", True)
     # Vertices stay local and are placed in double precision below: kernels lose millimetres far from the
     # origin.
     settings.set("use-world-coords", False)
-    found: dict[int, Triangles] = {}
-    for shape in geometry.iterator(settings, model, 1, include=products, geometry_library=kernel):
+    return settings
+
+
+def _all_at_once(model: Any, products: list[Any], kernel: str) -> Iterator[tuple[int, Triangles]]:
+    import ifcopenshell.geom
+
+    geometry: Any = ifcopenshell.geom
+    for shape in geometry.iterator(_settings(), model, 1, include=products, geometry_library=kernel):
+        yield from _placed(shape)
+
+
+def _one_by_one(products: list[Any], kernel: str) -> Iterator[tuple[int, Triangles | None]]:
+    import ifcopenshell.geom
+
+    geometry: Any = ifcopenshell.geom
+    settings = _settings()
+    for product in products:
+        yield product.id(), None
+        try:
+            shape = geometry.create_shape(settings, product, geometry_library=kernel)
+        except RuntimeError:  # this kernel cannot mesh it, which the next may
+            continue
+        yield from _placed(shape)
+
+
+def _placed(shape: Any) -> Iterator[tuple[int, Triangles]]:
+    faces = np.frombuffer(shape.geometry.faces_buffer, np.int32).reshape(-1, 3)
+    if len(faces):
         vertices = np.frombuffer(shape.geometry.verts_buffer, np.float64).reshape(-1, 3)
-        faces = np.frombuffer(shape.geometry.faces_buffer, np.int32).reshape(-1, 3)
-        if len(faces):
-            matrix = np.frombuffer(shape.transformation_buffer, np.float64).reshape(4, 4, order="F")
-            found[shape.id] = (vertices @ matrix[:3, :3].T + matrix[:3, 3])[faces]
-    return found
+        matrix = np.frombuffer(shape.transformation_buffer, np.float64).reshape(4, 4, order="F")
+        yield shape.id, (vertices @ matrix[:3, :3].T + matrix[:3, 3])[faces]
 
 
 def _box(product: Any, length_unit: float) -> Triangles | None:

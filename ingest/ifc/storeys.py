@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ingest import footprint
-from ingest.ifc.geometry import Triangles
+from ingest.footprint import Fabric
 from ingest.ifc.structure import StoreyNode
 
 # Least height of a floor, metres.
@@ -39,21 +38,21 @@ class Floor:
     outline: shapely.MultiPolygon | None
 
 
-def floors(nodes: list[StoreyNode], triangles: Triangles, length_unit: float) -> list[Floor]:
+def floors(nodes: list[StoreyNode], fabric: Fabric | None, length_unit: float) -> list[Floor]:
     """Return the storeys of a building from the lowest to the highest.
 
     Parameters
     ----------
     nodes : its storeys
-    triangles : its fabric, float64 (n, 3, 3), metres in model coordinates; may be empty
+    fabric : its triangles, metres in model coordinates; None without geometry
     length_unit : metres per length unit of the project
     """
     levels = sorted(((elevation_of(node.entity, length_unit), i) for i, node in enumerate(nodes)))
-    top = float(triangles[:, :, 2].max()) if len(triangles) else None
+    top = float(fabric.high.max()) if fabric is not None else None
     drafts = []
     for position, (elevation, index) in enumerate(levels):
         following = next((e for e, _ in levels[position + 1 :] if e > elevation + 0.01), None)
-        drafts.append(_draft(nodes[index], elevation, following, top, triangles))
+        drafts.append(_draft(nodes[index], elevation, following, top, fabric))
     return _numbered(drafts)
 
 
@@ -67,14 +66,14 @@ def elevation_of(entity: Any, length_unit: float) -> float:
 
 
 def _draft(
-    node: StoreyNode, elevation: float, following: float | None, top: float | None, triangles: Triangles
+    node: StoreyNode, elevation: float, following: float | None, top: float | None, fabric: Fabric | None
 ) -> tuple[Floor, bool]:
     ends = [end for end in (following, top) if end is not None]
     height = min(ends) - elevation if ends else None
     outline = None
-    if height is not None and height >= HEAD_ROOM and len(triangles):
+    if height is not None and height >= HEAD_ROOM and fabric is not None:
         below = np.inf if following is None else following + 0.3
-        found = footprint.plan(triangles, elevation, top=below).outline
+        found = fabric.plan(elevation, top=below).outline
         outline = None if found.is_empty else found
     used = bool(node.spaces) or any(p.is_a(sign) for p in node.products for sign in _SIGNS_OF_USE)
     enclosing = outline is not None and outline.area >= LEAST_AREA

@@ -28,6 +28,10 @@ class BuildingNode:
     spaces: list[Any] = field(default_factory=list)
     products: list[Any] = field(default_factory=list)
 
+    def rooms(self) -> list[Any]:
+        """Return every space of the building."""
+        return [*self.spaces, *(space for storey in self.storeys for space in storey.spaces)]
+
     def fabric(self) -> list[Any]:
         """Return every product of the building that has to do with its shape."""
         products = [*self.products, *(product for storey in self.storeys for product in storey.products)]

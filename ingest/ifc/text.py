@@ -16,7 +16,13 @@ from cim.errors import InvalidData
 _TOKEN = re.compile(rb"/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 _RAW = re.compile(r"[^\x00-\x7f]+")
 # Tried in this order. UTF-8 almost never accepts text of another encoding; GB18030 accepts nearly everything.
-GUESSES = ("utf-8", "gb18030")
+GUESSES = ("utf-8", "gb18030", "cp1251")
+# A character of the upper half of ISO 8859-1, or of the code page the writer had in mind.
+_SHIFTED = re.compile(rb"(?:\\S\\[\x20-\x7e])+")
+# Cyrillic letters and the typographic signs and numero sign that go with them, in Windows-1251.
+_CYRILLIC = frozenset((*range(0xC0, 0x100), 0xA8, 0xB8, 0xB9, 0xAB, 0xBB, 0x84, 0x93, 0x94, 0x96, 0x97))
+# Lead bytes of the hanzi in daily use (level 1 of GB 2312); what follows up to 0xF7 is rare.
+_DAILY, _RARE = range(0xB0, 0xD8), range(0xD8, 0xF8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,8 @@ def mend(data: bytes, encoding: str | None = None) -> Mended:
     Parameters
     ----------
     data : bytes of a STEP physical file
-    encoding : the encoding of the raw bytes, where the operator knows it; else UTF-8 and then GB18030 are
-        tried
+    encoding : the encoding of the raw bytes, and of `\S\` escapes, where the operator knows it; else UTF-8, GB18030
+        and Windows-1251 are tried, in an order that the bytes suggest, and `\S\` escapes stay ISO 8859-1
 
     Raises
     ------
@@ -45,14 +51,17 @@ def mend(data: bytes, encoding: str | None = None) -> Mended:
     ------
     ISO 10303-21:2016, encoding of strings. https://www.iso.org/standard/63141.html
     """
-    if data.isascii():
+    shifted = encoding is not None and b"\\S\\" in data
+    if data.isascii() and not shifted:
         return Mended(data, None, 0)
     tokens = [match.group() for match in _TOKEN.finditer(data)]
+    if shifted:
+        tokens = [_unshift(token) for token in tokens]
     raw = [token for token in tokens if token.startswith(b"'") and not token.isascii()]
-    chosen = _encoding_of(raw, (encoding,) if encoding else GUESSES)
+    chosen = _encoding_of(raw, (encoding,) if encoding else _guesses(raw))
 
     def rewrite(match: re.Match[bytes]) -> bytes:
-        token = match.group()
+        token = _unshift(match.group()) if shifted else match.group()
         if token.isascii():
             return token
         if token.startswith(b"/*"):
@@ -60,6 +69,24 @@ def mend(data: bytes, encoding: str | None = None) -> Mended:
         return _RAW.sub(_escape, token.decode(chosen)).encode("ascii")
 
     return Mended(_TOKEN.sub(rewrite, data), chosen, len(raw))
+
+
+def _unshift(token: bytes) -> bytes:
+    r"""Turn `\S\` escapes into the bytes they stand for."""
+    if token.startswith(b"/*"):
+        return token
+    return _SHIFTED.sub(lambda match: bytes(byte | 0x80 for byte in match.group()[3::4]), token)
+
+
+def _guesses(strings: list[bytes]) -> tuple[str, ...]:
+    """Put Windows-1251 before GB18030 where all bytes are Cyrillic and few would be hanzi in daily use."""
+    high = [byte for string in strings for byte in string if byte >= 0x80]
+    runs = [run for string in strings for run in re.findall(rb"[\x80-\xff]+", string)]
+    leads = [byte for run in runs for byte in run[::2]]
+    daily, rare = sum(byte in _DAILY for byte in leads), sum(byte in _RARE for byte in leads)
+    if all(byte in _CYRILLIC for byte in high) and rare > daily:
+        return ("utf-8", "cp1251", "gb18030")
+    return GUESSES
 
 
 def _encoding_of(strings: list[bytes], candidates: tuple[str, ...]) -> str:

@@ -1,15 +1,20 @@
-"""The child process: `python -m ingest.ifc.worker MODEL SCRATCH`, options as JSON on standard input.
+"""The host process: `python -m ingest.ifc.worker`, one request a line on standard input, as JSON.
 
-It writes `result.json` into the scratch folder: the content of the model, or the error that refuses it.
-Geometry kernels may crash, hang or take all memory; then there is no result, and the parent (`process`) says
-what happened.
+It loads the geometry stack once and forks for each model. The fork writes `result.json` into the scratch folder of the
+request: the content of the model, or the error that refuses it. Models may crash it, make it hang or take all memory;
+then there is no result, and the parent (`process`) says what happened.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import select
+import signal
 import sys
+import time
 import traceback
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,21 +23,90 @@ from cim.errors import CimError, InvalidData
 from ingest.ifc.container import ModelText, open_container
 
 RESULT = "result.json"
+STDERR = "stderr.txt"
 
 
-def main(arguments: list[str]) -> int:
-    """Read the model, write the result; exit code 0 whenever a result was written."""
-    path, scratch = Path(arguments[0]), Path(arguments[1])
-    options: dict[str, Any] = json.load(sys.stdin)
+def main() -> int:
+    """Answer requests until standard input ends: how the process of each ended, null if its time was up."""
+    _load()
+    while line := sys.stdin.buffer.readline():
+        request: dict[str, Any] = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _be_the_reader(request)
+        code = _wait(child, request["seconds"])
+        sys.stdout.write(json.dumps(code) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _load() -> None:
+    """Import what every model needs, before the first fork."""
+    import ifcopenshell.geom
+    import ifcopenshell.util.element
+    import ifcopenshell.util.geolocation
+    import ifcopenshell.util.placement
+    import ifcopenshell.util.unit  # noqa: F401
+
+    import ingest.ifc.content
+    import ingest.ifc.place  # noqa: F401
+
+
+def _wait(child: int, seconds: float) -> int | None:
+    """Wait for a reader; end it, with the kernels it runs, when its time is up or nobody waits for it any more."""
+    descriptor = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
+    deadline = time.monotonic() + seconds
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            waited = [sys.stdin] if descriptor is None else [sys.stdin, descriptor]
+            ready, _, _ = select.select(waited, [], [], left if descriptor is not None else min(left, 0.02))
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            if sys.stdin in ready:  # the end of it: one request is out at a time
+                break
+    finally:
+        # The reader leads a group of its own, with the forks that run the kernels in it.
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        if descriptor is not None:
+            os.close(descriptor)
+    os.waitpid(child, 0)
+    return None
+
+
+def _be_the_reader(request: dict[str, Any]) -> None:
+    """Be the fork that reads one model: write the result, end with code 0 whenever one was written."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        scratch = Path(request["scratch"])
+        with (scratch / STDERR).open("wb") as log, Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        answer = answer_to(Path(request["path"]), scratch, request["options"])
+        (scratch / RESULT).write_text(json.dumps(answer), encoding="utf-8")
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with suppress(BaseException):
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def answer_to(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a model (see `read_model`), or the class and message of the error that refuses it."""
     limit_memory(options.get("memory_bytes"))
     try:
-        answer = read_model(path, scratch, options)
+        return read_model(path, scratch, options)
     except CimError as error:
-        answer = {"error": type(error).__name__, "message": str(error)}
+        return {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
-        answer = {"error": "InvalidData", "message": f"{path.name}: reading takes more memory than allowed"}
+        return {"error": "InvalidData", "message": f"{path.name}: reading takes more memory than allowed"}
     except RecursionError:
-        answer = {
+        return {
             "error": "InvalidData",
             "message": f"{path.name}: placements or parts refer to each other in a ring",
         }
@@ -41,12 +115,10 @@ def main(arguments: list[str]) -> int:
         # run.
         traceback.print_exc()
         kind = type(error).__name__
-        answer = {
+        return {
             "error": "InvalidData",
             "message": f"{path.name}: the model cannot be understood: {kind}: {error}",
         }
-    (scratch / RESULT).write_text(json.dumps(answer), encoding="utf-8")
-    return 0
 
 
 def limit_memory(limit: int | None) -> None:
@@ -71,15 +143,15 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     """
     text = open_container(path, scratch, options.get("encoding"))
     model = _parse(path, text)
-    damage = _check_complete(path, text.instances, sum(1 for _ in model))
-    # Everything below imports the geometry stack; a refused header should not have to wait for it.
+    damage = _check_complete(path, text.instances, len(model.entity_names()))
     from ingest.ifc import place
     from ingest.ifc.content import read_content
     from ingest.ifc.properties import Units
     from ingest.ifc.structure import buildings
 
     units = Units.of(model)
-    content = read_content(model, units, options.get("code_property"))
+    nodes = buildings(model)
+    content = read_content(model, nodes, units, options.get("code_property"))
     warnings = [
         *damage,
         *_text_warnings(text),
@@ -87,7 +159,7 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
         *content.warnings,
     ]
     conversion = place.conversion_of(model, units.length)
-    sites = [place.geodetic_of(node.site, units.length) for node in buildings(model)]
+    sites = [place.geodetic_of(node.site, units.length) for node in nodes]
     return {
         "schema": model.schema_identifier,
         "conversion": None if conversion is None else asdict(conversion),
@@ -122,9 +194,12 @@ def _check_complete(path: Path, declared: int, parsed: int) -> list[str]:
 
 
 def _text_warnings(text: ModelText) -> list[str]:
-    if text.encoding is None:
-        return []
-    return [f"{text.strings} strings held raw bytes, read as {text.encoding}; give --encoding if names look wrong"]
+    said = list(text.repaired)
+    if text.encoding is not None:
+        said.append(
+            f"{text.strings} strings held raw bytes, read as {text.encoding}; give --encoding if names look wrong"
+        )
+    return said
 
 
 def _model_warnings(model: Any, operations: int) -> list[str]:
@@ -160,4 +235,4 @@ def _plain(record: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import gzip
 import zipfile
 from pathlib import Path
 
+import ifcopenshell
 import pytest
 
 from cim.errors import InvalidData, UnknownFormat
 from ingest.ifc.container import open_container
 
-STEP = b"ISO-10303-21;\nHEADER;\nFILE_SCHEMA(('IFC4'));\nENDSEC;\nDATA;\nENDSEC;\nEND-ISO-10303-21;\n"
+BARE = b"ISO-10303-21;\nHEADER;\nFILE_SCHEMA(('IFC4'));\nENDSEC;\nDATA;\nENDSEC;\nEND-ISO-10303-21;\n"
+
+
+STEP = BARE.replace(b"HEADER;\n", b"HEADER;\nFILE_DESCRIPTION((''),'2;1');\nFILE_NAME('','',(''),(''),'','','');\n")
 
 
 def zipped(path: Path, **members: bytes) -> Path:
@@ -60,6 +65,28 @@ def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="100 times"):
         open_container(path, tmp_path)
     assert not (tmp_path / "model.ifc").exists()
+
+
+def test_gzip_is_unpacked_and_its_bombs_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "g.ifc.gz"
+    path.write_bytes(gzip.compress(STEP))
+    assert open_container(path, tmp_path).path.read_bytes() == STEP
+    (tmp_path / "model.ifc").unlink()
+    path.write_bytes(gzip.compress(STEP + b" " * 30_000_000))
+    with pytest.raises(InvalidData, match=r"g\.ifc\.gz.*100 times"):
+        open_container(path, tmp_path)
+    assert not (tmp_path / "model.ifc").exists()
+    path.write_bytes(gzip.compress(STEP)[:40])
+    with pytest.raises(InvalidData, match="cannot be unpacked"):
+        open_container(path, tmp_path)
+
+
+def test_header_records_the_parser_insists_on_are_put_in(tmp_path: Path) -> None:
+    path = tmp_path / "h.ifc"
+    path.write_bytes(BARE)
+    text = open_container(path, tmp_path)
+    assert "FILE_DESCRIPTION, FILE_NAME" in text.repaired[0]
+    assert ifcopenshell.open(str(text.path)).schema == "IFC4"
 
 
 def test_damaged_zip(tmp_path: Path) -> None:

@@ -275,8 +275,12 @@ def test_model_that_lacks_what_the_schema_demands(house: Any, tmp_path: Path, ki
     assert any("metres are assumed" in warning for warning in building.warnings) == unit_missing
 
 
-def test_ring_of_placements_is_refused(house: Any, tmp_path: Path) -> None:
+def test_ring_of_placements_costs_what_is_in_it(house: Any, tmp_path: Path) -> None:
     first, second = (wall.ObjectPlacement for wall in house.file.by_type("IfcWall")[:2])
     first.PlacementRelTo, second.PlacementRelTo = second, first
-    with pytest.raises(InvalidData, match=r"h\.ifc"):
-        read_all(house.write(tmp_path / "h.ifc"))
+    building = read_all(house.write(tmp_path / "h.ifc"))[0]
+    # No end of the ring is found, which overflows the kernel's stack; the rest of the house arrives.
+    (said,) = (warning for warning in building.warnings if "ended badly" in warning)
+    assert "SIGSEGV" in said
+    assert first.PlacesObject[0].GlobalId in said
+    assert rows(building)[0]["height"] == 6.3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ifcopenshell
 import pytest
 
 from cim.errors import InvalidData
@@ -37,7 +38,39 @@ def test_apostrophe_in_a_comment_opens_no_string() -> None:
 
 
 def test_bytes_of_no_encoding_are_refused() -> None:
-    with pytest.raises(InvalidData, match="utf-8 or gb18030"):
-        mend(b"'\xff\xff'")
+    with pytest.raises(InvalidData, match="utf-8 or gb18030 or cp1251"):
+        mend(b"'\xff\x98'")
     with pytest.raises(InvalidData, match="no encoding is called 'klingon'"):
         mend(b"'\xff'", "klingon")
+
+
+@pytest.mark.parametrize("text", ["Жилой дом №3", "этаж", "«Стена наружная»", "Перекрытие – плита"])
+def test_raw_cyrillic_is_not_taken_for_chinese(text: str) -> None:
+    mended = mend(b"#1=IFCBUILDING('" + text.encode("cp1251") + b"');")
+    assert mended.encoding == "cp1251"
+    assert decoded(mended.data) == text
+
+
+@pytest.mark.parametrize("text", ["建筑", "外墙一层", "誠運大厦", "钢筋混凝土楼板"])
+def test_raw_chinese_is_not_taken_for_cyrillic(text: str) -> None:
+    mended = mend(b"#1=IFCBUILDING('" + text.encode("gb18030") + b"');")
+    assert mended.encoding == "gb18030"
+    assert decoded(mended.data) == text
+
+
+def test_shifted_characters_follow_the_named_encoding() -> None:
+    # \S\d is 0xE4: ä in ISO 8859-1, which the standard means, д in Windows-1251, which the writer meant.
+    data = rb"#1=IFCBUILDING('\S\d\S\n\S\l');"
+    assert mend(data).data is data
+    assert decoded(mend(data, "cp1251").data) == "дом"
+
+
+def decoded(data: bytes) -> str:
+    """What the parser makes of the name."""
+    lines = [
+        "ISO-10303-21;HEADER;FILE_DESCRIPTION((''),'2;1');FILE_NAME('','',(''),(''),'','','');",
+        "FILE_SCHEMA(('IFC4'));ENDSEC;DATA;",
+        data.decode("ascii").replace("IFCBUILDING('", "IFCORGANIZATION($,'").replace("');", "',$,$,$);"),
+        "ENDSEC;END-ISO-10303-21;",
+    ]
+    return str(ifcopenshell.file.from_string("\n".join(lines)).by_id(1).Name)
