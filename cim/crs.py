@@ -8,6 +8,7 @@ results against the area a system is made for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +22,7 @@ from pyproj.crs.coordinate_operation import AzimuthalEquidistantConversion
 from pyproj.exceptions import CRSError as ProjCrsError
 from pyproj.exceptions import ProjError
 
-from cim.errors import CrsError
+from cim.errors import CrsError, OutsideArea
 
 Bounds = tuple[float, float, float, float]
 Geometries = npt.NDArray[np.object_]
@@ -29,6 +30,16 @@ Geometries = npt.NDArray[np.object_]
 # Datums without published parameters to any other: EPSG code of the geographic system, and the names it goes by.
 # A WKT with parameters of its own (a bound CRS) is taken.
 _CLOSED_DATUMS = {4214: ("beijing1954", "beijing54"), 4610: ("xian1980", "xian80")}
+# Names and EPSG codes of the parameters of method 9606.
+_POSITION_VECTOR = (
+    ("X-axis translation", 8605),
+    ("Y-axis translation", 8606),
+    ("Z-axis translation", 8607),
+    ("X-axis rotation", 8608),
+    ("Y-axis rotation", 8609),
+    ("Z-axis rotation", 8610),
+    ("Scale difference", 8611),
+)
 # Data of a city may reach a little beyond the zone its storage system is made for: half a 3-degree zone.
 _MARGIN_DEGREES = 1.5
 
@@ -79,6 +90,54 @@ def horizontal(crs: pyproj.CRS) -> pyproj.CRS:
     if crs.is_compound:
         return horizontal(crs.sub_crs_list[0])
     return crs.to_2d() if len(crs.axis_info) == 3 and not crs.is_bound else crs
+
+
+def with_parameters(system: pyproj.CRS, parameters: Sequence[float], target: pyproj.CRS) -> pyproj.CRS:
+    """Return the system bound to the datum of `target` by parameters that a survey office gives for its area.
+
+    Parameters
+    ----------
+    system : such as Beijing 1954 or Xian 1980, geographic or projected; its horizontal part is taken
+    parameters : 3 translations in metres, or also 3 rotations in arc seconds (position vector convention, as PROJ's
+        `towgs84`: of the other, coordinate frame, the signs are turned) and a scale difference in parts per million
+    target : stands on the datum the parameters lead to
+
+    Raises
+    ------
+    CrsError : another number of parameters, not finite or beyond any real datum shift, or a system that has some.
+    """
+    if len(parameters) not in (3, 7) or not np.isfinite(parameters).all():
+        raise CrsError(
+            f"parameters of a datum change are 3 or 7 numbers, got {len(parameters)}: translations in m, rotations in"
+            " arc seconds (position vector), scale in ppm"
+        )
+    # The largest published shift of any datum is below 2 km, 100 seconds and 100 ppm (EPSG dataset): beyond it units
+    # or order are wrong.
+    if max(map(abs, parameters[:3])) > 5000 or max(map(abs, parameters[3:]), default=0) > 200:
+        raise CrsError(
+            f"parameters {', '.join(f'{p:g}' for p in parameters)} move further than any datum change: give"
+            " translations in m, rotations in arc seconds, scale in ppm, in this order"
+        )
+    plain = horizontal(system)
+    if plain.is_bound:
+        raise CrsError(f"{name(plain)} brings parameters of its own; give them once")
+    values = [*parameters, *[0.0] * (7 - len(parameters))]
+    values[6] = 1 + values[6] * 1e-6
+    listed = ",".join(
+        f'PARAMETER["{label}",{value!r},ID["EPSG",{code}]]'
+        for (label, code), value in zip(_POSITION_VECTOR, values, strict=True)
+    )
+    method = 'METHOD["Position Vector transformation (geog2D domain)",ID["EPSG",9606]]'
+    return pyproj.CRS.from_wkt(
+        f"BOUNDCRS[SOURCECRS[{plain.to_wkt()}],TARGETCRS[{geographic_of(target).to_wkt()}],"
+        f'ABRIDGEDTRANSFORMATION["parameters given",{method},{listed}]]'
+    )
+
+
+def vertical(system: pyproj.CRS) -> str | None:
+    """Return what a system says heights are measured from, None where it says nothing."""
+    found = [part for part in system.sub_crs_list if part.is_vertical] if system.is_compound else []
+    return name(found[0]) if found else None
 
 
 def transform(
@@ -161,7 +220,7 @@ def geographic_bounds(bounds: Bounds, crs: pyproj.CRS) -> Bounds:
 
     Raises
     ------
-    CrsError : the bounds have no place on the earth in this system.
+    OutsideArea : the bounds have no place on the earth in this system.
     """
     crs = horizontal(crs)
     _check_degrees(bounds, crs)
@@ -170,7 +229,7 @@ def geographic_bounds(bounds: Bounds, crs: pyproj.CRS) -> Bounds:
     # No errcheck: it fails for sound bounds of some Lambert systems (EPSG:2277); what has no place comes as inf.
     result = _geographic(crs.to_wkt()).transform_bounds(*bounds)
     if not np.isfinite(result).all():
-        raise CrsError(f"coordinates between {_span(bounds)} have no place in {name(crs)}")
+        raise OutsideArea(f"coordinates between {_span(bounds)} have no place in {name(crs)}")
     west, south, east, north = (float(v) for v in result)
     return west, south, east, north
 
@@ -185,20 +244,21 @@ def check_envelope(bounds: Bounds, crs: pyproj.CRS) -> None:
 
     Raises
     ------
-    CrsError : degrees beyond the globe, or bounds outside the area of use: the sign of a wrong statement.
+    OutsideArea : degrees beyond the globe, or bounds outside the area of use: the sign of a wrong statement.
     """
     crs = horizontal(crs)
     west, south, east, north = geographic_bounds(bounds, crs)
-    area = crs.area_of_use
+    area = _area(crs)
     if area is None:
         return
-    outside = south < area.south - _MARGIN_DEGREES or north > area.north + _MARGIN_DEGREES
-    if area.west <= area.east:
-        outside |= west < area.west - _MARGIN_DEGREES or east > area.east + _MARGIN_DEGREES
+    least_x, least_y, most_x, most_y = area
+    outside = south < least_y - _MARGIN_DEGREES or north > most_y + _MARGIN_DEGREES
+    if least_x <= most_x:
+        outside |= west < least_x - _MARGIN_DEGREES or east > most_x + _MARGIN_DEGREES
     if outside:
-        raise CrsError(
+        raise OutsideArea(
             f"coordinates between {_span(bounds)} lie at {_span((west, south, east, north))} degrees, outside the"
-            f" area of {name(crs)} ({_span(area.bounds)}); if the source states a wrong CRS, say the right one"
+            f" area of {name(crs)} ({_span(area)}); if the source states a wrong CRS, say the right one"
             " with --assume-crs, or choose another storage CRS (CIM_SRID)"
         )
 
@@ -206,18 +266,18 @@ def check_envelope(bounds: Bounds, crs: pyproj.CRS) -> None:
 def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bool_]:
     """Tell for each box (a row of minimum x, minimum y, maximum x, maximum y) if its middle lies in the area.
 
-    The same test as `check_envelope`, object by object. A box of NaN (empty geometry) counts as inside.
+    The same test as `check_envelope`, object by object; large objects may reach out, and one with a corner far away has
+    its middle far away. A box of NaN (empty geometry) counts as inside.
     """
     crs = horizontal(crs)
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
     missing = np.isnan(x)
     if not crs.is_geographic:
         x, y = _geographic(crs.to_wkt()).transform(x, y)
-    area = crs.area_of_use
-    west, south, east, north = (-180.0, -90.0, 180.0, 90.0) if area is None else area.bounds
+    west, south, east, north = _area(crs) or (-180.0, -90.0, 180.0, 90.0)
     if west > east:  # an area across the 180th meridian
         west, east = -180.0, 180.0
-    margin = 0.0 if area is None else _MARGIN_DEGREES
+    margin = 0.0 if _area(crs) is None else _MARGIN_DEGREES
     within = (
         (np.maximum(west - margin, -180) <= x)
         & (x <= np.minimum(east + margin, 180))
@@ -228,14 +288,21 @@ def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bo
     return result
 
 
+def _area(crs: pyproj.CRS) -> Bounds | None:
+    """Return the area a system is made for: with parameters of its own, that of the system they belong to."""
+    area = crs.source_crs.area_of_use if crs.is_bound and crs.source_crs is not None else crs.area_of_use
+    return None if area is None else area.bounds
+
+
 def covers(crs: pyproj.CRS, longitude: float, latitude: float) -> bool:
     """Tell whether a point (degrees) lies in the area a system is made for, with a margin of 1.5 degrees."""
-    area = horizontal(crs).area_of_use
+    area = _area(horizontal(crs))
     if area is None:
         return True
-    within = area.south - _MARGIN_DEGREES <= latitude <= area.north + _MARGIN_DEGREES
-    if area.west <= area.east:
-        within &= area.west - _MARGIN_DEGREES <= longitude <= area.east + _MARGIN_DEGREES
+    west, south, east, north = area
+    within = south - _MARGIN_DEGREES <= latitude <= north + _MARGIN_DEGREES
+    if west <= east:
+        within &= west - _MARGIN_DEGREES <= longitude <= east + _MARGIN_DEGREES
     return within
 
 
@@ -267,7 +334,8 @@ def _refuse_closed(source: pyproj.CRS, target: pyproj.CRS) -> None:
         refused = source if closed_source else target
         raise CrsError(
             f"{name(source)} to {name(target)}: the datum of {name(refused)} has no published parameters to any"
-            " other (they are local); give a WKT with the parameters of your survey office as --assume-crs"
+            " other (they are local); give those of your survey office with --crs-parameters, or as WKT or PROJ text"
+            " with --assume-crs"
         )
 
 
@@ -328,7 +396,7 @@ def _to_projection(crs: pyproj.CRS, longitude: float, latitude: float) -> tuple[
 def _check_degrees(bounds: Bounds, crs: pyproj.CRS) -> None:
     west, south, east, north = bounds
     if crs.is_geographic and (west < -180.0 or east > 360.0 or south < -90.0 or north > 90.0):
-        raise CrsError(
+        raise OutsideArea(
             f"coordinates between {_span(bounds)} are no degrees, though the source states {name(crs)};"
             " say what they are with --assume-crs"
         )

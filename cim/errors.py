@@ -7,6 +7,7 @@ CimError                      exit 1
 │   ├── InvalidProof
 │   ├── UnknownFormat
 │   └── CrsError
+│       └── OutsideArea
 ├── NotFound                  exit 4   HTTP 404
 ├── DatabaseError             exit 5   HTTP 503
 ├── Conflict                  exit 6   HTTP 409
@@ -49,6 +50,10 @@ class UnknownFormat(InvalidData):
 
 class CrsError(InvalidData):
     """A coordinate reference system that is missing, unknown, or not reachable without guessing."""
+
+
+class OutsideArea(CrsError):
+    """Coordinates lie where their CRS is not made for: either is wrong."""
 
 
 class NotFound(CimError):

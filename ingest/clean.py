@@ -6,36 +6,80 @@ All of it works on whole columns; only what is faulty is looked at one by one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyproj
 import shapely
 
-from cim import crs
+from cim import crs, zones
 from cim.dictionary import GeometryKind
-from cim.errors import CrsError
+from cim.errors import CrsError, InvalidData, OutsideArea
 from cim.geometry import DECIMALS, FAMILY, GRID, Geometries, collect, fits, promote, snap
 from ingest.faults import Faults, Mask
+from ingest.misplaced import likeness
 
 # Turns curved geometry (ISO WKB) into straight, None where it cannot: PostGIS does it, GEOS does not.
 Linearise = Callable[[list[bytes]], list[bytes | None]]
 
+_CGCS2000 = crs.parse(4490)
+
 # A layer that lies outside its area almost whole has a wrong CRS; single records outside have wrong coordinates.
 _WRONG_CRS_SHARE = 0.5
+
+# Some four million corners. PostgreSQL holds ten times that, but no client of the API a text of it.
+_MAX_BYTES = 64 * 1024**2
 
 # WKB numbers kinds like GEOS from the polygon on; what follows the collection are curves and surfaces.
 _COLLECTION = 7
 
 
+OnInvalid = Literal["fix", "reject", "raise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What becomes of invalid geometry: rings that cross themselves or are open, holes outside, and the like.
+
+    Attributes
+    ----------
+    on_invalid : `fix` makes it valid where it stays what it is, else rejects the record; `reject` rejects every such
+        record; `raise` refuses the whole file.
+    max_area_change : share of the area that a fix may add or take, 0 to 1. Area as drawn, where a loop run through
+        the other way counts as negative.
+
+    The defaults: nearly every real layer has some invalid rings, and to lose those buildings is worse than to mend
+    them. Of 600 in the footprints of Tokyo and Nanshan, snapped to 1 mm, mending moves none by 0.01 %, of the
+    sample's own 0.6 % at most; a bow-tie, of which nobody knows what was meant, by 15 % and more.
+    """
+
+    on_invalid: OnInvalid = "fix"
+    max_area_change: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.on_invalid not in get_args(OnInvalid):
+            raise InvalidData(f"invalid geometry: expected {', '.join(get_args(OnInvalid))}, got {self.on_invalid!r}")
+        if not 0 <= self.max_area_change <= 1:
+            raise InvalidData(f"share of the area a fix may move: expected 0 to 1, got {self.max_area_change:g}")
+
+
+FIX = Repair()
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Geometries in the storage system, None where the record has none or has a fault; which were repaired."""
+    """Geometries in the storage system, None where the record has none or has a fault; which were repaired.
+
+    `remarks` are sentences for the report about what was done to all of them.
+    """
 
     geometries: Geometries
     repaired: Mask
+    remarks: list[str] = field(default_factory=list)
 
 
 def clean(
@@ -48,10 +92,12 @@ def clean(
     faults: Faults,
     *,
     vouched: bool = False,
+    repair: Repair = FIX,
 ) -> Cleaned:
     """Bring a column of ISO WKB to the storage system: one kind, valid, two-dimensional, on a grid of 1 mm.
 
-    Rings get the one direction of `cim.geometry.promote`; lines and points keep their order.
+    Rings get the one direction of `cim.geometry.promote`; lines and points keep their order. Eastings that carry a
+    zone number where `source` has none, or the other way round, are brought to what `source` has.
 
     Parameters
     ----------
@@ -60,15 +106,21 @@ def clean(
     required : a record without geometry is a fault
     source, target : CRS of the column, storage CRS in metres
     vouched : the operator says that `source` is right, so data may lie outside the area it is made for
+    repair : what becomes of invalid geometry
 
     Raises
     ------
     CrsError : the layer as a whole lies outside the area of either system, or no transformation is known.
+    InvalidData : there is invalid geometry, and `repair` says to raise.
     """
+    remarks: list[str] = []
     geometries, closed = _read(column, linearise, faults)
+    if closed.any() and repair.on_invalid != "fix":
+        _refuse(geometries, closed, repair, faults, "has a ring that is not closed")
+    geometries = _flat(geometries, source, remarks)
     geometries = _of_family(geometries, kind, faults)
-    geometries = _to_storage(geometries, source, target, faults, vouched)
-    geometries, mended = _repair(geometries, kind, faults)
+    geometries = _to_storage(geometries, source, target, faults, vouched, remarks)
+    geometries, mended = _repair(geometries, kind, repair, faults)
     repaired = (closed | mended) & ~shapely.is_missing(geometries)
     promoted = promote(geometries, kind)
     several = shapely.is_missing(promoted) & ~shapely.is_missing(geometries)
@@ -77,13 +129,18 @@ def clean(
     if required:
         absent = shapely.is_missing(geometries) & faults.good()
         faults.add(absent, f"geom: has no geometry, expected {kind}")
-    return Cleaned(geometries, repaired)
+    return Cleaned(geometries, repaired, remarks)
 
 
 def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tuple[Geometries, Mask]:
     """Return flat shapes, None where there is none or no reading it, and which had an open ring that was closed."""
     kinds = _wkb_kinds(column)
-    geometries = _parse(column.to_numpy().astype(object), kinds, linearise)
+    binary = column.to_numpy().astype(object)
+    size = pc.fill_null(pc.binary_length(column), 0).to_numpy()
+    huge = size > _MAX_BYTES
+    faults.add(huge, lambda row: f"geom: takes {size[row]:,} bytes, at most {_MAX_BYTES:,} are stored; divide it")
+    binary[huge], kinds[huge] = None, 0
+    geometries = _parse(binary, kinds, linearise)
     unread = shapely.is_missing(geometries) & (kinds > 0)
     closed = np.zeros(len(geometries), dtype=bool)
     if unread.any():
@@ -92,9 +149,29 @@ def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tupl
         unread &= ~closed
     faults.add(unread, "geom: is damaged or of a kind that cannot be stored")
     geometries[shapely.is_empty(geometries)] = None
-    if shapely.has_z(geometries).any() or shapely.has_m(geometries).any():
-        geometries = shapely.force_2d(geometries)
-    return geometries, closed
+    return _finite(geometries, faults), closed
+
+
+def _finite(geometries: Geometries, faults: Faults) -> Geometries:
+    """Fault and blank out what has a coordinate that is no number."""
+    coordinates, rows = shapely.get_coordinates(geometries, return_index=True)
+    bad = ~np.isfinite(coordinates)
+    if bad.any():
+        rows = np.unique(rows[bad.any(axis=1)])
+        faults.add(rows, "geom: has a coordinate that is not a number or infinite")
+        geometries[rows] = None
+    return geometries
+
+
+def _flat(geometries: Geometries, source: pyproj.CRS, remarks: list[str]) -> Geometries:
+    """Return the geometries without heights and measures, and say so: a height is a column, in its own datum."""
+    if not (shapely.has_z(geometries).any() or shapely.has_m(geometries).any()):
+        return geometries
+    vertical = crs.vertical(source)
+    stated = f"the source states {vertical} for heights" if vertical else "the source states no datum for heights"
+    remarks.append(f"heights and measures of corners are not stored, the plan is; {stated}")
+    flat: Geometries = shapely.force_2d(geometries)
+    return flat
 
 
 def _parse(binary: Geometries, kinds: npt.NDArray[np.int64], linearise: Linearise) -> Geometries:
@@ -104,7 +181,8 @@ def _parse(binary: Geometries, kinds: npt.NDArray[np.int64], linearise: Linearis
         straight = linearise([binary[row] for row in curved])
         for row, replacement in zip(curved, straight, strict=True):
             binary[row] = replacement
-    geometries: Geometries = shapely.from_wkb(binary, on_invalid="ignore")
+    with np.errstate(invalid="ignore"):  # numpy warns of NaN among coordinates; they are looked for later
+        geometries: Geometries = shapely.from_wkb(binary, on_invalid="ignore")
     return geometries
 
 
@@ -155,16 +233,53 @@ def _uncollect(collection: shapely.Geometry, kind: GeometryKind) -> shapely.Geom
 
 
 def _to_storage(
-    geometries: Geometries, source: pyproj.CRS, target: pyproj.CRS, faults: Faults, vouched: bool
+    geometries: Geometries,
+    source: pyproj.CRS,
+    target: pyproj.CRS,
+    faults: Faults,
+    vouched: bool,
+    remarks: list[str],
 ) -> Geometries:
     """Transform and snap in one go; what lies outside the area of either system is a fault and becomes None."""
-    coordinates = shapely.get_coordinates(geometries)
-    if not vouched and _drop_outside(geometries, coordinates, source, faults):
-        coordinates = shapely.get_coordinates(geometries)
-    moved = crs.transform_coordinates(coordinates, source, target)
-    stored: Geometries = shapely.set_coordinates(geometries, np.round(moved, DECIMALS) + 0.0)  # -0.0 + 0.0 is 0.0
-    _drop_outside(stored, moved, target, faults)
+    coordinates = _without_zone_number(geometries, source, remarks)
+    delivered = None if len(coordinates) == 0 else crs.extent(coordinates)
+    try:
+        if not vouched and _drop_outside(geometries, coordinates, source, faults):
+            coordinates = shapely.get_coordinates(geometries)
+        moved = crs.transform_coordinates(coordinates, source, target)
+        stored: Geometries = shapely.set_coordinates(geometries, np.round(moved, DECIMALS) + 0.0)  # -0.0 + 0.0 is 0.0
+        _drop_outside(stored, moved, target, faults)
+    except OutsideArea as error:
+        like = None if delivered is None else likeness(delivered, source, target)
+        raise CrsError(f"{error}{f'; {like}' if like else ''}") from error
     return stored
+
+
+def _without_zone_number(geometries: Geometries, source: pyproj.CRS, remarks: list[str]) -> npt.NDArray[np.float64]:
+    """Return the coordinates, which become those of the geometries too, with zone numbers as `source` has them."""
+    coordinates, rows = shapely.get_coordinates(geometries, return_index=True)
+    if len(coordinates) == 0:
+        return coordinates
+    west, _, east, _ = crs.extent(coordinates)
+    if zones.fits(west, east, source):
+        return coordinates
+    boxes = shapely.bounds(geometries)
+    added = zones.corrections(boxes[:, 0], boxes[:, 2], source)
+    if not added.any():
+        return coordinates
+    coordinates[:, 0] += added[rows]
+    geometries[:] = shapely.set_coordinates(geometries, coordinates)
+    for number in np.unique(added[added != 0]):
+        found = zones.zone(int(abs(number)) // 1_000_000)
+        if number > 0:
+            remarks.append(f"eastings lack the zone number that {crs.name(source)} has: it was put before them")
+        elif found is not None:
+            as_delivered = f", as {crs.name(crs.parse(found.epsg))} has it" if crs.same_datum(source, _CGCS2000) else ""
+            remarks.append(
+                f"eastings carry the zone number {found.number}{as_delivered}: it was taken off, since"
+                f" {crs.name(source)} has none"
+            )
+    return coordinates
 
 
 def _drop_outside(
@@ -175,7 +290,7 @@ def _drop_outside(
         return False
     try:
         crs.check_envelope(crs.extent(coordinates), system)
-    except CrsError:
+    except OutsideArea:
         boxes = shapely.bounds(geometries)
         outside = ~crs.inside(boxes, system)
         if outside.sum() > _WRONG_CRS_SHARE * (~shapely.is_missing(geometries)).sum():
@@ -187,21 +302,49 @@ def _drop_outside(
     return False
 
 
-def _repair(geometries: Geometries, kind: GeometryKind, faults: Faults) -> tuple[Geometries, Mask]:
-    """Make invalid geometry valid where it stays what it is; the rest is a fault."""
+def _repair(geometries: Geometries, kind: GeometryKind, repair: Repair, faults: Faults) -> tuple[Geometries, Mask]:
+    """Make invalid geometry valid where it stays what it is and as large as it is; the rest is a fault."""
     invalid = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
     repaired = invalid.copy()
     if not invalid.any():
         return geometries, repaired
+    if repair.on_invalid != "fix":
+        _refuse(geometries, invalid, repair, faults, lambda row: str(shapely.is_valid_reason(geometries[row])))
+        return geometries, np.zeros_like(invalid)
+    drawn = shapely.area(geometries[invalid])
     mended = shapely.make_valid(geometries[invalid], method="structure", keep_collapsed=False)
     # Repair puts new corners off the grid.
     mended = snap(shapely.set_precision(mended, GRID))
+    area = shapely.area(mended)
+    change = np.divide(abs(area - drawn), np.maximum(area, drawn), out=np.zeros(len(area)), where=area > 0)
     for place, row in enumerate(np.flatnonzero(invalid)):
         shape = mended[place]
         sound = not shape.is_empty and shape.is_valid and shapely.get_type_id(shape) in FAMILY[kind]
+        reason = shapely.is_valid_reason(geometries[row])
         if not sound:
-            reason = shapely.is_valid_reason(geometries[row])
             faults.add([int(row)], f"geom: {reason}, and no {kind} is left on mending")
-            repaired[row] = False
+        elif change[place] > repair.max_area_change:
+            sound = False
+            faults.add(
+                [int(row)],
+                f"geom: {reason}, and mending would change its area from {drawn[place]:.2f} to {area[place]:.2f} m², by"
+                f" more than {repair.max_area_change:.2%}",
+            )
+        repaired[row] = sound
         geometries[row] = shape if sound else None
     return geometries, repaired
+
+
+def _refuse(
+    geometries: Geometries, invalid: Mask, repair: Repair, faults: Faults, reason: str | Callable[[int], str]
+) -> None:
+    """Fault and blank out invalid geometry, or raise at the first of it."""
+    say = (lambda _: reason) if isinstance(reason, str) else reason
+    if repair.on_invalid == "raise":
+        first = int(np.flatnonzero(invalid)[0])
+        raise InvalidData(
+            f"{int(invalid.sum())} geometries are invalid, the first in record {first + 1}: {say(first)};"
+            " mend the source, or have them rejected or fixed with --on-invalid"
+        )
+    faults.add(invalid, lambda row: f"geom: {say(row)}")
+    geometries[invalid] = None

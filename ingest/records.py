@@ -181,6 +181,7 @@ def _geometry(
         faults,
         vouched=system is not layer.crs,
     )
+    warnings += cleaned.remarks
     warnings += _moved(cleaned.geometries, system, context.storage)
     return pa.array(to_wkb(cleaned.geometries), pa.binary()), cleaned.repaired
 

@@ -6,7 +6,7 @@ import pytest
 import shapely
 
 from cim import crs
-from cim.errors import CrsError
+from cim.errors import CrsError, OutsideArea
 
 WGS84 = crs.parse(4326)
 CGCS2000 = crs.parse("EPSG:4490")
@@ -66,6 +66,50 @@ def test_the_operators_own_parameters_are_taken() -> None:
     moved = crs.transform(points((116.4, 39.9)), BEIJING54_WITH_PARAMETERS, WGS84)
     shift = shapely.get_coordinates(moved)[0] - (116.4, 39.9)
     assert 0 < np.hypot(*shift) < 0.002
+
+
+XIAN80 = crs.parse(2382)  # 3 degrees, meridian 111 E
+
+
+def test_parameters_of_the_survey_office_open_a_closed_datum() -> None:
+    # Translations alone, on the equator at 111 E: y is north there, and z of the earth's axes too, so that 30 m along z
+    # are 30 m north; 100 m along x are -100 sin 111 m east, and 20 m along y are 20 cos 111 m.
+    bound = crs.with_parameters(XIAN80, (100.0, 20.0, 30.0), XIONGAN)
+    ours = crs.parse(4546)  # CGCS2000, 3 degrees, meridian 111 E
+    moved = crs.transform(points((500_000.0, 0.0)), bound, ours)
+    east = -100 * np.sin(np.radians(111)) + 20 * np.cos(np.radians(111))
+    assert shapely.get_coordinates(moved) == pytest.approx(np.array([[500_000 + east, 30.0]]), abs=0.05)
+
+
+def test_rotations_are_position_vectors_and_the_scale_in_ppm() -> None:
+    # On the equator at 111 E, R = 6 378 140 m: a turn of 1" about z moves a vector by R · 1" = 30.922 m east. A scale
+    # moves it along itself, which is up.
+    bound = crs.with_parameters(XIAN80, (0, 0, 0, 0, 0, 1.0, 5.0), XIONGAN)
+    moved = crs.transform(points((500_000.0, 0.0)), bound, crs.parse(4546))
+    assert shapely.get_coordinates(moved) == pytest.approx(np.array([[500_030.922, 0.0]]), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ((1.0, 2.0), "are 3 or 7 numbers, got 2"),
+        ((1.0, 2.0, float("nan")), "are 3 or 7 numbers"),
+        ((6_378_140.0, 0.0, 0.0), "move further than any datum change"),
+        ((1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 1_000_003.0), "move further than any datum change"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(parameters: tuple[float, ...], reason: str) -> None:
+    with pytest.raises(CrsError, match=reason):
+        crs.with_parameters(XIAN80, parameters, XIONGAN)
+    with pytest.raises(CrsError, match="parameters of its own"):
+        crs.with_parameters(BEIJING54_WITH_PARAMETERS, (1.0, 2.0, 3.0), XIONGAN)
+
+
+def test_data_with_parameters_must_lie_in_the_area_of_their_system() -> None:
+    bound = crs.with_parameters(XIAN80, (1.0, 2.0, 3.0), XIONGAN)
+    crs.check_envelope((430_000.0, 2_559_000.0, 500_000.0, 2_600_000.0), bound)
+    with pytest.raises(OutsideArea, match="outside the area of Xian 1980"):
+        crs.check_envelope((3_430_000.0, 2_559_000.0, 3_500_000.0, 2_600_000.0), bound)
 
 
 def test_same_system_returns_the_same_array() -> None:

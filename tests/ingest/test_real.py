@@ -76,7 +76,7 @@ CASES = [
     Case("autotest/mapshaper_mixed_crs.gpkg", 26910, "planning_zone", 1, layer="oregon_4326"),
     Case("autotest/mapshaper_poly00.fgb", 27700, "planning_zone", refused="outside the area of EPSG:27700"),
     Case("autotest/geopandas_null_geom.geojson", 3857, "road", 2, rejected=1),
-    Case("autotest/mapshaper_ex10_bowtie.json", 3857, "planning_zone", 1, repaired=1),
+    Case("autotest/mapshaper_ex10_bowtie.json", 3857, "planning_zone", 1, rejected=1),
     Case("autotest/mapshaper_empty.fgb", 3857, "planning_zone", 0),
     Case("autotest/mapshaper_openring.json", 3857, "planning_zone", 1, repaired=1),
     Case("autotest/mapshaper_six_counties_three_null.json", 3857, "planning_zone", 6, rejected=3, repaired=1),
