@@ -17,7 +17,7 @@ demo: setup
 	@$(BIN)/python -m sample_data.demo
 
 test: setup-test lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
