@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +22,13 @@ from cim.db import history, privacy
 from cim.db.engine import Database
 from cim.db.features import select_rows
 from cim.db.history import StoredLeaf
-from cim.db.identifiers import Named, propose, resolve_identifier
+from cim.db.identifiers import Identifier, Resolution, resolve_identifier, write_identifiers
 from cim.db.logstore import LogStore
+from cim.db.minting import mint
 from cim.db.replay import ReplayReport, replay
 from cim.db.script import query
 from cim.db.state import AsOf, TreeHead, resolve
+from cim.db.supersession import supersede
 from cim.db.write import WriteCounts, write_frame
 from cim.errors import Conflict, InvalidData, NotFound
 from cim.log.audit import AuditReport, Progress, audit
@@ -164,15 +167,20 @@ class City:
         with self._snapshot() as connection:
             return history.entries(connection, self._type_of(connection, code, type_name), code)
 
-    def resolve_code(self, text: str) -> list[Named]:
-        """Return the objects that a code or another published identifier names; none gives an empty list."""
-        with self._snapshot() as connection:
-            return resolve_identifier(connection, self.database.dictionary, text)
+    def resolve(self, text: str, *, scheme: str | None = None) -> list[Resolution]:
+        """Return what a code or another published identifier names today, with the supersessions that lead there.
 
-    def propose_code(self, scheme: str, parent: str) -> str:
-        """Return the next free code under a parent code; nothing is reserved by asking."""
+        Parameters
+        ----------
+        text : in any spelling its scheme takes; a code that was superseded is followed to what took over
+        scheme : one of `cim codes list`, or one that only the crosswalk knows; default any
+
+        Returns
+        -------
+        An object each; several after a split, none where nothing ever had the identifier.
+        """
         with self._snapshot() as connection:
-            return propose(connection, self.database.dictionary, scheme, parent)
+            return resolve_identifier(connection, self.database.dictionary, text, scheme)
 
     # ------------------------------------------------------------------ the log
 
@@ -346,6 +354,70 @@ class City:
         CrsError : the frame has no CRS, or one with no known path to the storage CRS.
         """
         return write_frame(self.database, type_name, frame, actor=actor, reason=reason)
+
+    def mint(
+        self, scheme: str, parent: str, count: int = 1, *, actor: str | None = None, reason: str | None = None
+    ) -> list[str]:
+        """Give out the next codes under a parent code, by the scheme's own numbering: buildings within their parcel.
+
+        Each is given out once, whoever asks at the same time, and stays given whatever becomes of it: that is recorded
+        before this returns.
+
+        Raises
+        ------
+        NotFound : no such scheme. InvalidCode : the scheme does not number under such a parent.
+        InvalidData : the scheme's codes are not for us to give. Conflict : the numbers have run out.
+        """
+        with self.database.engine.begin() as connection:
+            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+            return mint(connection, self.database.dictionary, scheme, parent, count)
+
+    def identify(self, rows: Sequence[Identifier], *, actor: str | None = None, reason: str | None = None) -> None:
+        """Record other published identifiers of objects; a row of the same scheme, value and code is amended.
+
+        Raises
+        ------
+        InvalidCode : a scheme of ours refuses its value. NotFound : no such type, or no object has the code.
+        InvalidData : a row stands twice, or ends before it begins.
+        """
+        with self.database.engine.begin() as connection:
+            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+            write_identifiers(connection, self.database.dictionary, rows)
+
+    def supersede(
+        self,
+        type_name: str,
+        links: Mapping[str, str | Sequence[str]],
+        *,
+        reason: str,
+        day: date | None = None,
+        evidence: str | None = None,
+        actor: str | None = None,
+    ) -> int:
+        """End objects whose codes gave way to others, and record which; answer how many. All or nothing.
+
+        A rename copies the object to its new code where that is not there yet. What a split or a merger makes must
+        have been written before. What refers to an old code is moved to the new one; after a split somebody must have
+        said before to which. Other identifiers go on with the new code. The old codes still resolve, and are never
+        used again.
+
+        Parameters
+        ----------
+        links : old code -> new code (several may name one: a merger), or a list of new codes (a split)
+        day : since when the new codes hold; default today
+        evidence : what proves it, such as the number of a decision; it is in the log for everyone to read
+
+        Raises
+        ------
+        InvalidData : no reason, no links. InvalidCode : a new code the type's scheme refuses.
+        NotFound : an old code was never recorded, or an object that is to take over is not there.
+        Conflict : superseded already, both old and new, or something still names what is split.
+        """
+        if not reason.strip():
+            raise InvalidData("a supersession needs a reason: it is recorded for good")
+        with self.database.engine.begin() as connection:
+            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+            return supersede(connection, self.database.dictionary, type_name, links, day=day, evidence=evidence)
 
     def scenario(self, scenario_id: str, **inputs: Any) -> dict[str, Any]:
         """Compute a scenario; the result carries its seal. `cim scenario list` names them."""

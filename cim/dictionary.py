@@ -39,6 +39,8 @@ GEOMETRY_FORMATS: Mapping[str, GeometryKind] = MappingProxyType(
 )
 # Columns every feature table has, whatever its schema says.
 RESERVED = ("code", "rev", "attributes", "geom")
+# Types of the log that are not city objects; see cim/log/entry.py.
+PLATFORM_TYPES = frozenset({"schema", "identifier", "reservation"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,8 @@ def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
     name = path.name.removesuffix(".schema.json")
     if not (name.isidentifier() and name.islower() and name.isascii()):
         raise InvalidData(f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}")
+    if name in PLATFORM_TYPES:
+        raise InvalidData(f"{path}: the log has a type {name!r} of its own; give the feature type another name")
     declared = document.get("properties", {})
     if not (isinstance(declared, dict) and all(isinstance(value, dict) for value in declared.values())):
         raise InvalidData(f"{path}: 'properties' must be an object of objects")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +14,7 @@ from api.links import GEOJSON, JSON, json_response, link, url
 from api.routes import READ
 from api.site import site_of
 from cim import codes
+from cim.db.identifiers import Resolution
 from cim.errors import NotFound
 
 router = APIRouter()
@@ -18,22 +22,37 @@ router = APIRouter()
 
 @router.api_route("/codes/{scheme_name}/{value:path}", methods=READ)
 def resolve(request: Request, scheme_name: str, value: str) -> Response:
-    """Check a code by its scheme and say which objects it names, however it is spelt."""
+    """Say which objects an identifier names today, however it is spelt, and through which supersessions."""
     parameters.read(request, [parameters.F_JSON])
-    canonical = codes.check(scheme_name, value)
-    found = site_of(request).city.resolve_code(canonical)
+    canonical = codes.check(scheme_name, value) if scheme_name in codes.schemes() else value
+    found = site_of(request).city.resolve(canonical, scheme=scheme_name)
     if not found:
-        raise NotFound(f"{scheme_name} {canonical} is a good code, but no object here has it")
+        if scheme_name not in codes.schemes():
+            raise NotFound(f"no object here has an identifier of the scheme {scheme_name!r} and that value")
+        raise NotFound(f"{scheme_name} {canonical} is a good code, but no object here has or had it")
     document = {
         "scheme": scheme_name,
         "value": canonical,
-        "objects": [
-            {"type": one.type, "code": one.code, "href": url(request, "collections", one.type, "items", one.code)}
-            for one in found
-        ],
+        "objects": [_described(request, one) for one in found],
         "links": [
             link("self", links.here(request), JSON, "This code"),
-            *(link("item", url(request, "collections", o.type, "items", o.code), GEOJSON, o.code) for o in found),
+            *(link("item", _item(request, one), GEOJSON, one.code) for one in found if one.live),
+            *(link("version-history", f"{_item(request, one)}/history", JSON, one.code) for one in found),
         ],
     }
     return json_response(document, {"Cache-Control": "no-cache"})
+
+
+def _item(request: Request, one: Resolution) -> str:
+    return url(request, "collections", one.type, "items", one.code)
+
+
+def _described(request: Request, one: Resolution) -> dict[str, Any]:
+    return {
+        "type": one.type,
+        "code": one.code,
+        "exists": one.live,
+        "href": _item(request, one),
+        "chain": [asdict(step) for step in one.chain],
+        "identifiers": [asdict(row) for row in one.identifiers],
+    }

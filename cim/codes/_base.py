@@ -156,6 +156,43 @@ class Layout:
         return expression
 
 
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """How a scheme numbers within a parent: `prefix`, a number of `width` digits, and what `complete` adds.
+
+    Numbers above `highest` have another meaning and do not count as used. `used` is a number that the parent has
+    itself; none is 0.
+    """
+
+    parent: str
+    prefix: str
+    width: int
+    highest: int
+    complete: Callable[[str], str] = lambda code: code
+    used: int = 0
+
+    def following(self, last: int, count: int = 1) -> list[str]:
+        """Return the codes that follow the highest number given so far. Gaps are never filled.
+
+        Raises
+        ------
+        Conflict : not so many numbers are left.
+        """
+        first = max(last, self.used) + 1
+        left = self.highest - first + 1
+        if count > left:
+            said = f"only {left} are left" if left > 0 else f"{self.highest} is taken"
+            raise Conflict(f"no number is left behind {self.prefix}: {said}; number within another parent")
+        numbers = range(first, first + count)
+        return [self.complete(f"{self.prefix}{number:0{self.width}d}") for number in numbers]
+
+    def last(self, taken: Iterable[str]) -> int:
+        """Return the highest number that codes behind the prefix have, 0 where none has."""
+        end = len(self.prefix) + self.width
+        found = [code[len(self.prefix) : end] for code in taken if code.startswith(self.prefix) and len(code) >= end]
+        return max((n for n in map(int, filter(str.isdecimal, found)) if n <= self.highest), default=0)
+
+
 def _no_problems(_code: str) -> Sequence[Problem]:
     return ()
 
@@ -183,7 +220,8 @@ class CodeScheme:
     levels : what a code may stand for, say parcel, building, unit; empty if all are alike.
     rules, warnings : what is wrong with, or merely odd about, a canonical code of right shape.
     levels_of, parent_of, prefix_of : what a good code stands for, lies in, shares with its children.
-    mint_under : the next code under a parent, given those taken; None if the codes are not for us to give.
+    numbering_of : how the scheme numbers within a parent, InvalidCode where it does not; None if the codes are not for
+        us to give.
     issuer : who gives the codes, for the message that we do not.
     examples_valid, examples_invalid : what the contract test holds the scheme to.
     """
@@ -203,7 +241,7 @@ class CodeScheme:
     levels_of: Callable[[str], tuple[str, ...]] = _no_levels
     parent_of: Callable[[str], str | None] = _no_parent
     prefix_of: Callable[[str], str] = _itself
-    mint_under: Callable[[str, Iterable[str]], str] | None = None
+    numbering_of: Callable[[str], Numbering] | None = None
     issuer: str = "their issuer"
 
     def normalise(self, text: str) -> str:
@@ -290,12 +328,23 @@ class CodeScheme:
         """Return what the codes of everything inside the object begin with; InvalidCode if refused."""
         return self.prefix_of(self.check(text))
 
+    def numbering(self, parent: str) -> Numbering:
+        """Return how the scheme numbers within a parent: a containing code, or the prefix it numbers within.
+
+        Raises
+        ------
+        InvalidCode : the scheme does not number under such a parent.
+        InvalidData : the scheme's codes are not for us to give.
+        """
+        if self.numbering_of is None:
+            raise InvalidData(f"codes of {self.name} are given by {self.issuer}, not minted here; ask for one there")
+        return self.numbering_of(self.normalise(parent))
+
     def mint(self, parent: str, taken: Iterable[str] = ()) -> str:
-        """Return the next code under `parent`: one more than the highest number among `taken`.
+        """Return the next code under `parent`: one more than the highest number among `taken`; nothing is reserved.
 
         Parameters
         ----------
-        parent : the containing code or the prefix the scheme numbers within.
         taken : every code ever given under it, closed ones too (codes are never reused), or just the highest.
 
         Raises
@@ -304,9 +353,9 @@ class CodeScheme:
         InvalidData : the scheme's codes are not for us to give.
         Conflict : the numbers have run out.
         """
-        if self.mint_under is None:
-            raise InvalidData(f"codes of {self.name} are given by {self.issuer}, not minted here; ask for one there")
-        return self.check(self.mint_under(self.normalise(parent), [self.normalise(code) for code in taken]))
+        numbering = self.numbering(parent)
+        (code,) = numbering.following(numbering.last(map(self.normalise, taken)))
+        return self.check(code)
 
     def refusal(self, text: str, problems: Iterable[Problem]) -> str:
         """Return one line naming scheme, value, places, problems, and the way out."""
@@ -326,21 +375,3 @@ class CodeScheme:
                 return f"{message}; its {wanted} is {ancestor}"
             ancestor = self.parent_of(ancestor)
         return message
-
-
-def next_number(prefix: str, width: int, taken: Iterable[str], highest: int) -> str:
-    """Return `prefix` and the number after the highest one used behind it, `width` digits wide.
-
-    Numbers above `highest` have another meaning and do not count as used. Gaps are never filled: what was
-    once given stays given.
-
-    Raises
-    ------
-    Conflict : `highest` is used already.
-    """
-    end = len(prefix) + width
-    numbers = (int(code[len(prefix) : end]) for code in taken if code.startswith(prefix) and len(code) >= end)
-    number = max((n for n in numbers if n <= highest), default=0) + 1
-    if number > highest:
-        raise Conflict(f"no number is left behind {prefix}: {highest} is taken; number within another parent")
-    return f"{prefix}{number:0{width}d}"

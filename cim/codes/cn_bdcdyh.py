@@ -8,9 +8,8 @@ Building 9999 stands for a whole project in a deployed product; it is taken and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from cim.codes._base import CodeScheme, Invalid, Layout, Problem, Segment, Valid, next_number
+from cim.codes._base import CodeScheme, Invalid, Layout, Numbering, Problem, Segment, Valid
 from cim.errors import InvalidCode
 
 PARCEL = 19
@@ -83,14 +82,14 @@ def _prefix_of(code: str) -> str:
     return code[:BUILDING] if len(code) == UNIT and code[19] == "F" and code[BUILDING:] in WHOLE_BUILDING else code
 
 
-def _mint_under(parent: str, taken: Iterable[str]) -> str:
+def _numbering_of(parent: str) -> Numbering:
     if _NUMBERING_AREA.fullmatch(parent):
-        return next_number(parent, 5, taken, LAST_PARCEL)
+        return Numbering(parent, parent, 5, LAST_PARCEL)
     if SCHEME.validate(parent, level="parcel") == []:
-        return next_number(parent + "F", 4, taken, LAST_BUILDING) + "0000"
+        return Numbering(parent, parent + "F", 4, LAST_BUILDING, complete=lambda code: code + "0000")
     if SCHEME.validate(parent, level="building") == []:
         # The building itself may be called …0001, and then its first unit may not.
-        return next_number(parent[:BUILDING], 4, [*taken, parent], LAST_UNIT)
+        return Numbering(parent, parent[:BUILDING], 4, LAST_UNIT, used=int(parent[BUILDING:]))
     raise InvalidCode(
         f"cn-bdcdyh numbers parcels under 14 places (sub-zone, owner, right), buildings under a parcel, "
         f"units under a building; {parent!r} is none of these"
@@ -125,7 +124,7 @@ SCHEME = CodeScheme(
     levels_of=_levels_of,
     parent_of=_parent_of,
     prefix_of=_prefix_of,
-    mint_under=_mint_under,
+    numbering_of=_numbering_of,
     examples_valid=(
         Valid("340123002004GB00011", "parcel"),
         Valid("340123002004GB00011W00000000", "land"),

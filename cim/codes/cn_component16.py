@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cache
 
 import schemas
-from cim.codes._base import CodeScheme, Invalid, Layout, Problem, Segment, Valid, next_number
+from cim.codes._base import CodeScheme, Invalid, Layout, Numbering, Problem, Segment, Valid
 from cim.errors import InvalidCode
 
 COUNTY = 6
@@ -58,10 +58,10 @@ def _rules(classes: Callable[[], frozenset[str]]) -> Callable[[str], list[Proble
     return rules
 
 
-def _mint_under(parent: str, taken: Iterable[str]) -> str:
+def _numbering_of(parent: str) -> Numbering:
     if not re.fullmatch("[0-9]{10}", parent):
         raise InvalidCode(f"cn-component16 numbers under ten digits, county and class; got {parent!r}")
-    return next_number(parent, 6, taken, LAST_SEQUENCE)
+    return Numbering(parent, parent, 6, LAST_SEQUENCE)
 
 
 SCHEME = CodeScheme(
@@ -79,7 +79,7 @@ SCHEME = CodeScheme(
     rules=_rules(published_classes),
     # The county is a code of cn-div6.
     parent_of=lambda code: code[:COUNTY],
-    mint_under=_mint_under,
+    numbering_of=_numbering_of,
     examples_valid=(
         Valid("3205080101000001"),
         Valid("3205080217000012"),

@@ -1,13 +1,15 @@
-"""`cim codes check | mint | resolve | list`."""
+"""`cim codes list | check | mint | resolve | supersede`."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from cim import codes
 from cim.commands._open import open_city
+from cim.errors import NotFound
 from cim.output import AsJson, print_json, print_pairs, print_table
 
 group = typer.Typer(help="Code schemes: check, mint and resolve codes.", no_args_is_help=True)
@@ -46,25 +48,68 @@ def check(scheme: SchemeName, code: str, as_json: AsJson = False) -> None:
 
 
 @group.command()
-def mint(scheme: SchemeName, parent: str, as_json: AsJson = False) -> None:
-    """Propose the next free code under a parent code, by the scheme's own numbering."""
+def mint(
+    scheme: SchemeName,
+    parent: Annotated[str, typer.Argument(help="What contains the object, or the prefix the scheme numbers within.")],
+    count: Annotated[int, typer.Option(help="So many codes.")] = 1,
+    actor: Annotated[str | None, typer.Option(help="Who asks; default the database's user.")] = None,
+    reason: Annotated[str | None, typer.Option(help="What for.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give out the next code under a parent code, by the scheme's own numbering; it is never given out again."""
     with open_city() as city:
-        code = city.propose_code(scheme, parent)
+        minted = city.mint(scheme, parent, count, actor=actor, reason=reason)
     if as_json:
-        print_json({"scheme": scheme, "parent": parent, "code": code})
+        print_json({"scheme": scheme, "parent": parent, "codes": minted})
     else:
-        typer.echo(code)
+        for code in minted:
+            typer.echo(code)
 
 
 @group.command()
-def resolve(code: str, as_json: AsJson = False) -> None:
-    """Say which object a code or another published identifier names."""
+def resolve(
+    identifier: Annotated[str, typer.Argument(help="A code or another published identifier, in any spelling.")],
+    scheme: Annotated[str | None, typer.Option(help="The scheme it is of; default any.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which object a code or another published identifier names today, and through which supersessions."""
     with open_city() as city:
-        rows = city.resolve_code(code)
+        found = city.resolve(identifier, scheme=scheme)
+    if not found:
+        raise NotFound(f"nothing here was ever named {identifier!r}; `cim codes list` names the schemes")
     if as_json:
-        print_json(rows)
+        print_json(found)
+        return
+    columns = ["type", "code", "exists", "by", "named"]
+    print_table(columns, [(r.type, r.code, "yes" if r.live else "no more", r.scheme, r.value) for r in found])
+    steps = {step for resolution in found for step in resolution.chain}
+    if steps:
+        rows = [
+            (s.old, ", ".join(s.new), s.date, s.reason, s.evidence, s.leaf) for s in sorted(steps, key=lambda s: s.at)
+        ]
+        print_table(["superseded", "by", "since", "reason", "evidence", "leaf"], rows)
+
+
+@group.command()
+def supersede(
+    type_name: Annotated[str, typer.Argument(metavar="TYPE", help="Feature type.")],
+    old: Annotated[list[str], typer.Argument(help="Codes that end; several are a merger.")],
+    new: Annotated[list[str], typer.Option("--by", help="Code that takes over; repeat it for a split.")],
+    reason: Annotated[str, typer.Option(help="Why; it is recorded for good.")],
+    evidence: Annotated[str | None, typer.Option(help="What proves it; it is in the log for everyone to read.")] = None,
+    day: Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Since when.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Who says so; default the database's user.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """End objects whose codes gave way to others: a rename, a split, a merger. The old codes still resolve."""
+    with open_city() as city:
+        date = None if day is None else day.date()
+        links = dict.fromkeys(old, new)
+        number = city.supersede(type_name, links, reason=reason, evidence=evidence, day=date, actor=actor)
+    if as_json:
+        print_json({"type": type_name, "superseded": number, "by": new})
     else:
-        print_table(["type", "code", "scheme", "value"], [(r.type, r.code, r.scheme, r.value) for r in rows])
+        typer.echo(f"{number} superseded by {', '.join(new)}")
 
 
 def register(app: typer.Typer) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from cim.db.engine import Database
 from cim.db.logstore import LogStore
 from cim.db.script import query
+from cim.dictionary import PLATFORM_TYPES
 from cim.errors import AuditFailed, Conflict, InvalidData
 from cim.log.entry import canonicalize
 from cim.log.folder import LogFolder, geometry_path
@@ -26,7 +27,7 @@ from cim.log.verify import read_entry
 
 SCHEMA_TYPE = "schema"
 BUNDLES = 32  # of 256 entries each, recorded at once
-UNRECORDED = "datasets, rejected records and other identifiers: the log does not hold them"
+UNRECORDED = "datasets and rejected records: the log does not hold them"
 
 
 @dataclass(slots=True)
@@ -122,6 +123,7 @@ class _Replay:
         for name in self._dictionary.types:
             count = self._connection.execute(query("replay/fill"), {"type": name, "size": size}).scalar_one()
             self._report.objects[name] = count
+        self._connection.execute(query("replay/fill_identifiers"))
         for (kind, _, name), number in self._private.items():
             self._report.private[kind, name] += number
         if self._digests != self._dictionary.digests():
@@ -155,6 +157,8 @@ class _Replay:
         if kind == SCHEMA_TYPE:
             self._digests = entry.get("body")
             return
+        if kind in PLATFORM_TYPES:
+            return
         if kind not in self._columns:
             raise InvalidData(f"the log has objects of type {kind}; set CIM_DICTIONARY to the folder that defines it")
         if unknown := entry.get("body", {}).keys() - self._columns[kind]:
@@ -176,8 +180,10 @@ class _Replay:
         if shape is not None and (wkb := self._wkb(shape["sha256"])) is None:
             self._report.geometry.append((kind, code, rev, shape["sha256"]))
         body = canonicalize(entry["body"]).decode() if "body" in entry else None
+        superseded = canonicalize(entry["superseded"]).decode() if "superseded" in entry else None
         said = (entry["by"], entry.get("reason"), entry.get("dataset"))
-        return (index + 1, kind, code, rev, entry["op"], at, *said, body, shape and shape["srid"], wkb, erased)
+        srid = shape and shape["srid"]
+        return (index + 1, kind, code, rev, entry["op"], at, *said, body, srid, wkb, erased, superseded)
 
     def _wkb(self, digest: str) -> bytes | None:
         if self._geometry is None:
@@ -214,4 +220,5 @@ _STAGED = [
     "int4",
     "bytea",
     "text[]",
+    "text",
 ]

@@ -1,5 +1,16 @@
 """Entries: one revision of one object as canonical bytes, the data of a leaf.
 
+Besides the feature types of the dictionary, the log has these types of its own:
+
+- `schema`: the dictionary in force; body: SHA-256 of each type's schema.
+- `identifier`: another published identifier of an object; code: "scheme value code"; body: `scheme`, `value`, `type`
+  and `code` of the object, `valid_from`, `valid_to`, `issuer`.
+- `reservation`: a code that was minted, so that nobody else gets it; code: that code; body: `scheme` and `parent`.
+
+An object whose code gave way to others ends with an entry of op `supersede`: it has no body, and its member
+`superseded` holds `new`, the codes that took over (one: a rename, or a merger if others name it too; several: a split),
+and, where known, `date` and `evidence`. The objects that took over are of the same type.
+
 Source
 ------
 RFC 8785, JSON Canonicalization Scheme (JCS). https://www.rfc-editor.org/rfc/rfc8785.html
@@ -21,7 +32,7 @@ from cim.errors import InvalidData
 
 VERSION = 1
 MAX_ENTRY = 65_535  # bytes; C2SP tlog-tiles writes an entry's length as uint16
-OPERATIONS = frozenset({"insert", "update", "delete", "erase"})
+OPERATIONS = frozenset({"insert", "update", "delete", "erase", "supersede"})
 SALT_LENGTH = 32
 MAX_INTEGER = 2**53 - 1  # beyond, a double does not hold every integer (RFC 7493, 2.2)
 
@@ -193,6 +204,7 @@ def entry_bytes(
     geometry: tuple[int, str] | None = None,
     private: Mapping[str, str] | None = None,
     erased: Sequence[str] | None = None,
+    superseded: Mapping[str, Any] | None = None,
 ) -> bytes:
     """Return the canonical bytes of one revision.
 
@@ -200,7 +212,7 @@ def entry_bytes(
     ----------
     type : feature type
     code : the object's code
-    op : insert, update, delete or erase
+    op : insert, update, delete, erase or supersede
     rev : number of this revision of the object, from 1
     prev : leaf index of the object's previous revision; None for the first, written as null
     at : time of the write, with time zone; written in UTC to the microsecond
@@ -210,6 +222,7 @@ def entry_bytes(
     geometry : EPSG code and SHA-256, in hex, of the ISO WKB, little-endian, in the storage CRS
     private : attribute -> commitment to its value
     erased : private attributes whose values and salts, in all earlier revisions, this one erased; with op erase only
+    superseded : the codes that took over, as `new`, with `date` and `evidence`; with op supersede only
 
     What is None is left out, `prev` apart.
 
@@ -221,6 +234,8 @@ def entry_bytes(
         raise InvalidData(f"{type} {code}: op must be one of {', '.join(sorted(OPERATIONS))}, got {op!r}")
     if (op == "erase") != bool(erased):
         raise InvalidData(f"{type} {code}: an erase entry, and no other, names the fields it erased, got {erased!r}")
+    if (op == "supersede") != bool(superseded and superseded.get("new")):
+        raise InvalidData(f"{type} {code}: a supersede entry, and no other, names the codes that took over")
     if rev < 1 or (prev is not None and prev < 0):
         raise InvalidData(f"{type} {code}: rev counts from 1 and prev from 0, got {rev} and {prev}")
     try:
@@ -240,7 +255,10 @@ def entry_bytes(
             members.append(f'"private":{_write_object(dict(private))}')
         if reason is not None:
             members.append(f'"reason":{_text(reason)}')
-        members.append(f'"rev":{_write_integer(rev)},"type":{_text(type)},"v":{VERSION}')
+        members.append(f'"rev":{_write_integer(rev)}')
+        if superseded is not None:
+            members.append(f'"superseded":{_write_object(dict(superseded))}')
+        members.append(f'"type":{_text(type)},"v":{VERSION}')
         data = f"{{{','.join(members)}}}".encode()
     except (InvalidData, UnicodeEncodeError, RecursionError) as error:
         raise InvalidData(f"{type} {code}: {_reason(error)}") from None

@@ -30,7 +30,10 @@ Placed = MutableMapping[tuple[str, str, int], int]
 
 
 class Revision(NamedTuple):
-    """A captured revision, as the database has it; `body` is JSON text, `private` maps field to (salt, value)."""
+    """A captured revision, as the database has it.
+
+    `body` and `superseded` are JSON text, `private` maps field to (salt, value).
+    """
 
     id: int
     type: str
@@ -47,6 +50,7 @@ class Revision(NamedTuple):
     prev: int | None
     private: dict[str, tuple[bytes, object]] | None
     erased: Sequence[str] | None = None
+    superseded: str | None = None
 
 
 class Leaf(NamedTuple):
@@ -189,4 +193,5 @@ def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] 
         geometry=geometry,
         private=private or None,
         erased=revision.erased,
+        superseded=None if revision.superseded is None else parse_body(revision.superseded),
     )

@@ -229,10 +229,10 @@ def test_a_code_that_two_types_know_needs_the_type(built: City) -> None:
 
 
 def test_codes_are_resolved_and_proposed(built: City) -> None:
-    (found,) = built.resolve_code("340123 002004 gb00011 f00010000")
+    (found,) = built.resolve("340123 002004 gb00011 f00010000")
     assert (found.type, found.code) == ("building", HOUSE)
-    assert built.resolve_code("nothing") == []
-    assert built.propose_code("cn-bdcdyh", PARCEL) == f"{PARCEL}F00030000"
+    assert built.resolve("nothing") == []
+    assert built.mint("cn-bdcdyh", PARCEL) == [f"{PARCEL}F00030000"]
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet"])

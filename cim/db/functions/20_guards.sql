@@ -18,6 +18,8 @@ ALTER TABLE cim.leaf ENABLE ALWAYS TRIGGER append_only;
 -- The look-up's plan is made once a session, often when the table is tiny: it must not be a scan when it is large.
 CREATE OR REPLACE FUNCTION cim.number_revision() RETURNS trigger
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    successors text;
 BEGIN
     IF TG_OP = 'UPDATE' THEN
         IF NEW.code <> OLD.code THEN
@@ -36,6 +38,14 @@ BEGIN
     -- index serves it.
     SELECT coalesce(max(r.rev), 0) + 1 INTO NEW.rev
     FROM cim.revision r WHERE r.type = TG_TABLE_NAME::text AND r.code = NEW.code;
+    IF NEW.rev > 1 THEN
+        SELECT r.superseded ->> 'new' INTO successors FROM cim.revision r
+        WHERE r.type = TG_TABLE_NAME::text AND r.code = NEW.code AND r.op = 'supersede';
+        IF successors IS NOT NULL THEN
+            RAISE EXCEPTION '% % was superseded by %; a code is never used again, use what took over',
+                TG_TABLE_NAME, NEW.code, successors USING ERRCODE = 'restrict_violation';
+        END IF;
+    END IF;
     RETURN NEW;
 END;
 $$;

@@ -34,10 +34,13 @@ BEGIN
 
     FOR operation IN
         SELECT * FROM (VALUES
-            ('insert', 'NEW', 'n.rev', '''insert'', NULL::text[]', body, geom),
-            ('update', 'NEW', 'n.rev', 'CASE WHEN erasing IS NULL THEN ''update'' ELSE ''erase'' END, erasing', body, geom),
-            ('delete', 'OLD', 'n.rev + 1', '''delete'', NULL::text[]', 'NULL', 'NULL')
-        ) AS o(op, side, rev, recorded, body, geom)
+            ('insert', 'NEW', 'n.rev', '''insert'', NULL::text[], NULL::jsonb', 'changed n', body, geom),
+            ('update', 'NEW', 'n.rev', 'CASE WHEN erasing IS NULL THEN ''update'' ELSE ''erase'' END, erasing, NULL::jsonb',
+             'changed n', body, geom),
+            ('delete', 'OLD', 'n.rev + 1',
+             'CASE WHEN s.key IS NULL THEN ''delete'' ELSE ''supersede'' END, NULL::text[], jsonb_strip_nulls(s.value)',
+             'changed n LEFT JOIN jsonb_each(superseding) s ON s.key = n.code', 'NULL', 'NULL')
+        ) AS o(op, side, rev, recorded, source, body, geom)
     LOOP
         EXECUTE format($function$
             CREATE OR REPLACE FUNCTION city.%1$I() RETURNS trigger
@@ -46,15 +49,16 @@ BEGIN
             DECLARE
                 instant timestamptz := clock_timestamp();
                 erasing text[] := nullif(current_setting('cim.erasing', true), '');  -- see cim.erase
+                superseding jsonb := nullif(current_setting('cim.superseding', true), '');  -- see cim.supersede
             BEGIN
                 %6$s
-                INSERT INTO cim.revision (xid, type, code, rev, op, erased, at, actor, reason, dataset, body, geom)
+                INSERT INTO cim.revision (xid, type, code, rev, op, erased, superseded, at, actor, reason, dataset, body, geom)
                 SELECT pg_current_xact_id(), %2$L, n.code, %4$s, %3$s, instant,
                        coalesce(nullif(current_setting('cim.actor', true), ''), session_user),
                        nullif(current_setting('cim.reason', true), ''),
                        nullif(current_setting('cim.dataset', true), ''),
                        %5$s, %8$s
-                FROM changed n
+                FROM %9$s
                 %7$s
                 RETURN NULL;
             END;
@@ -70,7 +74,7 @@ BEGIN
                     FROM recorded JOIN changed n USING (code)
                     CROSS JOIN LATERAL (VALUES %s) AS p(field, value)
                     WHERE p.value IS NOT NULL;', personal) END,
-            operation.geom);
+            operation.geom, operation.source);
         EXECUTE format(
             'CREATE OR REPLACE TRIGGER capture_%1$s AFTER %1$s ON city.%2$I
              REFERENCING %3$s TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION city.%4$I()',

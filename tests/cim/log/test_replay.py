@@ -21,7 +21,7 @@ from cim.settings import Settings
 
 SQUARE = "ST_GeomFromText('MULTIPOLYGON(((500000 4300000,500010 4300000,500010 4300010,500000 4300000)))', 4548)"
 POINT = "ST_GeomFromText('POINT(500001.125 4300002.5)', 4548)"
-UNRECORDED = "datasets, rejected records and other identifiers: the log does not hold them"
+UNRECORDED = "datasets and rejected records: the log does not hold them"
 
 
 @pytest.fixture

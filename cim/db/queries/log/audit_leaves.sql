@@ -5,7 +5,7 @@ SELECT l.idx, l.entry, l.hash,
        l.prev,
        (SELECT jsonb_object_agg(p.field, jsonb_build_array(encode(p.salt, 'hex'), p.value))::text
         FROM cim.private_value p WHERE p.revision_id = r.id) AS private,
-       r.erased
+       r.erased, r.superseded::text AS superseded
 FROM cim.leaf l JOIN cim.revision r ON r.id = l.revision_id
 WHERE l.idx >= :first AND l.idx < :end
 ORDER BY l.idx

@@ -1,3 +1,5 @@
 SELECT t.name AS type, d.code, d.rev, d.problem
 FROM cim.feature_type t CROSS JOIN LATERAL cim.live_differences(t.name) d
-ORDER BY t.name, d.code
+UNION ALL
+SELECT 'identifier', d.* FROM cim.identifier_differences() d
+ORDER BY type, code

@@ -7,7 +7,7 @@ SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.
            WHERE p.type = r.type AND p.code = r.code AND p.rev = r.rev - 1) END AS prev,
        (SELECT jsonb_object_agg(p.field, jsonb_build_array(encode(p.salt, 'hex'), p.value))::text
         FROM cim.private_value p WHERE p.revision_id = r.id) AS private,
-       r.erased
+       r.erased, r.superseded::text AS superseded
 FROM (SELECT * FROM cim.revision WHERE id >= :first AND id < :end ORDER BY id OFFSET 0) r  -- by id, never by xid
 WHERE r.xid >= (SELECT xid_floor FROM cim.tree_state)
   AND r.xid < CAST(:horizon AS xid8)

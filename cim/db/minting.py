@@ -1,0 +1,46 @@
+"""New codes by a scheme's own numbering, given out once."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from cim import codes
+from cim.db.merge import lock_types
+from cim.db.script import query
+from cim.dictionary import Dictionary
+from cim.errors import InvalidData
+
+MOST = 10_000  # codes at once
+
+
+def mint(connection: sa.Connection, dictionary: Dictionary, scheme_name: str, parent: str, count: int) -> list[str]:
+    """Give out the next codes under a parent and record that, in the caller's transaction, which should end at once.
+
+    Two callers wait for each other, and for loads of types that have codes of the scheme. What was ever given counts:
+    to objects that were deleted or superseded since, and codes that nobody came to use.
+
+    Raises
+    ------
+    NotFound : no such scheme. InvalidCode : the scheme does not number under such a parent.
+    InvalidData : the scheme's codes are not for us to give, or `count` is out of range.
+    Conflict : the numbers have run out.
+    """
+    if not 1 <= count <= MOST:
+        raise InvalidData(f"mint 1 to {MOST} codes at once, got {count}")
+    scheme = codes.scheme(scheme_name)
+    numbering = scheme.numbering(parent)
+    types = [t.name for t in dictionary.types.values() if t.code_scheme == scheme_name]
+    connection.execute(query("codes/lock_numbers"), {"prefix": numbering.prefix})
+    lock_types(connection, types)
+    parameters = {
+        "types": types,
+        "prefix": numbering.prefix,
+        "named": f"{scheme_name} {numbering.prefix}",
+        "width": numbering.width,
+        "digits": f"^[0-9]{{{numbering.width}}}$",
+        "highest": numbering.highest,
+    }
+    last = connection.execute(query("codes/highest"), parameters).scalar() or 0
+    minted = [scheme.check(code) for code in numbering.following(last, count)]
+    connection.execute(query("codes/reserve"), {"codes": minted, "scheme": scheme_name, "parent": numbering.parent})
+    return minted

@@ -1,0 +1,1 @@
+SELECT cim.supersede(:type, CAST(:links AS jsonb))

@@ -1,0 +1,1 @@
+SELECT cim.replay_identifiers()

@@ -1,0 +1,73 @@
+"""New codes: given out once, whoever asks at the same time and whatever becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cim.city import City
+from cim.db.identifiers import Identifier
+from cim.errors import Conflict, InvalidCode, InvalidData, NotFound
+
+Run = Callable[..., None]
+PARCEL = "440101001001GB{:05d}"
+
+
+def building(parcel: int, number: int) -> str:
+    return f"{PARCEL.format(parcel)}F{number:04d}0000"
+
+
+def test_many_who_ask_at_once_get_different_codes(city: City) -> None:
+    """Eight threads, each on connections of its own."""
+
+    def ask(_turn: int) -> list[str]:
+        return city.mint("cn-bdcdyh", PARCEL.format(1), 2)
+
+    with ThreadPoolExecutor(8) as pool:
+        minted = [code for codes in pool.map(ask, range(24)) for code in codes]
+    assert sorted(minted) == [building(1, n) for n in range(1, 49)]
+
+
+def test_what_was_ever_given_is_not_given_again(city: City, run: Run) -> None:
+    taken = {n: building(2, n) for n in range(1, 7)}
+    run(
+        f"INSERT INTO city.building (code) VALUES ('{taken[1]}')",
+        "DELETE FROM city.building WHERE code LIKE '440101001001GB00002%'",
+    )
+    assert city.mint("cn-bdcdyh", PARCEL.format(2)) == [taken[2]]  # the first was deleted
+    assert city.mint("cn-bdcdyh", PARCEL.format(2)) == [taken[3]]  # the second lies unused
+    run(f"INSERT INTO city.building (code) VALUES ('{taken[3]}')")
+    city.supersede("building", {taken[3]: taken[4]}, reason="mistyped")
+    assert city.mint("cn-bdcdyh", PARCEL.format(2)) == [taken[5]]
+    run("INSERT INTO city.building (code) VALUES ('PV0ZACHMWWAYZ5P9J27')")
+    city.identify([Identifier("cn-bdcdyh", taken[6], "building", "PV0ZACHMWWAYZ5P9J27")])
+    assert city.mint("cn-bdcdyh", PARCEL.format(2)) == [building(2, 7)]
+
+
+def test_a_code_whose_use_was_rolled_back_stays_given(city: City) -> None:
+    (first,) = city.mint("cn-bdcdyh", PARCEL.format(3), reason="new house", actor="li")
+    with city.database.engine.connect() as connection:
+        connection.exec_driver_sql(f"INSERT INTO city.building (code) VALUES ('{first}')")
+        connection.rollback()
+    assert city.mint("cn-bdcdyh", PARCEL.format(3)) == [building(3, 2)]
+    city.sequence()
+    assert city.audit().ok
+
+
+@pytest.mark.parametrize(
+    ("scheme", "parent", "count", "error", "message"),
+    [
+        ("nosuch", "1", 1, NotFound, "no code scheme"),
+        ("cn-div12", "320508019000", 1, InvalidData, "given by the state"),
+        ("cn-bdcdyh", "440101", 1, InvalidCode, "is none of these"),
+        ("cn-bdcdyh", PARCEL.format(4), 0, InvalidData, "mint 1 to 10000"),
+        ("cn-bdcdyh", PARCEL.format(4), 9999, Conflict, "only 9998 are left"),
+    ],
+)
+def test_what_cannot_be_minted_is_said(
+    city: City, scheme: str, parent: str, count: int, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        city.mint(scheme, parent, count)
