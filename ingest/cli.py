@@ -42,7 +42,10 @@ def ingest(
     assume_crs: Annotated[
         str | None, typer.Option(help="CRS to take all layers for, whatever they state; it is reported.")
     ] = None,
-    place: Annotated[str | None, typer.Option(help="Placement of a model without coordinates.")] = None,
+    place: Annotated[
+        str | None,
+        typer.Option(help="Place of a model: longitude,latitude[,angle], code of a building, or placement file."),
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of attribute text, as GB18030.")] = None,
     layer: Annotated[str | None, typer.Option(help="Take only the layer of this name.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compare files again that were taken in before.")] = False,
@@ -66,7 +69,7 @@ def ingest(
                 type=type_name,
                 crs=None if crs_text is None else crs.parse(crs_text),
                 assume_crs=None if assume_crs is None else crs.parse(assume_crs),
-                place=place,
+                place=_placement(place),
                 encoding=encoding,
                 layer=layer,
                 force=force,
@@ -86,6 +89,13 @@ def ingest(
         if head is not None:
             typer.echo(f"tree size {head.size}, root {head.root.hex()}")
     report.raise_refused()
+
+
+def _placement(place: str | None) -> str | None:
+    """Return what a placement file says where one is named, and any other text as it is."""
+    if place is None or not Path(place).is_file():
+        return place
+    return Path(place).read_text(encoding="utf-8")
 
 
 def rejects(

@@ -1,8 +1,12 @@
 """From coordinates of a model to coordinates on the earth: which statement to believe, and the numbers of it.
 
 A model may carry several statements of its place, of different worth (LoGeoRef levels): a map conversion
-(50), its coordinates themselves (30), latitude and longitude of the site (20). The operator's word goes
-before all of them.
+(50), its coordinates themselves (30), latitude and longitude of the site (20), an address (10). The operator's word
+goes before all of them, a building of the city that it fits stands in where there is nothing better than a hint.
+
+The accuracy stored with a building is an estimate in metres: the residual where the place was fitted, else what the
+numbers that state it resolve (half a unit of their last decimal), together with the accuracy that PROJ gives for the
+change to the storage CRS.
 """
 
 from __future__ import annotations
@@ -18,7 +22,9 @@ import shapely
 from shapely.affinity import affine_transform
 
 from cim import crs as crs_module
-from cim.errors import CrsError, InvalidData
+from cim.errors import CrsError
+from ingest.fit import Matrix, from_points
+from ingest.statement import Statement
 
 # A stated scale this close to the ratio of the units holds; the rest is the grid scale of the projection.
 _SCALE_TOLERANCE = 0.1
@@ -64,14 +70,23 @@ class Conversion:
     world: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
 
+# What latitude and longitude of a site are worth at best, metres (design): people take them from a map of the city.
+HINT = 50.0
+_METRES_PER_DEGREE = 111_195.0  # of a great circle on the mean radius of the earth, 6371.0 km
+
+
 @dataclass(frozen=True, slots=True)
 class Geodetic:
-    """Degrees east and north and metres of height of a point, and its x, y, z in the model (metres)."""
+    """Degrees east and north and metres of height of a point, and its x, y, z in the model (metres).
+
+    `resolution` is half a unit of the last place that the degrees are given to, in degrees.
+    """
 
     longitude: float
     latitude: float
     elevation: float | None
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    resolution: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,8 @@ class Placement:
 
     `matrix` is (a, b, d, e, xoff, yoff) as shapely takes it; its result is in `plane`. `elevation` is the
     height of the model's z = 0 above the datum in metres, `z_scale` metres of height per metre of the model.
-    `level` is the LoGeoRef level, None for the operator's word.
+    `level` is the LoGeoRef level, None where the place is not the model's own word; `accuracy` is an estimate in
+    metres, None where there is none.
     """
 
     crs: Any
@@ -90,6 +106,7 @@ class Placement:
     level: int | None
     elevation: float | None = None
     z_scale: float = 1.0
+    accuracy: float | None = None
 
     def place(self, outlines: Sequence[Any]) -> list[Any]:
         """Return the outlines (or None) in `crs`.
@@ -189,6 +206,7 @@ def from_conversion(conversion: Conversion, assumed_crs: Any | None = None) -> t
         level=50,
         elevation=conversion.height * map_unit - z_scale * z,
         z_scale=z_scale,
+        accuracy=map_unit * max(resolution_of(conversion.eastings), resolution_of(conversion.northings)),
     )
     return placement, warnings
 
@@ -204,7 +222,7 @@ def mistaken_unit(conversion: Conversion, crs: Any) -> str | None:
 
 
 def from_geodetic(
-    point: Geodetic, north: tuple[float, float], system: Any, method: str, level: int | None
+    point: Geodetic, north: tuple[float, float], system: Any, method: str, level: int | None, accuracy: float | None
 ) -> Placement:
     """Make a placement that puts one point of the model at a longitude and latitude.
 
@@ -213,46 +231,90 @@ def from_geodetic(
     point : the point in the model and on the earth
     north : direction of north in the model, a unit vector
     system : pyproj.CRS on whose datum the degrees are; outlines come in its geographic system
-    method, level : how the place was found; see `Placement`
+    method, level, accuracy : how the place was found; see `Placement`
     """
     plane = crs_module.local_plane(system, point.longitude, point.latitude)
     (x, y, z), (north_x, north_y) = point.origin, north
     # North becomes the y axis: rows are the directions of east and of north in the model.
     matrix = (north_y, -north_x, north_x, north_y, -(north_y * x - north_x * y), -(north_x * x + north_y * y))
     elevation = None if point.elevation is None else point.elevation - z
-    return Placement(crs_module.geographic_of(system), plane, matrix, method, level, elevation)
+    return Placement(crs_module.geographic_of(system), plane, matrix, method, level, elevation, accuracy=accuracy)
 
 
 def from_coordinates(crs: Any) -> Placement:
     """Make a placement of a model whose coordinates are those of `crs` already (projected, any unit)."""
     per_metre = 1 / float(crs.axis_info[0].unit_conversion_factor)
-    return Placement(crs, crs, (per_metre, 0, 0, per_metre, 0, 0), "local_coordinates", 30, 0.0)
+    return Placement(crs, crs, (per_metre, 0, 0, per_metre, 0, 0), "local_coordinates", 30, 0.0, accuracy=0.0)
 
 
-def from_text(text: str, true_north: tuple[float, float], system: Any) -> Placement:
-    """Make a placement of the operator's words "longitude,latitude[,angle]" for the model's origin.
+def from_matrix(matrix: Matrix, crs: Any, method: str, height: float | None, accuracy: float | None) -> Placement:
+    """Make a placement of a motion from metres of the model to metres of `crs`, and the height of its zero."""
+    per_metre = 1 / float(crs.axis_info[0].unit_conversion_factor)
+    a, b, d, e, east, north = (per_metre * value for value in matrix)
+    return Placement(crs, crs, (a, b, d, e, east, north), method, None, height, accuracy=accuracy)
 
-    The degrees are on the datum of `system` (pyproj.CRS).
 
-    The angle is that of the model's x axis against east, degrees anticlockwise; without it true north is
-    used.
+def from_statement(said: Statement, true_north: tuple[float, float], system: Any) -> Placement:
+    """Make a placement of what an operator says, in any form but that of a building.
+
+    Without an angle true north of the model is used. Degrees are on the datum of `system` (pyproj.CRS).
 
     Raises
     ------
-    InvalidData : not two or three numbers, or no degrees.
+    CrsError : it names a CRS that is unknown or not projected.
     """
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 3) or not (abs(numbers[0]) <= 180 and abs(numbers[1]) <= 90):
-        raise InvalidData(f"--place {text!r}: expected longitude,latitude[,angle] in degrees, like 116.1,39.05,12.5")
-    north = true_north
-    if len(numbers) == 3:
-        # A model turned anticlockwise by the angle has north turned clockwise by it in its own axes.
-        angle = math.radians(numbers[2])
-        north = (math.sin(angle), math.cos(angle))
-    return from_geodetic(Geodetic(numbers[0], numbers[1], None), north, system, "operator", None)
+    north = true_north if said.angle is None else north_of(said.angle)
+    if said.degrees is not None:
+        point = Geodetic(said.degrees[0], said.degrees[1], said.height)
+        accuracy = said.accuracy
+        if accuracy is None and said.resolution is not None:
+            accuracy = said.resolution * _METRES_PER_DEGREE
+        return from_geodetic(point, north, system, "operator", None, accuracy)
+    crs = crs_module.horizontal(crs_module.parse(said.crs or ""))
+    if not crs.is_projected:
+        raise CrsError(f"{said.origin}: {crs_module.name(crs)} is not a projected CRS")
+    axis = float(crs.axis_info[0].unit_conversion_factor)
+    if said.points:
+        model, target = (np.array(side, np.float64) for side in zip(*said.points, strict=True))
+        matrix, residual = from_points(model, target * axis)
+        return from_matrix(matrix, crs, "control_points", said.height, said.accuracy or residual)
+    assert said.origin_on_map is not None
+    turn = math.atan2(north[0], north[1])
+    cos, sin = math.cos(turn), math.sin(turn)
+    east, origin_north = (value * axis for value in said.origin_on_map)
+    accuracy = said.accuracy
+    if accuracy is None:
+        accuracy = axis * max(resolution_of(value) for value in said.origin_on_map)
+    return from_matrix((cos, -sin, sin, cos, east, origin_north), crs, "operator_map", said.height, accuracy)
+
+
+def north_of(angle: float) -> tuple[float, float]:
+    """Return where north is in a model whose x axis is turned against east by `angle` degrees anticlockwise."""
+    return math.sin(math.radians(angle)), math.cos(math.radians(angle))
+
+
+def resolution_of(value: float) -> float:
+    """Return half a unit of the last decimal that a number is written with: 0.005 for 316131.64."""
+    text = repr(float(value))
+    decimals = 0 if "e" in text or text.endswith(".0") else len(text.partition(".")[2])
+    return float(0.5 * 10.0**-decimals)
+
+
+def hint_accuracy(point: Geodetic) -> float:
+    """Return what the degrees of a site are worth, metres: never better than `HINT`."""
+    return max(HINT, point.resolution * _METRES_PER_DEGREE)
+
+
+def apart(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return the distance of two points (longitude, latitude in degrees) along a great circle, metres.
+
+    Source
+    ------
+    Haversine formula; R. W. Sinnott (1984), "Virtues of the Haversine", Sky and Telescope 68, 159.
+    """
+    (lon1, lat1), (lon2, lat2) = (tuple(map(math.radians, point)) for point in (one, other))
+    half = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    return math.degrees(2 * math.asin(math.sqrt(min(1.0, half)))) * _METRES_PER_DEGREE
 
 
 def _crs_of(conversion: Conversion) -> Any:

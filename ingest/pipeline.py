@@ -22,6 +22,7 @@ from cim.db.merge import lock_types, merge
 from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
 from cim.files import keeping
+from ingest.city import KnownBuildings
 from ingest.formats import Layer, ReadOptions
 from ingest.formats._base import RESERVED
 from ingest.identify import Known
@@ -162,7 +163,7 @@ class _File:
         """Keep the file itself, once its objects are in, where they refer to it."""
         if not self.format.kept or self.options.dry_run:
             return nullcontext()
-        return keeping(self.database.settings.files_dir, self.source.path, mark.sha256)
+        return keeping(self.database.settings.files_dir, self.source.path, mark.content)
 
     def _basis(self) -> str:
         """Return the digest of all that decides, with the file, what rows it gives."""
@@ -206,6 +207,7 @@ class _File:
             layer=options.layer,
             assume_crs=options.assume_crs,
             srid=self.database.settings.srid,
+            buildings=KnownBuildings(self.database.engine),
         )
         found = list(self.format.read(self.source.path, read_options))
         layers = [(layer, self._mapping_of(layer, alone=len(found) == 1)) for layer in found]

@@ -23,9 +23,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a file and its sidecars are at one moment: content, size, times of change."""
+    """What a file and its sidecars are at one moment: content, size, times of change.
+
+    `sha256` is that of the whole, `content` that of the file alone.
+    """
 
     sha256: str
+    content: str
     stamps: tuple[tuple[str, int, int], ...]
 
 
@@ -70,9 +74,9 @@ def fingerprint(source: Source) -> Fingerprint:
     except OSError as error:
         raise InvalidData(f"{source.path}: cannot be read: {error.strerror}") from error
     if len(digests) == 1:
-        return Fingerprint(digests[0][1], stamps)
+        return Fingerprint(digests[0][1], digests[0][1], stamps)
     listed = "".join(f"{suffix} {digest}\n" for suffix, digest in sorted(digests))
-    return Fingerprint(hashlib.sha256(listed.encode()).hexdigest(), stamps)
+    return Fingerprint(hashlib.sha256(listed.encode()).hexdigest(), digests[0][1], stamps)
 
 
 def _named(path: Path) -> Source:

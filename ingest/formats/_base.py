@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyproj
 
+from ingest.city import Buildings
+
 # Column names of `Layer.table` that are not attributes of the source.
 GEOMETRY = "geom"
 SOURCE_ID = "_source_id"
@@ -48,11 +50,12 @@ class ReadOptions:
 
     Attributes
     ----------
-    place : a placement: file or text that georeferences a model (format `ifc` reads it).
+    place : what places a model, see `ingest.statement` (format `ifc` reads it).
     encoding : character encoding of attribute text, for formats that may not declare it (shp).
     layer : read only the layer of this name; None reads all.
     assume_crs : CRS to take for layers that state none or whose statement is wrong.
     srid : EPSG code of the storage CRS, for formats that compute geometry rather than read it.
+    buildings : those the city has, for models that are placed by them.
     extra : options of single formats, by name.
     """
 
@@ -61,6 +64,7 @@ class ReadOptions:
     layer: str | None = None
     assume_crs: pyproj.CRS | None = None
     srid: int | None = None
+    buildings: Buildings | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

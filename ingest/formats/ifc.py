@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyproj
 import shapely
 
 from cim import codes, crs
-from cim.errors import CrsError, InvalidCode
-from ingest import georeference
+from cim.errors import CrsError, InvalidCode, InvalidData
+from ingest import statement
 from ingest.formats._base import GEOMETRY, PARENT_SOURCE_ID, SOURCE_ID, Format, Layer, ReadOptions
-from ingest.georeference import Conversion, Geodetic, Placement
-from ingest.ifc import process
+from ingest.georeference import Placement
+from ingest.ifc import placing, process
 from ingest.ifc.process import Limits
 
 # Columns of the dictionary that a model can fill, by feature type; all layers of one type look alike.
@@ -59,6 +59,8 @@ COLUMNS: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
         *_ORIGIN,
     ),
 }
+# LoGeoRef level of a model that has an address and nothing else.
+_ADDRESS_LEVEL = 10
 # What a model says beyond those columns; it goes to `attributes`.
 _JSON = pa.json_()
 ATTRIBUTES: dict[str, pa.DataType] = {
@@ -74,15 +76,6 @@ ATTRIBUTES: dict[str, pa.DataType] = {
     "quantities": _JSON,
     "property_sets": _JSON,
 }
-_UNPLACED = "not georeferenced: read without outline; give its place with --place longitude,latitude[,angle]"
-_HINTED = (
-    "placed by latitude and longitude of the site: a hint of unknown accuracy, often a default of the authoring"
-    " tool; confirm it or give --place"
-)
-_FAR_UNPLACED = (
-    "coordinates more than 100 km from the origin are those of a map that the model does not name: read"
-    " without outline; say which CRS it is with --assume-crs"
-)
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
@@ -105,16 +98,16 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     _name_file(answer, path.stem)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
-        placements, warnings = _placements(answer, options)
-        outlines = {kind: _place(answer[kind], placements) for kind in ("buildings", "storeys", "spaces")}
-    except CrsError as error:
+        placed = placing.place(answer, _circumstances(path, options))
+        outlines = {kind: _place(answer[kind], placed.placements) for kind in ("buildings", "storeys", "spaces")}
+    except (CrsError, InvalidData) as error:
         raise type(error)(f"{path.name}: {error}") from error
     records = answer["buildings"]
-    for record, placement in zip(records, placements, strict=True):
-        _describe_place(record, placement)
-    official, code_warnings = _codes(records)
-    warnings = [*answer["warnings"], *warnings, *code_warnings]
-    system = next((placement.crs for placement in placements if placement is not None), None)
+    for record, placement in zip(records, placed.placements, strict=True):
+        _describe_place(record, placement, options)
+    official, code_warnings = _codes(records, placed.codes)
+    warnings = [*answer["warnings"], *placed.warnings, *code_warnings]
+    system = next((placement.crs for placement in placed.placements if placement is not None), None)
     for feature_type in COLUMNS:
         kind = f"{feature_type}s"
         table = _table(feature_type, answer[kind], outlines[kind], digest, answer["schema"])
@@ -131,89 +124,6 @@ def _name_file(answer: dict[str, Any], stem: str) -> None:
             record["parent"] = None if record["parent"] is None else f"{stem}/{record['parent']}"
 
 
-def _placements(answer: dict[str, Any], options: ReadOptions) -> tuple[list[Placement | None], list[str]]:
-    """Return a placement for each building (None: unknown), and what is to be said about them."""
-    buildings = answer["buildings"]
-    conversion = None if answer["conversion"] is None else _conversion(answer["conversion"])
-    north = (answer["true_north"][0], answer["true_north"][1])
-    if options.place is not None:
-        placed = georeference.from_text(options.place, north, _system_of_degrees(options))
-        return [placed] * len(buildings), []
-    far = [_is_far(record) for record in buildings]
-    if conversion is not None:
-        placement, warnings = georeference.from_conversion(conversion, options.assume_crs)
-        if any(far):
-            raise CrsError(
-                "georeferenced twice: its coordinates lie more than 100 km from the origin and a map"
-                " conversion moves them on; correct the model, or give its place with --place"
-            )
-        _check_place(answer, conversion, placement)
-        return [placement] * len(buildings), warnings
-    if options.assume_crs is not None and any(far):
-        return [georeference.from_coordinates(options.assume_crs)] * len(buildings), []
-    return _hinted(answer, far, north, options)
-
-
-def _system_of_degrees(options: ReadOptions) -> pyproj.CRS:
-    """Return the system of the operator's degrees: the one named, else that of the storage CRS, else WGS 84."""
-    if options.assume_crs is not None:
-        return options.assume_crs
-    return crs.parse("EPSG:4326" if options.srid is None else options.srid)
-
-
-def _hinted(
-    answer: dict[str, Any], far: Sequence[bool], north: tuple[float, float], options: ReadOptions
-) -> tuple[list[Placement | None], list[str]]:
-    """Place buildings by the degrees of their sites; degrees outside the storage CRS are a tool's default."""
-    placements: list[Placement | None] = []
-    warnings = []
-    storage = None if options.srid is None else crs.parse(options.srid)
-    for site, is_far in zip(answer["sites"], far, strict=True):
-        point = None if site is None or is_far else Geodetic(**site)
-        if point and storage and not crs.covers(storage, point.longitude, point.latitude):
-            warnings.append(
-                f"the site's longitude {point.longitude:.4f} and latitude {point.latitude:.4f} lie outside the area"
-                f" of {crs.name(storage)} and are not used"
-            )
-            point = None
-        placements.append(
-            None
-            if point is None
-            else georeference.from_geodetic(point, north, crs.parse("EPSG:4326"), "site_lat_lon", 20)
-        )
-    if any(far):
-        warnings.append(_FAR_UNPLACED)
-    if any(p is None and not is_far for p, is_far in zip(placements, far, strict=True)):
-        warnings.append(_UNPLACED)
-    if any(placements):
-        warnings.append(_HINTED)
-    return placements, list(dict.fromkeys(warnings))
-
-
-def _conversion(facts: dict[str, Any]) -> Conversion:
-    return Conversion(**(facts | {"factors": tuple(facts["factors"]), "world": tuple(facts["world"])}))
-
-
-def _is_far(record: dict[str, Any]) -> bool:
-    if record["outline"] is None:
-        return False
-    bounds = shapely.from_wkb(record["outline"]).bounds
-    return bool(max(abs(value) for value in bounds) > georeference.FAR)
-
-
-def _check_place(answer: dict[str, Any], conversion: Conversion, placement: Placement) -> None:
-    outlines = [shapely.from_wkb(record["outline"]) for record in answer["buildings"] if record["outline"]]
-    try:
-        placement.place(outlines)
-    except CrsError as error:
-        unit = georeference.mistaken_unit(conversion, placement.crs)
-        if unit is None:
-            raise
-        raise CrsError(
-            f"{error}. Eastings and northings would fit if they were in {unit}; correct the model"
-        ) from error
-
-
 def _place(records: list[dict[str, Any]], placements: list[Placement | None]) -> list[bytes | None]:
     placed: list[bytes | None] = [None] * len(records)
     for index, placement in enumerate(placements):
@@ -226,22 +136,48 @@ def _place(records: list[dict[str, Any]], placements: list[Placement | None]) ->
     return placed
 
 
-def _describe_place(record: dict[str, Any], placement: Placement | None) -> None:
+def _circumstances(path: Path, options: ReadOptions) -> placing.Circumstances:
+    """Gather what says where a model is; the operator's word goes before the file beside the model."""
+    beside = statement.beside(path)
+    said = None
+    if options.place is not None:
+        said = statement.parse(options.place, "--place")
+    elif beside is not None:
+        said = statement.parse(beside, path.with_suffix(statement.SUFFIX).name)
+    storage = None if options.srid is None else crs.parse(options.srid)
+    return placing.Circumstances(said, options.assume_crs, storage, options.buildings)
+
+
+def _describe_place(record: dict[str, Any], placement: Placement | None, options: ReadOptions) -> None:
     if placement is None:
+        record["columns"]["georeference_level"] = _ADDRESS_LEVEL if record["columns"].get("address") else None
         return
     height = placement.height_of(record["ground"])
     record["columns"] |= {
         "georeference_method": placement.method,
         "georeference_level": placement.level,
+        "georeference_accuracy": _accuracy(placement, options.srid),
         "ground_elevation": None if height is None else round(height, 3),
     }
 
 
-def _codes(records: list[dict[str, Any]]) -> tuple[list[str | None], list[str]]:
-    """Return the official code of each building, None where there is none, and warnings about bad ones."""
+def _accuracy(placement: Placement, srid: int | None) -> float | None:
+    """Return the accuracy of a place together with that of the change to the storage CRS, metres, to 1 mm."""
+    if placement.accuracy is None:
+        return None
+    area = placement.crs.area_of_use
+    try:
+        change = None if srid is None or area is None else crs.accuracy(placement.crs, crs.parse(srid), area.bounds)
+    except CrsError:  # there is no way to the storage CRS, which the clean-up will say
+        change = None
+    return round(math.hypot(placement.accuracy, change or 0.0), 3)
+
+
+def _codes(records: list[dict[str, Any]], laid_on: list[str | None]) -> tuple[list[str | None], list[str]]:
+    """Return the code of each building (the model's, else of the one it was laid on), and warnings about bad ones."""
     found: list[str | None] = []
     warnings = []
-    for record in records:
+    for record, known in zip(records, laid_on, strict=True):
         official = None
         for place, value in record["codes"]:
             try:
@@ -250,7 +186,7 @@ def _codes(records: list[dict[str, Any]]) -> tuple[list[str | None], list[str]]:
                 if place == "property":
                     record["attributes"]["code_as_stated"] = value
                     warnings.append(f"{record['columns']['name']}: the code in the model is not used: {error}")
-        found.append(official)
+        found.append(official or known)
     return found, warnings
 
 
@@ -280,5 +216,6 @@ FORMAT = Format(
     suffixes=(".ifc", ".ifczip", ".ifc.gz", ".ifcxml"),
     spec="https://technical.buildingsmart.org/standards/ifc/ifc-schema-specifications/",
     read=read,
+    sidecars=(statement.SUFFIX,),
     kept=True,
 )

@@ -61,6 +61,7 @@ def geodetic_of(site: Any | None, length_unit: float) -> Geodetic | None:
         latitude=latitude,
         elevation=None if elevation is None else float(elevation) * length_unit,
         origin=origin,
+        resolution=max(resolution_of(site.RefLatitude), resolution_of(site.RefLongitude)),
     )
 
 
@@ -71,6 +72,17 @@ def degrees(parts: tuple[int, ...]) -> float:
     """
     scales = (1, 60, 3600, 3_600_000_000)
     return sum(part / scale for part, scale in zip(parts, scales, strict=False))
+
+
+def resolution_of(parts: tuple[int, ...]) -> float:
+    """Return half a unit of the last place that is not zero, in degrees: half a second for (50, 5, 13, 0)."""
+    scales = (1.0, 60.0, 3600.0, 3_600_000_000.0)
+    given = [(abs(part), scale) for part, scale in zip(parts, scales, strict=False) if part]
+    if not given:
+        return 0.5
+    part, scale = given[-1]
+    zeros = len(str(part)) - len(str(part).rstrip("0")) if scale == scales[3] else 0
+    return float(0.5 * 10.0**zeros / scale)
 
 
 def true_north_of(model: Any) -> tuple[float, float]:

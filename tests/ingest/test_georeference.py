@@ -6,17 +6,20 @@ import pytest
 import shapely
 
 from cim import crs
-from cim.errors import CrsError, InvalidData
+from cim.errors import CrsError
 from ingest.georeference import (
     Conversion,
     Geodetic,
+    apart,
     from_conversion,
     from_coordinates,
     from_geodetic,
-    from_text,
+    from_statement,
     mistaken_unit,
     reconcile_scale,
+    resolution_of,
 )
+from ingest.statement import parse
 
 WGS84 = crs.parse("EPSG:4326")
 MILLIMETRES = Conversion("IfcMapConversion", 0.001, 1.0, "EPSG:4548", 500_000.0, 4_320_000.0, height=8.5)
@@ -126,7 +129,7 @@ def test_place_outside_the_area_of_the_crs_is_refused_and_the_unit_named() -> No
 def test_latitude_and_longitude_with_true_north() -> None:
     # North of the model is its -x axis, so 100 m along -x lie 100 m north of the point.
     point = Geodetic(116.0, 39.0, 20.0, origin=(5.0, 7.0, 1.0))
-    placement = from_geodetic(point, (-1.0, 0.0), WGS84, "site_lat_lon", 20)
+    placement = from_geodetic(point, (-1.0, 0.0), WGS84, "site_lat_lon", 20, 50.0)
     origin, north = placement.place([shapely.Point(5, 7), shapely.Point(-95, 7)])
     assert (origin.x, origin.y) == pytest.approx((116.0, 39.0), abs=1e-12)
     # One degree of latitude there: π/180 · a(1 - e²)/(1 - e² sin² 39°)^1.5 = 111,015.5 m.
@@ -135,17 +138,42 @@ def test_latitude_and_longitude_with_true_north() -> None:
 
 
 def test_operator_places_the_origin_and_turns_the_model() -> None:
-    (east,) = from_text("116,39", (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
-    (north,) = from_text("116,39,90", (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
+    (east,) = from_statement(parse("116,39", "--place"), (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
+    (north,) = from_statement(parse("116,39,90", "--place"), (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
     # One degree of longitude there: π/180 · a cos 39° / (1 - e² sin² 39°)^0.5 = 86,626.4 m.
     assert (east.x - 116, east.y) == pytest.approx((100 / 86_626.4, 39.0), abs=1e-8)
     assert (north.x, north.y - 39) == pytest.approx((116.0, 100 / 111_015.5), abs=1e-9)
 
 
-@pytest.mark.parametrize("text", ["", "116", "39;116", "200,39", "116,91", "a,b", "1,2,3,4", "nan,39"])
-def test_place_that_is_no_place(text: str) -> None:
-    with pytest.raises(InvalidData, match="--place"):
-        from_text(text, (0.0, 1.0), WGS84)
+def test_map_coordinates_and_control_points_of_a_placement_file() -> None:
+    turned = parse(
+        'crs = "EPSG:4548"\neastings = 500000.0\nnorthings = 4320000.25\nangle = 90\nheight = 8.5', "a.place"
+    )
+    placement = from_statement(turned, (0.0, 1.0), WGS84)
+    (point,) = placement.place([shapely.Point(10, 1)])
+    assert (point.x, point.y) == pytest.approx((499_999, 4_320_010.25), abs=1e-6)
+    assert placement.height_of(2.0) == pytest.approx(10.5)
+    assert (placement.method, placement.accuracy) == ("operator_map", 0.5)
+    # The second point lies 0.2 m farther out on the map than in the model: each misses by half of that.
+    points = parse(
+        'crs = "EPSG:4548"\npoints = [{model = [0, 0], map = [500000, 4320000]},'
+        " {model = [10, 0], map = [500000, 4320010.2]}]",
+        "a.place",
+    )
+    placement = from_statement(points, (0.0, 1.0), WGS84)
+    (point,) = placement.place([shapely.Point(5, 0)])
+    assert (point.x, point.y) == pytest.approx((500_000, 4_320_005.1), abs=1e-6)
+    assert placement.accuracy == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("number", "half"), [(316131.64, 0.005), (500_000.0, 0.5), (0.0, 0.5), (1.5, 0.05)])
+def test_what_a_written_number_resolves(number: float, half: float) -> None:
+    assert resolution_of(number) == pytest.approx(half)
+
+
+def test_distance_on_the_earth() -> None:
+    # A quarter of the meridian of a sphere of 6371 km: 10,007.5 km.
+    assert apart((0.0, 0.0), (120.0, 90.0)) == pytest.approx(10_007_543, abs=1_000)
 
 
 def test_coordinates_of_a_map_are_taken_as_they_are() -> None:
@@ -156,7 +184,7 @@ def test_coordinates_of_a_map_are_taken_as_they_are() -> None:
 
 
 def test_degrees_are_on_the_datum_of_the_system_given() -> None:
-    placement = from_text("116,39", (0.0, 1.0), crs.parse("EPSG:4548"))
+    placement = from_statement(parse("116,39", "--place"), (0.0, 1.0), crs.parse("EPSG:4548"))
     assert placement.crs.to_epsg() == 4490
     (placed,) = crs.transform(placement.place([shapely.Point(0, 0)]), placement.crs, crs.parse("EPSG:4548"))
     # Gauss-Krüger series, one degree west of 117°: A = cos 39° · π/180, T = tan² 39°, C = e'² cos² 39°;

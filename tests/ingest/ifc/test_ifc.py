@@ -154,7 +154,9 @@ def test_latitude_and_longitude_are_a_hint(builder: Callable[..., Any], tmp_path
         12.0,
     )
     assert row["geom"].bounds[:2] == pytest.approx((116.1, 39.05), abs=1e-9)
-    assert any("hint of unknown accuracy" in warning for warning in building.warnings)
+    # Half a minute, all that is given, is half of 1,853 m.
+    assert row["georeference_accuracy"] == pytest.approx(926.6, abs=0.1)
+    assert any("a hint, often a default" in warning for warning in building.warnings)
 
 
 def test_degrees_of_another_continent_are_not_used(builder: Callable[..., Any], tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Buildings the city has already, for models that do not say where they belong."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import shapely
+from sqlalchemy import Engine
+
+from cim.db.script import query
+
+# So many buildings are laid under a footprint to see which it is.
+_MOST = 50
+
+
+class Buildings(Protocol):
+    """Footprints of the city, (Multi)Polygons in the storage CRS, by code."""
+
+    def of(self, code: str) -> shapely.MultiPolygon | None:
+        """Return the footprint of a building; None if it is unknown or has none."""
+
+    def near(self, x: float, y: float, radius: float) -> dict[str, shapely.MultiPolygon]:
+        """Return surveyed footprints within `radius` metres of a point, the nearest first."""
+
+    def like(self, area: float, perimeter: float) -> dict[str, shapely.MultiPolygon]:
+        """Return surveyed footprints whose area (m²) and perimeter (m) are within a twentieth, the closest first."""
+
+
+class KnownBuildings:
+    """The buildings of a database; footprints that came out of models are no evidence for others."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def of(self, code: str) -> shapely.MultiPolygon | None:
+        """Return the footprint of a building; None if it is unknown or has none."""
+        return self._ask("ingest/footprint_of", code=code).get(code)
+
+    def near(self, x: float, y: float, radius: float) -> dict[str, shapely.MultiPolygon]:
+        """Return surveyed footprints within `radius` metres of a point, the nearest first."""
+        return self._ask("ingest/footprints_near", x=x, y=y, radius=radius, most=_MOST)
+
+    def like(self, area: float, perimeter: float) -> dict[str, shapely.MultiPolygon]:
+        """Return surveyed footprints whose area (m²) and perimeter (m) are within a twentieth, the closest first."""
+        return self._ask("ingest/footprints_like", area=area, perimeter=perimeter, most=_MOST)
+
+    def _ask(self, name: str, **parameters: object) -> dict[str, shapely.MultiPolygon]:
+        with self.engine.connect() as connection:
+            rows = connection.execute(query(name), parameters).all()
+        shapes = shapely.from_wkb([row.geom for row in rows])
+        return {row.code: shape for row, shape in zip(rows, shapes, strict=True)}
