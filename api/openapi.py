@@ -15,6 +15,7 @@ from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON
 from api.parameters import Parameter
 from api.routes import log
 from cim import scenarios
+from cim.bodies import MEDIA_TYPE as BODY
 from cim.dictionary import Dictionary, FeatureType
 
 _PROBLEM = "application/problem+json"
@@ -57,6 +58,9 @@ def _entry_paths() -> dict[str, Any]:
         "/api": _get("Entry", "getApi", "This document", json_only, {JSON: _OBJECT}),
         "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: _OBJECT}),
         "/collections": _get("Features", "getCollections", "Collections", json_only, {JSON: _ref("collections")}),
+        "/files/{sha256}": _get(
+            "Features", "getFile", "Body of a building in three dimensions", [_path("sha256")], {BODY: _BINARY}
+        ),
         "/codes/{scheme}/{value}": _get(
             "Entry", "resolveCode", "What a code names", [_path("scheme"), _path("value"), *json_only], {JSON: _OBJECT}
         ),

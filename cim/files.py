@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256 as digest_of
 from io import BytesIO
@@ -20,6 +21,8 @@ from upath import UPath
 from cim.errors import CimError, InvalidData, NotFound
 
 Store = Path | UPath
+# Takes the bytes of a file in and returns its digest.
+Keep = Callable[[bytes], str]
 _Place = TypeVar("_Place", Path, UPath, Path | UPath)
 
 
@@ -108,6 +111,81 @@ def keep(folder: Store, data: bytes) -> str:
     found = digest_of(data).hexdigest()
     with keeping(folder, data, found):
         return found
+
+
+def digest(data: bytes) -> str:
+    """Return the digest of bytes, 64 hexadecimal digits, and keep nothing."""
+    return digest_of(data).hexdigest()
+
+
+class Batch:
+    """Many small files on their way into the store: `keep` each, then `settle` all of them; `drop` at the end.
+
+    What is kept lies aside until it is settled. A file settled whose object is never committed does no harm: it has
+    no name but its digest, and the next load that brings it finds it there.
+    """
+
+    def __init__(self, folder: Store) -> None:
+        self._folder = folder
+        self._aside: Path | None = None
+        self._new: set[str] = set()
+
+    def keep(self, data: bytes) -> str:
+        """Put bytes aside, unless they are there already, and return their digest.
+
+        Raises
+        ------
+        CimError : there is no room.
+        """
+        name = digest(data)
+        local = isinstance(self._folder, Path)
+        if name in self._new or (local and stored_path(self._folder, name).exists()):
+            return name
+        try:
+            if self._aside is None:
+                self._aside = self._make_room()
+            (self._aside / name).write_bytes(data)
+        except OSError as error:
+            raise CimError(f"cannot keep a file of {len(data)} bytes: {error.strerror or error}; make room") from error
+        self._new.add(name)
+        return name
+
+    def settle(self) -> None:
+        """Make the files durable and give them their names: to be called before what refers to them is committed.
+
+        Raises
+        ------
+        CimError : the store cannot be written.
+        """
+        if self._aside is None:
+            return
+        try:
+            if isinstance(self._folder, Path):
+                os.sync()  # once for all: one sync a file takes a turn of the disk each
+            for name in self._new:
+                self._name(self._aside / name, stored_path(self._folder, name))
+        except OSError as error:
+            raise CimError(f"cannot keep files in {self._folder}: {error.strerror or error}; make room") from error
+        self._new.clear()
+
+    def drop(self) -> None:
+        """Take away what was not settled."""
+        if self._aside is not None:
+            shutil.rmtree(self._aside, ignore_errors=True)
+
+    def _make_room(self) -> Path:
+        if not isinstance(self._folder, Path):
+            return Path(tempfile.mkdtemp())
+        aside = self._folder / ".staging" / uuid.uuid4().hex
+        aside.mkdir(parents=True)
+        return aside
+
+    def _name(self, aside: Path, target: Store) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(target, Path):
+            aside.replace(target)
+        else:
+            _copy(aside, target)
 
 
 def _copy(source: Path | bytes, staged: Store) -> None:

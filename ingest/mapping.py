@@ -39,6 +39,8 @@ _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
 )
 # Fields taken for the record's own identifier where no mapping names one, if filled and unique throughout.
 IDENTIFIER_FIELDS = ("source_id", "gml_id", "globalid", "uuid", "id")
+# Where a mapping comes from that nobody wrote: the names of layers and fields.
+NAMES = "names"
 # Names in a DBF end after ten bytes.
 _DBF_NAME = 10
 
@@ -145,13 +147,16 @@ def choose_published(
     format_name: str,
     type_name: str | None,
 ) -> LayerMapping | None:
-    """Return the one published mapping that fits a layer, None where none or several do.
+    """Return the published mapping that fits a layer, None where none or several fit equally well.
 
-    `type_name` is what format or operator say the layer is, if they do: a mapping of another type does not fit.
+    One that asks for more fields knows its layer better. `type_name` is what format or operator say the layer is, if
+    they do: a mapping of another type does not fit.
     """
     of_type = [m for m in known if type_name in (None, m.type)]
     fitting = _fitting(of_type, path, layer, fields, format_name)
-    return fitting[0] if len(fitting) == 1 else None
+    most = max((len(m.fields) for m in fitting), default=0)
+    best = [m for m in fitting if len(m.fields) == most]
+    return best[0] if len(best) == 1 else None
 
 
 def _fitting(
@@ -189,7 +194,7 @@ def by_names(
         fields |= _cut_names(feature_type, fields)
     columns = {p.name: Column(fields[p.name]) for p in feature_type.properties if p.name in fields}
     return LayerMapping(
-        origin="names",
+        origin=NAMES,
         file=path.name,
         type=named,
         code=fields.get("code"),

@@ -21,12 +21,12 @@ from cim.db.engine import Database
 from cim.db.merge import lock_types, merge
 from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
-from cim.files import keeping
+from cim.files import Batch, digest, keeping
 from ingest.city import KnownBuildings
 from ingest.formats import Layer, ReadOptions
 from ingest.formats._base import RESERVED
 from ingest.identify import Known
-from ingest.mapping import LayerMapping, by_names, choose, choose_published, published
+from ingest.mapping import NAMES, LayerMapping, by_names, choose, choose_published, published
 from ingest.records import Context, Rejected, prepare
 from ingest.report import FileReport, LayerReport, Report, Status, reasons_of
 from ingest.sources import Fingerprint, Source, find, fingerprint
@@ -138,6 +138,7 @@ class _File:
         self.mappings = [m for m in options.mappings if m.matches_file(source.path)]
         known = published(database.dictionary) if options.published is None else options.published
         self.published = [m for m in known if m.matches_file(source.path) and m.format in (None, self.format.name)]
+        self.bodies = Batch(database.settings.files_dir)
 
     def take(self) -> FileReport:
         """Bring the file in and report; raise a CimError, and leave nothing, where it cannot be taken."""
@@ -147,10 +148,10 @@ class _File:
             known = None if self.options.force else self._taken_before(connection, mark, basis)
         if known is not None:
             return known
-        layers = self._read()
-        if fingerprint(self.source).stamps != mark.stamps:
-            raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
         try:
+            layers = self._read()
+            if fingerprint(self.source).stamps != mark.stamps:
+                raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
             with self._kept(mark):
                 return self._write(layers, mark, basis)
         except sa.exc.OperationalError as error:
@@ -158,6 +159,8 @@ class _File:
             raise DatabaseError(f"{self.source.path}: {lost}") from error
         except sa.exc.DBAPIError as error:
             raise InvalidData(f"{self.source.path}: the database refuses it: {_first_line(error.orig)}") from error
+        finally:
+            self.bodies.drop()
 
     def _kept(self, mark: Fingerprint) -> AbstractContextManager[None]:
         """Keep the file itself, once its objects are in, where they refer to it."""
@@ -205,29 +208,33 @@ class _File:
             place=options.place,
             encoding=options.encoding or next(iter(encodings), None),
             layer=options.layer,
+            crs=options.crs,
             assume_crs=options.assume_crs,
             srid=self.database.settings.srid,
             buildings=KnownBuildings(self.database.engine),
+            keep=digest if options.dry_run else self.bodies.keep,
         )
         found = list(self.format.read(self.source.path, read_options))
         layers = [(layer, self._mapping_of(layer, alone=len(found) == 1)) for layer in found]
+        # Where a mapping speaks for the file, published or the operator's, it may leave layers out.
+        spoken = self.mappings or any(mapping is not None and mapping.origin != NAMES for _, mapping in layers)
+        unknown = [layer.name for layer, mapping in layers if mapping is None]
+        if unknown and not spoken:
+            raise InvalidData(
+                f"{self.source.path}: nothing says what layer {unknown[0]!r} holds; name it with --type or a --mapping;"
+                f" types are {', '.join(self.database.dictionary.types)}"
+            )
         order = list(self.database.dictionary.types)
         return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))
 
     def _mapping_of(self, layer: Layer, *, alone: bool) -> LayerMapping | None:
-        """Return the layer's mapping; None leaves out a layer whose neighbours are mapped and whose type is unknown."""
+        """Return the layer's mapping, None where its type is unknown: it is left out if a neighbour is mapped."""
         path, dictionary = self.source.path, self.database.dictionary
         fields = [name for name in layer.table.column_names if name not in RESERVED]
         chosen = choose(self.mappings, path, layer.name, fields, self.format.name)
         type_name = layer.feature_type or self.options.type
         chosen = chosen or choose_published(self.published, path, layer.name, fields, self.format.name, type_name)
-        chosen = chosen or by_names(layer, path, dictionary, self.options.type, alone=alone)
-        if chosen is None and not self.mappings:
-            raise InvalidData(
-                f"{path}: nothing says what layer {layer.name!r} holds; name it with --type or a --mapping;"
-                f" types are {', '.join(dictionary.types)}"
-            )
-        return chosen
+        return chosen or by_names(layer, path, dictionary, self.options.type, alone=alone)
 
     def _write(self, layers: list[tuple[Layer, LayerMapping | None]], mark: Fingerprint, basis: str) -> FileReport:
         status: Status = "dry-run" if self.options.dry_run else "loaded"
@@ -251,6 +258,8 @@ class _File:
             self._record(connection, report, rejected, basis)
             if self.options.dry_run:
                 transaction.rollback()
+            else:
+                self.bodies.settle()
         return report
 
     def _context(self, connection: sa.Connection) -> Context:

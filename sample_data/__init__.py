@@ -6,4 +6,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent
 DATA = ROOT / "data"
+FORMATS = ROOT / "formats"
 MAPPINGS = ROOT / "mappings"

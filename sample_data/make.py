@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sample_data import DATA, MAPPINGS, _dbf, _district, _faults, _ifc, _networks, _records
+from sample_data import DATA, FORMATS, MAPPINGS, _city3d, _dbf, _district, _faults, _ifc, _networks, _records
 from sample_data._write import DAY, FLAG, GEOGRAPHIC, REAL, TEXT, WHOLE, degrees, gdal_layer, geojson
 
 Record = dict[str, Any]
@@ -207,3 +207,4 @@ def _backwards(columns: dict[str, Any]) -> dict[str, _Backwards]:
 
 if __name__ == "__main__":
     make(Path(sys.argv[1]) if len(sys.argv) > 1 else DATA)
+    _city3d.write(Path(sys.argv[1]) if len(sys.argv) > 1 else FORMATS)

@@ -17,6 +17,7 @@ from api.reference import Reference
 from api.routes import READ
 from api.schemas import queryables_document, schema_digest, schema_document
 from api.site import Site, State, rfc3339, site_of
+from cim import bodies
 from cim.crs import Bounds
 from cim.db.features import Selection
 from cim.dictionary import FeatureType
@@ -225,6 +226,9 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         link("describedby", url(request, "collections", type_name, "schema"), SCHEMA_JSON, "Schema"),
         link("evidence", url(request, "log", "proof", query={"code": code, "type": type_name}), links.TEXT, "Proof"),
     ]
+    body_file = orjson.loads(found.feature)["properties"].get("body_file")
+    if body_file is not None:
+        own.append(link("alternate", url(request, "files", body_file), bodies.MEDIA_TYPE, "Body in three dimensions"))
     body = b'%s,"links":%s}' % (found.feature.encode()[:-1], orjson.dumps(own))
     return Response(body, headers={**headers, "Link": links.link_header(own)}, media_type=GEOJSON)
 

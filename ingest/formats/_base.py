@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyproj
 
+from cim.files import Keep, digest
 from ingest.city import Buildings
 
 # Column names of `Layer.table` that are not attributes of the source.
@@ -53,18 +54,22 @@ class ReadOptions:
     place : what places a model, see `ingest.statement` (format `ifc` reads it).
     encoding : character encoding of attribute text, for formats that may not declare it (shp).
     layer : read only the layer of this name; None reads all.
+    crs : CRS of layers that state none.
     assume_crs : CRS to take for layers that state none or whose statement is wrong.
     srid : EPSG code of the storage CRS, for formats that compute geometry rather than read it.
     buildings : those the city has, for models that are placed by them.
+    keep : takes files that the objects of a format have of their own and returns their SHA-256.
     extra : options of single formats, by name.
     """
 
     place: str | None = None
     encoding: str | None = None
     layer: str | None = None
+    crs: pyproj.CRS | None = None
     assume_crs: pyproj.CRS | None = None
     srid: int | None = None
     buildings: Buildings | None = None
+    keep: Keep = digest
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,0 +1,177 @@
+"""Reading CityJSON and CityJSONSeq, versions 1.0, 1.1 and 2.0: the header, and one feature after another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyproj
+
+from cim import crs as systems
+from cim.errors import InvalidData
+from ingest.city3d.feature import CityObject, Feature, Frame, Notes, frame
+
+VERSIONS = ("1.0", "1.1", "2.0")
+_EPSG = re.compile(
+    r"(?i)^(?:urn:(?:x-)?ogc:def:crs:EPSG:[^:]*:|https?://www\.opengis\.net/def/crs/EPSG/[^/]+/|EPSG:)(\d+)$"
+)
+_IDENTITY = ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+# Groups collect objects that stand for themselves; they own none.
+_GROUP = "CityObjectGroup"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a document says about all of its objects."""
+
+    version: str
+    frame: Frame
+    templates: Mapping[str, Any]
+
+
+def header_of(path: Path, document: Any, assumed: pyproj.CRS | None) -> Header:
+    """Return what a document (of CityJSONSeq: its first line) says about all of its objects.
+
+    Parameters
+    ----------
+    assumed : the operator's word on the CRS, which goes before that of the file
+
+    Raises
+    ------
+    InvalidData : no CityJSON, a version other than those read, a transform that is none, an unknown CRS.
+    """
+    if not isinstance(document, dict) or document.get("type") != "CityJSON":
+        raise InvalidData(f"{path}: is not CityJSON: expected an object whose type is CityJSON{_shown(document)}")
+    version = str(document.get("version"))
+    if version[:3] not in VERSIONS:
+        raise InvalidData(
+            f"{path}: is CityJSON {version}; read are {', '.join(VERSIONS)}: bring it up to date with"
+            " `cjio … upgrade save …`"
+        )
+    stated = (document.get("metadata") or {}).get("referenceSystem")
+    system = assumed if assumed is not None or stated is None else _system(path, stated)
+    return Header(version[:3], frame(*_transform(path, document), system), document.get("geometry-templates") or {})
+
+
+def features_of_document(path: Path, document: dict[str, Any], notes: Notes) -> Iterator[Feature]:
+    """Yield the features of a whole CityJSON document: every object that no other one has as its child.
+
+    Raises
+    ------
+    InvalidData : an object names a child that is not there, or is its own descendant.
+    """
+    objects, vertices = _members(path, document)
+    notes_appearance(document, notes)
+    for name, one in objects.items():
+        parents = [p for p in one.get("parents") or () if objects.get(p, {}).get("type") != _GROUP]
+        if not parents:
+            yield Feature(name, _family(path, name, objects), vertices)
+
+
+def features_of_lines(path: Path, lines: Iterator[bytes], notes: Notes) -> Iterator[Feature]:
+    """Yield the feature of each line of CityJSONSeq after the first.
+
+    Raises
+    ------
+    InvalidData : a line is no CityJSONFeature, or no object of it stands for itself.
+    """
+    for number, line in enumerate(lines, start=2):
+        if not line.strip():
+            continue
+        document = parse(path, line, f"line {number}")
+        if not isinstance(document, dict) or document.get("type") != "CityJSONFeature":
+            raise InvalidData(f"{path}: line {number}: expected a CityJSONFeature{_shown(document)}")
+        objects, vertices = _members(path, document, f"line {number}: ")
+        notes_appearance(document, notes)
+        root = document.get("id")
+        if root not in objects:  # 1.1 had it optional
+            roots = [n for n, o in objects.items() if not any(p in objects for p in o.get("parents") or ())]
+            if len(roots) != 1:
+                raise InvalidData(
+                    f"{path}: line {number}: has {len(roots)} objects that are part of no other; expected one"
+                )
+            root = roots[0]
+        yield Feature(root, objects, vertices)
+
+
+def parse(path: Path, text: bytes, where: str = "") -> Any:
+    """Return what a text of JSON says.
+
+    Raises
+    ------
+    InvalidData : it is none.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        place = f"{where}: " if where else ""
+        raise InvalidData(f"{path}: {place}is not JSON: {error}; the file is damaged or cut off") from error
+
+
+def notes_appearance(document: Mapping[str, Any], notes: Notes) -> None:
+    """Say that materials and textures are left out, where there are any."""
+    if document.get("appearance"):
+        notes.add("materials and textures are not kept")
+
+
+def _members(path: Path, document: Mapping[str, Any], where: str = "") -> tuple[dict[str, CityObject], Sequence[Any]]:
+    objects, vertices = document.get("CityObjects"), document.get("vertices")
+    if not isinstance(objects, dict) or not all(isinstance(o, dict) and "type" in o for o in objects.values()):
+        raise InvalidData(f"{path}: {where}CityObjects is no object of City Objects with a type each")
+    if not isinstance(vertices, list):
+        raise InvalidData(f"{path}: {where}vertices is no array")
+    return objects, vertices
+
+
+def _family(path: Path, root: str, objects: Mapping[str, CityObject]) -> dict[str, CityObject]:
+    found: dict[str, CityObject] = {}
+    waiting = [root]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            raise InvalidData(f"{path}: object {name!r} is a child twice, or of itself")
+        if name not in objects:
+            raise InvalidData(f"{path}: object {root!r} names a child {name!r} that the file does not hold")
+        found[name] = objects[name]
+        if objects[name]["type"] != _GROUP:
+            waiting += objects[name].get("children") or ()
+    return found
+
+
+def _transform(path: Path, document: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    given = document.get("transform")
+    if given is None:
+        if str(document.get("version")).startswith("1.0"):
+            return _IDENTITY
+        raise InvalidData(f"{path}: has no transform, which CityJSON since 1.1 demands")
+    try:
+        scale, translate = (tuple(float(v) for v in given[key]) for key in ("scale", "translate"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidData(f"{path}: transform: expected scale and translate of three numbers each") from error
+    sound = len(scale) == len(translate) == 3 and np.isfinite([*scale, *translate]).all() and all(scale)
+    if not sound:
+        raise InvalidData(f"{path}: transform: expected scale and translate of three numbers each, scales not zero")
+    return scale, translate
+
+
+def _system(path: Path, stated: Any) -> pyproj.CRS:
+    match = _EPSG.match(str(stated).strip())
+    try:
+        return systems.parse(int(match[1]) if match else str(stated))
+    except InvalidData as error:
+        raise InvalidData(f"{path}: metadata.referenceSystem: {error}") from error
+
+
+def _shown(document: Any) -> str:
+    kind = document.get("type") if isinstance(document, dict) else type(document).__name__
+    return f", found {str(kind)[:60]!r}"
+
+
+def stem(path: Path) -> str:
+    """Return the name of a file without its suffixes: `a.city.json` is `a`."""
+    return path.name.removesuffix(path.suffix).removesuffix(".city")

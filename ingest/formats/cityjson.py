@@ -1,0 +1,41 @@
+"""CityJSON: a whole model of city objects as one JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ingest.city3d.claims import claims_cityjson
+from ingest.formats._base import Format, Layer, ReadOptions
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
+    """Yield a layer for each type of city object; parts belong to the object they are part of.
+
+    The document is held in memory whole. CityJSONSeq, which `cjseq` makes of it, is read line by line.
+
+    Raises
+    ------
+    InvalidData : no CityJSON, a version that is not read, an object that names a child there is none of.
+    """
+    from ingest.city3d import cityjson
+    from ingest.city3d.feature import Notes
+    from ingest.city3d.layers import layers
+    from ingest.gdal import check_signature
+
+    check_signature(path, (b"{",), "CityJSON")
+    document = cityjson.parse(path, path.read_bytes())
+    header = cityjson.header_of(path, document, options.assume_crs or options.crs)
+    notes = Notes()
+    features = cityjson.features_of_document(path, document, notes)
+    yield from layers(features, header.frame, cityjson.stem(path), options.keep, notes)
+
+
+FORMAT = Format(
+    name="cityjson",
+    title="CityJSON 1.0 to 2.0",
+    suffixes=(".city.json", ".json"),
+    spec="OGC 20-072r5, CityJSON Community Standard 2.0. https://www.cityjson.org/specs/2.0.1/",
+    read=read,
+    claims=claims_cityjson,
+)

@@ -1,0 +1,40 @@
+"""Bodies of buildings, from a file of CityJSONSeq to the client that draws them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from cim.city import City
+from cim.files import keep
+from ingest import Options, ingest
+from sample_data import FORMATS
+
+
+def test_the_item_links_to_its_body_and_other_files_stay_closed(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    ingest(city.database, [FORMATS / "houses.city.jsonl"], Options())
+    table = city.database.table("building")
+    with city.database.engine.connect() as connection:
+        codes = connection.execute(sa.select(table.c.code).where(table.c.body_file.is_not(None))).scalars().all()
+    assert len(codes) == 3
+    item = http.get(f"/collections/building/items/{codes[0]}").json()
+    (link,) = [one for one in item["links"] if one["rel"] == "alternate"]
+    body = http.get(link["href"])
+    assert body.headers["content-type"] == link["type"] == "application/city+json-seq"
+    assert hashlib.sha256(body.content).hexdigest() == item["properties"]["body_file"]
+    assert "immutable" in body.headers["cache-control"]
+    without = http.get("/collections/building/items/building-00001").json()
+    assert [one for one in without["links"] if one["rel"] == "alternate"] == []
+    model = keep(city.settings.files_dir, b"ISO-10303-21; a model as delivered")
+    assert http.get(f"/files/{model}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["0" * 64, "x", "..%2f..%2fkeys", "0" * 63 + "G", "%00" * 64])
+def test_what_is_no_body_is_not_found(name: str, http: httpx.Client) -> None:
+    response = http.get(f"/files/{name}")
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
