@@ -16,16 +16,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cim import crs
 from cim.city import City
+from cim.dictionary import load_dictionary
 from cim.errors import InvalidData
 from cim.output import AsJson, console, print_json, print_table
 from cim.settings import Settings
-from ingest.formats import formats
+from ingest.formats import ReadOptions, formats
 from ingest.mapping import load
 from ingest.pipeline import Options
 from ingest.pipeline import Progress as OnProgress
 from ingest.pipeline import ingest as run
 from ingest.rejects import RejectedRecord, rejects_of
 from ingest.report import show
+from ingest.sources import find
+from ingest.suggest import suggest
 
 _READABLE = ", ".join(suffix for f in formats().values() for suffix in f.suffixes)
 
@@ -48,6 +51,9 @@ def ingest(
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of attribute text, as GB18030.")] = None,
     layer: Annotated[str | None, typer.Option(help="Take only the layer of this name.")] = None,
+    suggested: Annotated[
+        bool, typer.Option("--suggest", help="Take nothing in: print a mapping proposed for the files, as TOML.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Compare files again that were taken in before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and undo it.")] = False,
     actor: Annotated[str | None, typer.Option(help="Who writes, for the log. Default: the database user.")] = None,
@@ -59,7 +65,11 @@ def ingest(
     Records that cannot be taken are kept with the reason: `cim rejects`. A file that is refused does not stop
     the others; the exit code is then 3.
     """
-    with City(Settings.from_environment()) as city, _bar(hidden=as_json) as progress:
+    settings = Settings.from_environment()
+    if suggested:
+        _suggest(paths, ReadOptions(place, encoding, layer, srid=settings.srid), settings)
+        return
+    with City(settings) as city, _bar(hidden=as_json) as progress:
         mappings = load(mapping or (), city.database.dictionary)
         report = run(
             city.database,
@@ -118,6 +128,17 @@ def rejects(
         print_json([asdict(record) for record in found])
     else:
         print_table(["file", "layer", "record", "reason"], [(r.file, r.layer, r.source_id, r.reason) for r in found])
+
+
+def _suggest(paths: Sequence[Path], options: ReadOptions, settings: Settings) -> None:
+    """Print mappings for files; no database is needed."""
+    folders = [] if settings.dictionary is None else [settings.dictionary]
+    dictionary = load_dictionary(*folders, code_schemes=settings.code_schemes)
+    sources, _ = find(paths)
+    for source in sources:
+        if source.error is not None or source.format is None:
+            raise source.error or InvalidData(f"{source.path}: has no format")
+        typer.echo(suggest(source.path, source.format, options, dictionary))
 
 
 @contextmanager
