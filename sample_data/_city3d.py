@@ -11,6 +11,7 @@ The houses stand beside the sample district and belong to no part of it; their n
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,20 @@ IDS = {
     "gable": "bldg_7c1f8a52-0d3e-4a6b-9f10-5b2c6d7e8f90",
     "courtyard": "bldg_1a2b3c4d-5e6f-4071-8293-a4b5c6d7e8f9",
     "block": "bldg_0f1e2d3c-4b5a-4697-8877-665544332211",
+}
+_SPACES = {
+    "core": "http://www.opengis.net/citygml/2.0",
+    "bldg": "http://www.opengis.net/citygml/building/2.0",
+    "gml": "http://www.opengis.net/gml",
+    "xlink": "http://www.w3.org/1999/xlink",
+}
+# Attributes in the order in which the schema has them.
+_GML_NAMES = {
+    "name": "gml:name",
+    "function": "bldg:function",
+    "yearOfConstruction": "bldg:yearOfConstruction",
+    "measuredHeight": "bldg:measuredHeight",
+    "storeysAboveGround": "bldg:storeysAboveGround",
 }
 Point = tuple[float, float, float]
 Surface = list[list[Point]]
@@ -72,7 +87,7 @@ def courtyard() -> list[tuple[str, Surface]]:
 
 
 def write(folder: Path) -> None:
-    """Write the houses as CityJSON and CityJSONSeq."""
+    """Write the houses as CityJSON, CityJSONSeq and CityGML."""
     folder.mkdir(parents=True, exist_ok=True)
     features = [_feature(*house) for house in _houses()]
     first = {
@@ -85,6 +100,7 @@ def write(folder: Path) -> None:
     }
     lines = [first, *features]
     (folder / "houses.city.jsonl").write_text("".join(_json(line) + "\n" for line in lines), encoding="utf-8")
+    (folder / "houses.gml").write_text(_citygml(), encoding="utf-8")
     objects: dict[str, Any] = {}
     vertices: list[list[int]] = []
     for feature in features:
@@ -94,6 +110,74 @@ def write(folder: Path) -> None:
     (folder / "houses.city.json").write_text(
         _json({**first, "CityObjects": objects, "vertices": vertices}) + "\n", encoding="utf-8"
     )
+
+
+def _citygml() -> str:
+    """Return the houses as CityGML 2.0; EPSG:4548 has northing before easting."""
+    members = []
+    for name, attributes, bodies in _houses():
+        said = "".join(
+            f"<{_GML_NAMES[key]}>{attributes[key]}</{_GML_NAMES[key]}>" for key in _GML_NAMES if key in attributes
+        )
+        own = _body(*bodies[name]) if name in bodies else ""
+        parts = "".join(
+            f'<bldg:consistsOfBuildingPart><bldg:BuildingPart gml:id="{part}">{_body(*body)}'
+            "</bldg:BuildingPart></bldg:consistsOfBuildingPart>"
+            for part, body in bodies.items()
+            if part != name
+        )
+        members.append(
+            f'<core:cityObjectMember><bldg:Building gml:id="{name}">{said}{own}{parts}</bldg:Building>'
+            "</core:cityObjectMember>\n"
+        )
+    envelope = (
+        '<gml:boundedBy><gml:Envelope srsName="urn:ogc:def:crs:EPSG::4548" srsDimension="3">'
+        f"<gml:lowerCorner>{NORTH} {EAST} {GROUND}</gml:lowerCorner>"
+        f"<gml:upperCorner>{NORTH + 20} {EAST + 82} {GROUND + 30}</gml:upperCorner></gml:Envelope></gml:boundedBy>\n"
+    )
+    spaces = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in _SPACES.items())
+    head = '<?xml version="1.0" encoding="UTF-8"?>\n'
+    return f"{head}<core:CityModel{spaces}>\n{envelope}{''.join(members)}</core:CityModel>\n"
+
+
+def _body(lod: str, surfaces: list[tuple[str, Surface]]) -> str:
+    """Return a solid, its surfaces in place at level 1, by reference to surfaces with a meaning at level 2."""
+    polygons = [_polygon(surface) for _, surface in surfaces]
+    if not any(kind for kind, _ in surfaces):
+        return _solid_gml(lod, polygons)
+    ids = [f"p{zlib.crc32(polygon.encode()):08x}" for polygon in polygons]
+    bounds = "".join(
+        f"<bldg:boundedBy><bldg:{kind}><bldg:lod{lod}MultiSurface><gml:MultiSurface><gml:surfaceMember>"
+        f"{_polygon(surface, one)}"
+        f"</gml:surfaceMember></gml:MultiSurface></bldg:lod{lod}MultiSurface></bldg:{kind}></bldg:boundedBy>"
+        for (kind, surface), one in zip(surfaces, ids, strict=True)
+    )
+    return _solid_gml(lod, [f"#{one}" for one in ids]) + bounds
+
+
+def _solid_gml(lod: str, surfaces: list[str]) -> str:
+    members = "".join(
+        f'<gml:surfaceMember xlink:href="{one}"/>'
+        if one.startswith("#")
+        else f"<gml:surfaceMember>{one}</gml:surfaceMember>"
+        for one in surfaces
+    )
+    return (
+        f"<bldg:lod{lod}Solid><gml:Solid><gml:exterior><gml:CompositeSurface>{members}"
+        f"</gml:CompositeSurface></gml:exterior></gml:Solid></bldg:lod{lod}Solid>"
+    )
+
+
+def _polygon(surface: Surface, name: str | None = None) -> str:
+    sides = ["exterior"] + ["interior"] * (len(surface) - 1)
+    rings = "".join(
+        f"<gml:{side}><gml:LinearRing><gml:posList>"
+        + " ".join(f"{NORTH + y} {EAST + x} {GROUND + z}" for x, y, z in [*ring, ring[0]])
+        + f"</gml:posList></gml:LinearRing></gml:{side}>"
+        for side, ring in zip(sides, surface, strict=True)
+    )
+    identity = "" if name is None else f' gml:id="{name}"'
+    return f"<gml:Polygon{identity}>{rings}</gml:Polygon>"
 
 
 def _houses() -> list[tuple[str, dict[str, Any], dict[str, tuple[str, list[tuple[str, Surface]]]]]]:

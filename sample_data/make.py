@@ -206,5 +206,8 @@ def _backwards(columns: dict[str, Any]) -> dict[str, _Backwards]:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]) if len(sys.argv) > 1 else DATA)
-    _city3d.write(Path(sys.argv[1]) if len(sys.argv) > 1 else FORMATS)
+    if len(sys.argv) > 1:
+        make(Path(sys.argv[1]))
+    else:
+        make(DATA)
+        _city3d.write(FORMATS)

@@ -138,7 +138,8 @@ def _take(found: _Found, one: CityObject, building: bool, given: bool) -> bool:
         return given
     found.lod = max(found.lod, geometries[-1][0])
     if not building:
-        _take_all(found, geometries[-1][1])
+        plain = geometries[0] if geometries[0][0].startswith("0") else geometries[-1]
+        _take_all(found, plain[1])
         return True
     flat = [g for lod, g in geometries if lod.startswith("0")]
     if flat and not given:

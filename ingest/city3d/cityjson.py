@@ -34,12 +34,12 @@ class Header:
     templates: Mapping[str, Any]
 
 
-def header_of(path: Path, document: Any, assumed: pyproj.CRS | None) -> Header:
+def header_of(path: Path, document: Any, assumed: pyproj.CRS | None, default: pyproj.CRS | None) -> Header:
     """Return what a document (of CityJSONSeq: its first line) says about all of its objects.
 
     Parameters
     ----------
-    assumed : the operator's word on the CRS, which goes before that of the file
+    assumed, default : the operator's word on the CRS, before that of the file and where it has none
 
     Raises
     ------
@@ -54,7 +54,8 @@ def header_of(path: Path, document: Any, assumed: pyproj.CRS | None) -> Header:
             " `cjio … upgrade save …`"
         )
     stated = (document.get("metadata") or {}).get("referenceSystem")
-    system = assumed if assumed is not None or stated is None else _system(path, stated)
+    system = default if stated is None else _system(path, stated)
+    system = system if assumed is None else assumed
     return Header(version[:3], frame(*_transform(path, document), system), document.get("geometry-templates") or {})
 
 

@@ -37,6 +37,9 @@ OBJECT_COLUMNS: Mapping[str, pa.DataType] = {
 }
 BUILDING_COLUMNS: Mapping[str, pa.DataType] = {
     "name": _TEXT,
+    "class": _TEXT,
+    "function": _TEXT,
+    "usage": _TEXT,
     "body_file": _TEXT,
     "height": _NUMBER,
     "footprint_area": _NUMBER,
@@ -55,6 +58,8 @@ _WHOLE_ATTRIBUTES = {
     "year_built": "yearOfConstruction",
     "year_demolished": "yearOfDemolition",
 }
+# Attributes of the standard that are text: columns of every layer of buildings, filled or not.
+_TAKEN_OVER = ("name", "class", "function", "usage")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _YEAR = re.compile(r"\s*(-?\d{1,6})(?:[-.].*)?\s*")
 _MEASURED = "measuredHeight"
@@ -208,11 +213,11 @@ def _batch(columns: Mapping[str, list[Any]], schema: pa.Schema) -> pa.RecordBatc
 
 
 def _attributes_of(feature: Feature, kind: str) -> Attributes:
-    """Return what the source says of an object; the name of a building has a column of its own."""
+    """Return what the source says of an object, without what is a column of every building anyway."""
     said: Attributes = feature.root.get("attributes") or {}
-    if kind == BUILDING and isinstance(said.get("name"), str):
-        return {name: value for name, value in said.items() if name != "name"}
-    return said
+    if kind != BUILDING:
+        return said
+    return {name: value for name, value in said.items() if not (name in _TAKEN_OVER and isinstance(value, str))}
 
 
 def _of_buildings(
@@ -220,7 +225,7 @@ def _of_buildings(
 ) -> dict[str, list[Any]]:
     attributes = [feature.root.get("attributes") or {} for feature in features]
     columns: dict[str, list[Any]] = {
-        "name": [a["name"] if isinstance(a.get("name"), str) else None for a in attributes],
+        **{n: [a[n] if isinstance(a.get(n), str) else None for a in attributes] for n in _TAKEN_OVER},
         "body_file": list(digests),
         "height": [_height(f, b) for f, b in zip(features, found, strict=True)],
         "footprint_area": [b.area for b in found],
@@ -287,8 +292,6 @@ def _height(feature: Feature, body: Body) -> float | None:
 
 def _measure(one: Mapping[str, Any]) -> float | None:
     value = (one.get("attributes") or {}).get(_MEASURED)
-    if isinstance(value, dict):  # a measure with its unit
-        value = value.get("value")
     try:
         number = float(value) if value is not None and not isinstance(value, bool) else -1.0
     except (TypeError, ValueError):

@@ -25,7 +25,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
     check_signature(path, (b"{",), "CityJSON")
     document = cityjson.parse(path, path.read_bytes())
-    header = cityjson.header_of(path, document, options.assume_crs or options.crs)
+    header = cityjson.header_of(path, document, options.assume_crs, options.crs)
     notes = Notes()
     features = cityjson.features_of_document(path, document, notes)
     yield from layers(features, header.frame, cityjson.stem(path), options.keep, notes)

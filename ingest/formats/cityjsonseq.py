@@ -25,7 +25,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
     check_signature(path, (b"{",), "CityJSONSeq")
     with path.open("rb") as file:
-        header = cityjson.header_of(path, cityjson.parse(path, next(file), "line 1"), options.assume_crs or options.crs)
+        header = cityjson.header_of(path, cityjson.parse(path, next(file), "line 1"), options.assume_crs, options.crs)
         notes = Notes()
         features = cityjson.features_of_lines(path, file, notes)
         yield from layers(features, header.frame, cityjson.stem(path), options.keep, notes)
