@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from cim.errors import Conflict, InvalidCode, InvalidData, NotFound
+
+Places = npt.NDArray[np.uint8]
+"""Codes of one length as their characters: a row each, a column for each place."""
+Mask = npt.NDArray[np.bool_]
 
 DIGITS = "0123456789"
 # What a message shows of a value that may be a whole page pasted into the wrong column.
@@ -30,6 +37,21 @@ _CANONICAL: dict[int, str] = {
 }
 
 
+def among(column: Places, characters: str) -> Mask:
+    """Return where the characters of a column are among those given."""
+    table = np.zeros(256, dtype=bool)
+    table[list(characters.encode())] = True
+    return table[column]
+
+
+def number_at(places: Places, first: int, last: int) -> npt.NDArray[np.int64]:
+    """Return the numbers whose digits stand in places `first` to `last`, counted from 1; rubbish where no digits do."""
+    numbers = np.zeros(len(places), dtype=np.int64)
+    for place in range(first - 1, last):
+        numbers = numbers * 10 + (places[:, place].astype(np.int64) - ord("0"))
+    return numbers
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What is wrong with a code.
@@ -45,17 +67,28 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A run of places with one meaning: its length, and the characters it may hold or its one fixed text."""
+    """A run of places with one meaning: its length, and the characters it may hold or its one fixed text.
+
+    `least` is how short it may be where its length varies. A separator is a fixed text without a name.
+    """
 
     name: str
     length: int
     characters: str = DIGITS
     literal: str | None = None
+    least: int | None = None
+
+    @property
+    def shortest(self) -> int:
+        """How many places it has at least."""
+        return self.length if self.least is None else self.least
 
     @property
     def expression(self) -> str:
         """The regular expression of it."""
-        return self.literal or f"[{self.characters}]{{{self.length}}}"
+        if self.literal:
+            return re.escape(self.literal)
+        return f"[{re.escape(self.characters)}]{{{self.shortest},{self.length}}}"
 
     def fault(self, offset: int, character: str) -> str | None:
         """Return what is wrong with the character so many places into the segment; None if nothing is."""
@@ -63,7 +96,7 @@ class Segment:
         if character in allowed:
             return None
         wanted = "a digit" if allowed == DIGITS else allowed if len(allowed) == 1 else f"one of {allowed}"
-        return f"{self.name} must be {wanted}, is {character!r}"
+        return f"{self.name or 'separator'} must be {wanted}, is {character!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +146,50 @@ class Invalid:
 
 @dataclass(frozen=True)
 class Layout:
-    """The segments of a scheme and the lengths at which a code may end."""
+    """The segments of a scheme and the lengths at which a code may end; no lengths where those of segments vary."""
 
     segments: tuple[Segment, ...]
-    lengths: tuple[int, ...]
+    lengths: tuple[int, ...] = ()
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        alternatives = (self._expression(length) for length in self.lengths)
-        object.__setattr__(self, "pattern", re.compile("|".join(alternatives)))
+        if self.lengths:
+            expression = "|".join(self._expression(length) for length in self.lengths)
+        else:
+            expression = "".join(f"({segment.expression})" for segment in self.segments)
+        object.__setattr__(self, "pattern", re.compile(expression))
 
     def parts(self, code: str) -> tuple[Part, ...]:
         """Cut a code of right shape into its segments."""
+        match = self.pattern.fullmatch(code)
+        if match and not self.lengths:
+            return tuple(
+                Part(segment.name, match.start(group) + 1, match.group(group))
+                for group, segment in enumerate(self.segments, 1)
+                if match.group(group)
+            )
         ends = accumulate(segment.length for segment in self.segments)
         cut = zip(self.segments, ends, strict=True)
         return tuple(Part(s.name, end - s.length + 1, code[end - s.length : end]) for s, end in cut if end <= len(code))
+
+    def misplaced(self, places: Places) -> Mask:
+        """Return which codes of one length, a row each, hold a character out of place."""
+        found = np.zeros(len(places), dtype=bool)
+        place = 0
+        for segment in self.segments:
+            for offset in range(segment.length):
+                if place < places.shape[1]:
+                    allowed = segment.literal[offset] if segment.literal else segment.characters
+                    found |= ~among(places[:, place], allowed)
+                place += 1
+        return found
 
     def problem(self, code: str) -> Problem | None:
         """Return the first fault of shape, a character out of place before a wrong length; None if none."""
         if self.pattern.fullmatch(code):
             return None
+        if not self.lengths:
+            return self._varying_problem(code)
         lengths = " or ".join(map(str, self.lengths))
         length = "" if len(code) in self.lengths else f" ({len(code)} places, expected {lengths})"
         place = 0
@@ -146,6 +203,21 @@ class Layout:
         if end is None:
             return Problem("shape", max(self.lengths) + 1, f"too long{length}")
         return Problem("shape", len(code) + 1, f"too short{length}")
+
+    def _varying_problem(self, code: str) -> Problem:
+        """Return the first fault where lengths vary: a segment ends at the first character that it may not hold."""
+        place = 0
+        fault: str | None = None
+        for segment in self.segments:
+            taken, fault = 0, None
+            while taken < segment.length and place < len(code):
+                fault = segment.fault(taken, code[place])
+                if fault:
+                    break
+                taken, place = taken + 1, place + 1
+            if taken < segment.shortest:
+                return Problem("shape", place + 1, fault or f"too short: {segment.name or 'separator'} is missing")
+        return Problem("shape", place + 1, fault or "too long")
 
     def _expression(self, length: int) -> str:
         expression = ""
@@ -197,6 +269,16 @@ def _no_problems(_code: str) -> Sequence[Problem]:
     return ()
 
 
+def translated(text: str) -> str:
+    """Return a text half-width, upper case and without white space."""
+    return text.translate(_CANONICAL)
+
+
+def whole_number(text: str) -> str:
+    """Return a whole number's text without leading zeros."""
+    return re.sub("^0+(?=[0-9])", "", translated(text))
+
+
 def _no_levels(_code: str) -> tuple[str, ...]:
     return ()
 
@@ -219,7 +301,12 @@ class CodeScheme:
     layout : segments and lengths.
     levels : what a code may stand for, say parcel, building, unit; empty if all are alike.
     rules, warnings : what is wrong with, or merely odd about, a canonical code of right shape.
+    suspects : which of many codes of one length and right shape, a row each, may break a rule or miss a level: the
+        quick twin of `rules` and `levels_of`, for columns. It may suspect too many, never too few.
+    canonical : the one spelling of a code; half-width, upper case, without white space, unless the scheme says more.
+    reserved : why no value can be judged yet; None for a scheme in use.
     levels_of, parent_of, prefix_of : what a good code stands for, lies in, shares with its children.
+    children_of : a regular expression of the children's codes, where they do not begin with a prefix.
     numbering_of : how the scheme numbers within a parent, InvalidCode where it does not; None if the codes are not for
         us to give.
     issuer : who gives the codes, for the message that we do not.
@@ -241,12 +328,16 @@ class CodeScheme:
     levels_of: Callable[[str], tuple[str, ...]] = _no_levels
     parent_of: Callable[[str], str | None] = _no_parent
     prefix_of: Callable[[str], str] = _itself
+    children_of: Callable[[str], str] | None = None
     numbering_of: Callable[[str], Numbering] | None = None
     issuer: str = "their issuer"
+    suspects: Callable[[Places, str | None], Mask] | None = None
+    canonical: Callable[[str], str] = translated
+    reserved: str | None = None
 
     def normalise(self, text: str) -> str:
-        """Return the canonical form of any text: half-width, upper case, without white space."""
-        return text.translate(_CANONICAL)
+        """Return the canonical form of any text."""
+        return self.canonical(text)
 
     def validate(self, text: str, *, strict: bool = False, level: str | None = None) -> list[Problem]:
         """Return what is wrong with a code, in the order of the scheme's rules; [] for a good one.
@@ -261,6 +352,8 @@ class CodeScheme:
         NotFound : the scheme has no such level.
         """
         self._demand_level(level)
+        if self.reserved is not None:
+            return [Problem("rule", None, self.reserved)]
         code = self.normalise(text)
         shape = self.layout.problem(code)
         if shape:
@@ -296,20 +389,39 @@ class CodeScheme:
         and the messages of the refused ones by index. None and blank text are missing codes, not problems.
         """
         self._demand_level(level)
-        codes: list[str | None] = []
+        codes: list[str | None] = list(values)
         problems: dict[int, str] = {}
-        matches, rules, levels_of = self.layout.pattern.fullmatch, self.rules, self.levels_of
-        for index, value in enumerate(values):
-            # Most values are canonical and good; all others take the slow way, which knows what to say.
-            if value and matches(value) and not rules(value) and (level is None or level in levels_of(value)):
-                codes.append(value)
-                continue
-            code = self.normalise(value or "")
+        # Most values are canonical and good; all others take the slow way, which knows what to say.
+        for index in self._not_plainly_good(codes, level):
+            value = codes[index] or ""
+            code = self.normalise(value)
             found = self.validate(code, level=level) if code else []
             if found:
-                problems[index] = self.refusal(value or "", found)
-            codes.append(None if found or not code else code)
+                problems[index] = self.refusal(value, found)
+            codes[index] = None if found or not code else code
         return codes, problems
+
+    def _not_plainly_good(self, values: Sequence[str | None], level: str | None) -> Sequence[int]:
+        """Return the indices of the values that are not canonical and good, and maybe of some that are."""
+        if self.reserved is not None:
+            return range(len(values))
+        if self.suspects is None:
+            matches, rules, levels_of = self.layout.pattern.fullmatch, self.rules, self.levels_of
+            return [
+                index
+                for index, value in enumerate(values)
+                if not (value and matches(value) and not rules(value) and (level is None or level in levels_of(value)))
+            ]
+        lengths = np.fromiter((len(value or "") for value in values), dtype=np.intp, count=len(values))
+        good = np.zeros(len(values), dtype=bool)
+        for length in self.layout.lengths:
+            rows = np.flatnonzero(lengths == length)
+            text = "".join([values[row] or "" for row in rows.tolist()])
+            # What is not ASCII becomes a question mark, which no code holds.
+            places = np.frombuffer(text.encode("ascii", "replace"), np.uint8).reshape(len(rows), length)
+            good[rows] = ~(self.layout.misplaced(places) | self.suspects(places, level))
+        indices: list[int] = np.flatnonzero(~good).tolist()
+        return indices
 
     def parse(self, text: str) -> ParsedCode:
         """Take a code apart; InvalidCode if it is refused."""
@@ -317,16 +429,17 @@ class CodeScheme:
         return ParsedCode(self.name, code, self.levels_of(code), self.layout.parts(code))
 
     def format(self, text: str) -> str:
-        """Return a code for reading: its segments with a space between; InvalidCode if it is refused."""
-        return " ".join(part.text for part in self.parse(text).parts)
+        """Return a code for reading, a space between segments that nothing else divides; InvalidCode if refused."""
+        return (" " if self.layout.lengths else "").join(part.text for part in self.parse(text).parts)
 
     def parent(self, text: str) -> str | None:
         """Return the code of what contains the object, if the code itself tells; InvalidCode if refused."""
         return self.parent_of(self.check(text))
 
-    def children_prefix(self, text: str) -> str:
-        """Return what the codes of everything inside the object begin with; InvalidCode if refused."""
-        return self.prefix_of(self.check(text))
+    def children_pattern(self, text: str) -> str:
+        """Return a regular expression that the codes of what lies inside the object match; InvalidCode if refused."""
+        code = self.check(text)
+        return self.children_of(code) if self.children_of else f"{re.escape(self.prefix_of(code))}.+"
 
     def numbering(self, parent: str) -> Numbering:
         """Return how the scheme numbers within a parent: a containing code, or the prefix it numbers within.
@@ -368,7 +481,8 @@ class CodeScheme:
             raise NotFound(f"{self.name} has no level {level!r}; it has {', '.join(self.levels) or 'none'}")
 
     def _wrong_level(self, code: str, wanted: str) -> str:
-        message = f"is the code of a {self.levels_of(code)[0]}, expected that of a {wanted}"
+        level = next(iter(self.levels_of(code)), "thing unknown to us")
+        message = f"is the code of a {level}, expected that of a {wanted}"
         ancestor = self.parent_of(code)
         while ancestor is not None:
             if wanted in self.levels_of(ancestor):

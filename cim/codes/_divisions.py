@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from itertools import accumulate
 
-from cim.codes._base import Problem, Segment
+from cim.codes._base import Mask, Places, Problem, Segment, number_at
 
 TIERS = (
     Segment("province", 2),
@@ -49,6 +49,21 @@ def parent_of(code: str) -> str | None:
 def prefix_of(code: str) -> str:
     """Return the code without the zeros of the tiers it leaves out."""
     return code[: _named(code)[-1][1]]
+
+
+def suspects(places: Places, level: str | None) -> Mask:
+    """Return which codes have no province, or stand for another tier than `level`."""
+    found: Mask = number_at(places, 1, 2) == 0
+    if level is not None:
+        for tier, end in zip(TIERS, _ENDS, strict=True):
+            first = end - tier.length + 1
+            if end > places.shape[1]:
+                break
+            if tier.name == level:
+                found |= number_at(places, first, end) == 0
+            elif LEVELS.index(tier.name) > LEVELS.index(level):
+                found |= number_at(places, first, end) != 0
+    return found
 
 
 def rules(code: str) -> list[Problem]:

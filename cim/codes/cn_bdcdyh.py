@@ -9,7 +9,21 @@ from __future__ import annotations
 
 import re
 
-from cim.codes._base import CodeScheme, Invalid, Layout, Numbering, Problem, Segment, Valid
+import numpy as np
+
+from cim.codes._base import (
+    CodeScheme,
+    Invalid,
+    Layout,
+    Mask,
+    Numbering,
+    Places,
+    Problem,
+    Segment,
+    Valid,
+    among,
+    number_at,
+)
 from cim.errors import InvalidCode
 
 PARCEL = 19
@@ -71,6 +85,31 @@ def _levels_of(code: str) -> tuple[str, ...]:
     return ("land",) if code[19] == "W" else ("fixture",)
 
 
+def _suspects(places: Places, level: str | None) -> Mask:
+    inland = ~among(places[:, 13], "HG")
+    found: Mask = number_at(places, 15, 19) == 0
+    found |= among(places[:, 13], "AC") & ~among(places[:, 12], "J")
+    found |= inland & ((number_at(places, 7, 9) == 0) | (number_at(places, 10, 12) == 0))
+    if places.shape[1] == PARCEL:
+        return found if level in (None, "parcel") else np.ones(len(places), dtype=bool)
+    bare = number_at(places, 21, 28) == 0
+    found |= among(places[:, 19], "W") != bare
+    unit = number_at(places, 25, 28)
+    of_building = among(places[:, 19], "F")
+    match level:
+        case "building":
+            found |= ~of_building | (unit > 1)
+        case "unit":
+            found |= ~of_building | (unit == 0)
+        case "land":
+            found |= ~bare
+        case "fixture":
+            found |= ~among(places[:, 19], "LQ")
+        case "parcel":
+            found[:] = True
+    return found
+
+
 def _parent_of(code: str) -> str | None:
     if len(code) == PARCEL:
         return None
@@ -121,6 +160,7 @@ SCHEME = CodeScheme(
     levels=("parcel", "land", "building", "unit", "fixture"),
     rules=_rules,
     warnings=_warnings,
+    suspects=_suspects,
     levels_of=_levels_of,
     parent_of=_parent_of,
     prefix_of=_prefix_of,

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
+
 import schemas
-from cim.codes._base import CodeScheme, Invalid, Layout, Numbering, Problem, Segment, Valid
+from cim.codes._base import CodeScheme, Invalid, Layout, Mask, Numbering, Places, Problem, Segment, Valid, number_at
 from cim.errors import InvalidCode
 
 COUNTY = 6
@@ -40,22 +42,32 @@ def with_classes(classes: Iterable[str]) -> CodeScheme:
     wrong = sorted(c for c in own if not re.fullmatch("[0-9]{4}", c))
     if wrong:
         raise InvalidCode(f"a component class has four digits, got {', '.join(map(repr, wrong))}")
-    return replace(SCHEME, rules=_rules(lambda: published_classes() | own))
+    classes_of_city = cache(lambda: published_classes() | own)
+    return replace(SCHEME, rules=_rules(classes_of_city), suspects=_suspects(classes_of_city))
 
 
 def _rules(classes: Callable[[], frozenset[str]]) -> Callable[[str], list[Problem]]:
-    known = cache(classes)
-
     def rules(code: str) -> list[Problem]:
         found = code[COUNTY:CLASS]
-        if found in known():
+        if found in classes():
             return []
         main = found[:2]
-        if any(other.startswith(main) for other in known()):
+        if any(other.startswith(main) for other in classes()):
             return [Problem("rule", 9, f"main class {main} has no sub-class {found[2:]}")]
         return [Problem("rule", 7, f"no main class {main}; if it is the city's own, load the city's class list")]
 
     return rules
+
+
+def _suspects(classes: Callable[[], frozenset[str]]) -> Callable[[Places, str | None], Mask]:
+    def suspects(places: Places, _level: str | None) -> Mask:
+        unknown = np.ones(10_000, dtype=bool)
+        unknown[[int(known) for known in classes()]] = False
+        # What is no digit is out of place already; here it must only stay within the table.
+        found: Mask = unknown[number_at(places, COUNTY + 1, CLASS) % len(unknown)]
+        return found
+
+    return suspects
 
 
 def _numbering_of(parent: str) -> Numbering:
@@ -77,6 +89,7 @@ SCHEME = CodeScheme(
         lengths=(16,),
     ),
     rules=_rules(published_classes),
+    suspects=_suspects(published_classes),
     # The county is a code of cn-div6.
     parent_of=lambda code: code[:COUNTY],
     numbering_of=_numbering_of,

@@ -8,7 +8,7 @@ committee (likely). Codes beyond these ranges are in use and are never refused.
 from __future__ import annotations
 
 from cim.codes._base import CodeScheme, Invalid, Layout, Valid
-from cim.codes._divisions import LEVELS, TIERS, levels_of, parent_of, prefix_of, rules, warnings
+from cim.codes._divisions import LEVELS, TIERS, levels_of, parent_of, prefix_of, rules, suspects, warnings
 
 SCHEME = CodeScheme(
     name="cn-div12",
@@ -22,6 +22,7 @@ SCHEME = CodeScheme(
     levels=LEVELS,
     rules=rules,
     warnings=warnings,
+    suspects=suspects,
     levels_of=levels_of,
     parent_of=parent_of,
     prefix_of=prefix_of,

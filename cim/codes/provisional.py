@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from stdnum.iso7064 import mod_37_2
 
-from cim.codes._base import CodeScheme, Invalid, Layout, Problem, Segment, Valid
+from cim.codes._base import CodeScheme, Invalid, Layout, Mask, Places, Problem, Segment, Valid
 
 PREFIX: Final = "PV"
 ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -36,6 +36,8 @@ _LENGTH = len(PREFIX) + BODY + 1
 _ISO_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ*"
 _BYTES = np.frombuffer(ALPHABET.encode(), np.uint8)
 _ISO_VALUES = np.array([_ISO_ALPHABET.index(letter) for letter in ALPHABET])
+_VALUE_OF_BYTE = np.zeros(256, dtype=np.uint8)
+_VALUE_OF_BYTE[_BYTES] = np.arange(len(ALPHABET))
 _CHECK_BYTES = np.array([ord(letter) if letter in ALPHABET else 0 for letter in _ISO_ALPHABET], dtype=np.uint8)
 
 
@@ -99,6 +101,12 @@ def _check_values(body: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
     return (1 - sums) % 37
 
 
+def _suspects(places: Places, _level: str | None) -> Mask:
+    values = _VALUE_OF_BYTE[places[:, len(PREFIX) : -1]]
+    found: Mask = places[:, -1] != _CHECK_BYTES[_check_values(values)]
+    return found
+
+
 def _rules(code: str) -> list[Problem]:
     if mod_37_2.checksum(code) == 1:
         return []
@@ -122,6 +130,7 @@ SCHEME = CodeScheme(
         lengths=(len(PREFIX) + BODY + 1,),
     ),
     rules=_rules,
+    suspects=_suspects,
     examples_valid=(
         Valid("PV0ZACHMWWAYZ5P9J27"),
         Valid("pv0zac hmwway z5p9j27"),

@@ -38,7 +38,7 @@ def check(scheme: SchemeName, code: str, as_json: AsJson = False) -> None:
         "scheme": scheme,
         "code": canonical,
         "parent": found.parent(canonical),
-        "segments": {part.name: part.text for part in found.parse(canonical).parts},
+        "segments": {part.name: part.text for part in found.parse(canonical).parts if part.name},
         "warnings": warnings,
     }
     if as_json:

@@ -14,7 +14,15 @@ from cim import codes, scenarios
 from ingest.formats import formats
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "sample_data/README.md", "schemas/README.md"]
+DOCS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/codes.md",
+    "sample_data/README.md",
+    "schemas/README.md",
+]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -64,10 +64,10 @@ def test_parents(code: str, parent: str | None) -> None:
 
 
 def test_children_share_a_prefix_whichever_way_the_building_is_written() -> None:
-    assert SCHEME.children_prefix(PARCEL) == PARCEL
-    assert SCHEME.children_prefix(BUILDING) == PARCEL + "F0007"
-    assert SCHEME.children_prefix(PARCEL + "F00070001") == PARCEL + "F0007"
-    assert SCHEME.children_prefix(UNIT) == UNIT
+    assert SCHEME.children_pattern(PARCEL) == PARCEL + ".+"
+    assert SCHEME.children_pattern(BUILDING) == PARCEL + "F0007" + ".+"
+    assert SCHEME.children_pattern(PARCEL + "F00070001") == PARCEL + "F0007" + ".+"
+    assert SCHEME.children_pattern(UNIT) == UNIT + ".+"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ DIV12 = codes.scheme("cn-div12")
 )
 def test_six_digits(code: str, parent: str | None, prefix: str) -> None:
     assert DIV6.parent(code) == parent
-    assert DIV6.children_prefix(code) == prefix
+    assert DIV6.children_pattern(code) == f"{prefix}.+"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_six_digits(code: str, parent: str | None, prefix: str) -> None:
 )
 def test_twelve_digits(code: str, parent: str | None, prefix: str) -> None:
     assert DIV12.parent(code) == parent
-    assert DIV12.children_prefix(code) == prefix
+    assert DIV12.children_pattern(code) == f"{prefix}.+"
 
 
 @pytest.mark.parametrize(

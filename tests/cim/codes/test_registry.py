@@ -14,13 +14,23 @@ TYPES = load_dictionary().types
 
 
 def test_schemes_are_found_by_name() -> None:
-    assert list(codes.schemes()) == ["cn-bdcdyh", "cn-component16", "cn-div12", "cn-div6", "provisional"]
+    wanted = (
+        "cn-bdcdyh cn-jgjt246 cn-jgjt496 cn-component16 cn-div6 cn-div12 ubid olc nl-bag gb-uprn ch-egid jp-fudosan "
+        "jp-plateau jp-spatialid provisional"
+    )
+    assert list(codes.schemes()) == sorted(wanted.split())
     assert codes.scheme("cn-div6").name == "cn-div6"
 
 
 def test_an_unknown_scheme_is_named_with_those_there_are() -> None:
-    with pytest.raises(NotFound, match="no code scheme 'cn-jgjt496'; there are cn-bdcdyh, "):
+    with pytest.raises(NotFound, match="no code scheme 'hk-csuid'; there are ch-egid, cn-bdcdyh, "):
+        codes.check("hk-csuid", "1")
+
+
+def test_a_reserved_scheme_refuses_every_value_with_the_reason() -> None:
+    with pytest.raises(InvalidCode, match="the layout of JGJ/T 496-2022 is not known to us"):
         codes.check("cn-jgjt496", "1")
+    assert codes.check_many("cn-jgjt496", ["1", None])[0] == [None, None]
 
 
 @pytest.mark.parametrize(
