@@ -87,35 +87,35 @@ def _fill(city: City, revisions: int) -> None:
 
 
 class _Stages:
-    """Wall and CPU seconds of this process by stage; an inner stage is not counted to the one around it."""
+    """Wall and CPU seconds by stage, whichever thread it runs in; an inner stage is not counted to the one around."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        self.beside = 0.0
-        self._stage = "render, hash, tree, wait for COPY"
-        self._since = (time.perf_counter(), time.process_time())
+        self._open: dict[int, list[str]] = defaultdict(list)
+        self._since: dict[int, tuple[float, float]] = {}
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        outer = self._switch(stage)
+        stages = self._open[threading.get_ident()]
+        self._count(stages)
+        stages.append(stage)
         try:
             yield
         finally:
-            self._switch(outer)
+            self._count(stages)
+            stages.pop()
 
-    def _switch(self, stage: str) -> str:
-        now = (time.perf_counter(), time.process_time())
-        for kind in (0, 1):
-            self.seconds[self._stage][kind] += now[kind] - self._since[kind]
-        self._stage, stage, self._since = stage, self._stage, now
-        return stage
+    def _count(self, stages: list[str]) -> None:
+        thread, now = threading.get_ident(), (time.perf_counter(), time.thread_time())
+        if stages:
+            for kind in (0, 1):
+                self.seconds[stages[-1]][kind] += now[kind] - self._since[thread][kind]
+        self._since[thread] = now
 
     def show(self) -> None:
-        self._switch(self._stage)
-        print("\n| stage | wall s | client CPU s |\n|---|---|---|")
+        print("\nWhat the threads of the client did, side by side:\n\n| stage | wall s | CPU s |\n|---|---|---|")
         for stage, (wall, cpu) in self.seconds.items():
             print(f"| {stage} | {wall:.2f} | {cpu:.2f} |")
-        print(f"| beside these: COPY leaves, commit | {self.beside:.2f} | |")
 
 
 def _postmaster(settings: Settings) -> int:
@@ -132,16 +132,16 @@ class _TimedStore(LogStore):
     def pending(self, limit: int) -> Iterator[list[Revision]]:
         batches = super().pending(limit)
         while True:
-            with self._stages("read revisions"):
+            with self._stages("wait for revisions"):
                 batch = next(batches, None)
             if batch is None:
                 return
-            yield batch
+            with self._stages("render, hash, tree, wait for the last batch"):
+                yield batch
 
     def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
-        start = time.perf_counter()
-        super().append(old, new, leaves)  # in a thread of its own, beside the stages
-        self._stages.beside += time.perf_counter() - start
+        with self._stages("COPY leaves, commit"):
+            super().append(old, new, leaves)
 
     def hashes(self, start: int, end: int) -> list[bytes]:
         with self._stages("publish: read hashes and entries"):

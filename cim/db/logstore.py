@@ -23,6 +23,8 @@ class LogStore:
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
+        self._horizon: str | None = None  # of the last look at what is pending
+        self._waiting = 0  # revisions below it that were read and have no leaf yet
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -49,21 +51,23 @@ class LogStore:
         """
         with self.connection.begin():
             span = self.connection.execute(query("log/pending_span")).one()
+        self._horizon, self._waiting = span.horizon, 0
         if span.first is None:
             return
         # A second connection, because the first may be storing; it fetches the next span while this one is worked on.
         with self.connection.engine.connect() as reader, ThreadPoolExecutor(1) as ahead:
 
-            def fetch(first: int) -> Sequence[sa.Row[Any]]:
+            def fetch(first: int) -> list[tuple[Any, ...]]:
                 parameters = {"horizon": span.horizon, **_span(first, min(first + limit, span.end))}
                 with reader.begin():
-                    return reader.execute(query("log/pending"), parameters).all()
+                    return _binary(reader, "log/pending", parameters)
 
             coming = ahead.submit(fetch, span.first)
             for following in range(span.first + limit, span.end + limit, limit):
                 rows = coming.result()
                 if following < span.end:
                     coming = ahead.submit(fetch, following)
+                self._waiting += len(rows)
                 if rows:
                     yield [revision_of(*row) for row in rows]
 
@@ -78,6 +82,7 @@ class LogStore:
             self.copy_leaves(leaves)
             self.move(old, new)
             self.connection.execute(query("log/record_head"), {"size": new.size, "root": new.root()})
+        self._waiting -= len(leaves)
 
     def copy_leaves(self, leaves: Sequence[Leaf]) -> None:
         """Copy the leaves in, in the caller's transaction."""
@@ -100,17 +105,23 @@ class LogStore:
     def hashes(self, start: int, end: int) -> list[bytes]:
         """Return the hashes of leaves start to end, in order."""
         with self.connection.begin():
-            return [bytes(h) for h in self.connection.execute(query("log/hashes"), _span(start, end)).scalars()]
+            return [row[0] for row in _binary(self.connection, "log/hashes", _span(start, end))]
 
     def entries(self, start: int, end: int) -> list[bytes]:
         """Return the entries of leaves start to end, in order."""
         with self.connection.begin():
-            return [bytes(e) for e in self.connection.execute(query("log/entries"), _span(start, end)).scalars()]
+            return [row[0] for row in _binary(self.connection, "log/entries", _span(start, end))]
 
     def settle(self) -> None:
-        """Raise the floor below which every revision has its leaf."""
+        """Raise the floor below which every revision has its leaf.
+
+        That is the horizon, where all that was read below it got its leaf; else the oldest that has none is looked for.
+        """
         with self.connection.begin():
-            self.connection.execute(query("log/raise_floor"))
+            if self._waiting:
+                self.connection.execute(query("log/raise_floor"))
+            else:
+                self.connection.execute(query("log/set_floor"), {"horizon": self._horizon})
 
     def geometries(self, size: int) -> Iterator[tuple[str, bytes]]:
         """Yield (SHA-256 in hex, ISO WKB) of each geometry that a leaf below `size` names, once."""
@@ -139,8 +150,8 @@ class LogStore:
     def recorded(self, start: int, end: int) -> list[tuple[Leaf, Revision]]:
         """Return the leaves start to end with the revisions they stand for."""
         with self.connection.begin():
-            rows = self.connection.execute(query("log/audit_leaves"), _span(start, end)).all()
-        return [(Leaf(r.idx, r.id, r.prev, r.entry, r.hash), revision_of(*r[3:])) for r in rows]
+            rows = _binary(self.connection, "log/audit_leaves", _span(start, end))
+        return [(Leaf(idx, row[0], row[12], entry, digest), revision_of(*row)) for idx, entry, digest, *row in rows]
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
@@ -183,6 +194,14 @@ class LogStore:
         assert isinstance(raw, psycopg.Connection)
         with raw.cursor() as cursor:
             yield cursor
+
+
+def _binary(connection: sa.Connection, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a query whose rows come in PostgreSQL's binary form: bytes as they are, not as hex digits."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    with raw.cursor(binary=True) as cursor:
+        return cursor.execute(str(query(name).compile(dialect=connection.dialect)).encode(), parameters).fetchall()
 
 
 def _span(start: int, end: int) -> dict[str, int]:

@@ -26,7 +26,9 @@ from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
 from json.encoder import encode_basestring as _text  # escapes exactly what RFC 8785, 3.2.2.2 asks for
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
+
+import orjson
 
 from cim.errors import InvalidData
 
@@ -186,6 +188,47 @@ def _refuse_constant(text: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_int=_read_integer, parse_float=_read_decimal, parse_constant=_refuse_constant)
 
 
+def body_bytes(text: str) -> bytes:
+    """Return the JCS bytes of the text of a jsonb object; attributes whose value is null are left out.
+
+    Raises
+    ------
+    InvalidData : as `parse_body`.
+    """
+    spelt = _spelt_alike(text)
+    if spelt is not None:
+        return spelt
+    return canonicalize({key: item for key, item in parse_body(text).items() if item is not None})
+
+
+def _spelt_alike(text: str) -> bytes | None:
+    """Return the same with its keys in order, where nothing but their order and spaces is to be changed, else None.
+
+    orjson writes strings as JCS does, and numbers with the same digits, but 10.0 and exponents otherwise. Where what
+    it read it writes again as it was, spaces apart, which no number holds, every number of the text is therefore spelt
+    as JCS would, and is one that a double gives back. It orders keys by code point, which is the order of UTF-16 below
+    U+10000. Doubt is left to `parse_body` and `canonicalize`.
+    """
+    try:
+        body = orjson.loads(text)
+        again = orjson.dumps(body, option=orjson.OPT_STRICT_INTEGER)
+        given = text.encode()
+    except (ValueError, TypeError):  # among them lone surrogates, and integers beyond 2^53 - 1
+        return None
+    if again.translate(None, b" ") != given.translate(None, b" "):
+        return None
+    classes = again.translate(_CLASSES)
+    if b"9e" in classes or b"\xf0" in classes or b"null" in again or type(body) is not dict:
+        return None
+    if b".0" in again and (b".0," in again or b".0}" in again or b".0]" in again):
+        return None
+    return orjson.dumps(body, option=orjson.OPT_STRICT_INTEGER | orjson.OPT_SORT_KEYS)
+
+
+# Every digit as 9, every first byte of a character beyond U+FFFF (RFC 3629) as F0: what may be doubtful looks alike.
+_CLASSES = bytes.maketrans(b"0123456789E\xf0\xf1\xf2\xf3\xf4", b"9999999999e\xf0\xf0\xf0\xf0\xf0")
+
+
 # ---------------------------------------------------------------- entries
 
 
@@ -200,7 +243,7 @@ def entry_bytes(
     by: str,
     reason: str | None = None,
     dataset: str | None = None,
-    body: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | bytes | None = None,
     geometry: tuple[int, str] | None = None,
     private: Mapping[str, str] | None = None,
     erased: Sequence[str] | None = None,
@@ -218,7 +261,7 @@ def entry_bytes(
     at : time of the write, with time zone; written in UTC to the microsecond
     by, reason : who wrote, and why
     dataset : `sha256:` and the hash of the file it came from
-    body : public attributes; attributes without a value are left out
+    body : public attributes; attributes without a value are left out. As bytes: what `body_bytes` gave for them
     geometry : EPSG code and SHA-256, in hex, of the ISO WKB, little-endian, in the storage CRS
     private : attribute -> commitment to its value
     erased : private attributes whose values and salts, in all earlier revisions, this one erased; with op erase only
@@ -230,8 +273,6 @@ def entry_bytes(
     ------
     InvalidData : a value that cannot be logged, or more than 65,535 bytes.
     """
-    if op not in OPERATIONS:
-        raise InvalidData(f"{type} {code}: op must be one of {', '.join(sorted(OPERATIONS))}, got {op!r}")
     if (op == "erase") != bool(erased):
         raise InvalidData(f"{type} {code}: an erase entry, and no other, names the fields it erased, got {erased!r}")
     if (op == "supersede") != bool(superseded and superseded.get("new")):
@@ -240,26 +281,23 @@ def entry_bytes(
         raise InvalidData(f"{type} {code}: rev counts from 1 and prev from 0, got {rev} and {prev}")
     try:
         # One member after another in their canonical order, so that nothing is left to sort.
-        members = [f'"at":"{_write_time(at)}"']
+        frame = _frame(type, op, at, by, reason, dataset, None if geometry is None else geometry[0])
+        parts = [frame.at]
         if body is not None:
-            members.append(f'"body":{_write_object({key: item for key, item in body.items() if item is not None})}')
-        members.append(f'"by":{_text(by)},"code":{_text(code)}')
-        if dataset is not None:
-            members.append(f'"dataset":{_text(dataset)}')
+            parts += (b',"body":', body if isinstance(body, bytes) else _body_of(body))
+        parts += (frame.by, _text(code).encode(), frame.dataset)
         if erased is not None:
-            members.append(f'"erased":{_write_array(list(erased))}')
+            parts += (b',"erased":', _write_array(list(erased)).encode())
         if geometry is not None:
-            members.append(f'"geometry":{{"sha256":{_text(geometry[1])},"srid":{_write_integer(geometry[0])}}}')
-        members.append(f'"op":"{op}","prev":{"null" if prev is None else _write_integer(prev)}')
+            parts += (b',"geometry":{"sha256":', _text(geometry[1]).encode(), frame.srid)
+        parts += (frame.op, b"null" if prev is None else _write_integer(prev).encode())
         if private is not None:
-            members.append(f'"private":{_write_object(dict(private))}')
-        if reason is not None:
-            members.append(f'"reason":{_text(reason)}')
-        members.append(f'"rev":{_write_integer(rev)}')
+            parts += (b',"private":', _write_object(dict(private)).encode())
+        parts += (frame.reason, _write_integer(rev).encode())
         if superseded is not None:
-            members.append(f'"superseded":{_write_object(dict(superseded))}')
-        members.append(f'"type":{_text(type)},"v":{VERSION}')
-        data = f"{{{','.join(members)}}}".encode()
+            parts += (b',"superseded":', _write_object(dict(superseded)).encode())
+        parts.append(frame.type)
+        data = b"".join(parts)
     except (InvalidData, UnicodeEncodeError, RecursionError) as error:
         raise InvalidData(f"{type} {code}: {_reason(error)}") from None
     if len(data) > MAX_ENTRY:
@@ -269,7 +307,40 @@ def entry_bytes(
     return data
 
 
-@lru_cache(maxsize=256)  # all revisions of a transaction carry one time
+def _body_of(body: Mapping[str, Any]) -> bytes:
+    return _write_object({key: item for key, item in body.items() if item is not None}).encode()
+
+
+class _Frame(NamedTuple):
+    """What the entries of one statement share, cut where that which differs comes in."""
+
+    at: bytes
+    by: bytes
+    dataset: bytes
+    srid: bytes
+    op: bytes
+    reason: bytes
+    type: bytes
+
+
+@lru_cache(maxsize=256)  # all revisions of a statement share it
+def _frame(
+    kind: str, op: str, at: datetime, by: str, reason: str | None, dataset: str | None, srid: int | None
+) -> _Frame:
+    if op not in OPERATIONS:
+        raise InvalidData(f"op must be one of {', '.join(sorted(OPERATIONS))}, got {op!r}")
+    parts = (
+        f'{{"at":"{_write_time(at)}"',
+        f',"by":{_text(by)},"code":',
+        "" if dataset is None else f',"dataset":{_text(dataset)}',
+        "" if srid is None else f',"srid":{_write_integer(srid)}}}',
+        f',"op":"{op}","prev":',
+        ',"rev":' if reason is None else f',"reason":{_text(reason)},"rev":',
+        f',"type":{_text(kind)},"v":{VERSION}}}',
+    )
+    return _Frame(*[part.encode() for part in parts])
+
+
 def _write_time(at: datetime) -> str:
     """Write as RFC 3339 in UTC with six digits, as 2026-11-21T08:00:00.000000Z."""
     if at.tzinfo is None:

@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from cim.log._memory import uncollected
-from cim.log.entry import commitment, entry_bytes, parse_body
+from cim.log.entry import body_bytes, commitment, entry_bytes, parse_body
 from cim.log.publisher import Publisher
-from cim.log.tree import CompactRange, leaf_hash
+from cim.log.tree import CompactRange, leaf_hashes
 
 # A commit for so many leaves costs nothing, and their objects are few enough for the garbage collector to go over.
 BATCH = 16_384
@@ -110,15 +110,20 @@ def sequence(store: Store, publisher: Publisher, wait: float = 0.0) -> CompactRa
         tree = store.tree()
         while True:
             with uncollected():
-                tree = _drain(store, tree)
-                publisher.publish(tree, store.hashes, store.entries)
+                tree = _drain(store, publisher, tree)
+                publisher.publish(tree, store.hashes, store.entries)  # what an earlier run stored and did not publish
             if not store.unsequenced() or time.monotonic() >= deadline:
                 return tree
             time.sleep(PAUSE)
 
 
-def _drain(store: Store, tree: CompactRange) -> CompactRange:
-    """Sequence what is pending; while a batch is stored, the next one is read and rendered."""
+def _drain(store: Store, publisher: Publisher, tree: CompactRange) -> CompactRange:
+    """Sequence what is pending; while a batch is stored and published, the next one is read and rendered."""
+
+    def keep(old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
+        store.append(old, new, leaves)
+        publisher.publish(new, store.hashes, store.entries)
+
     stored: Future[None] | None = None
     placed: list[Placed] = []  # of the last batches, which may be stored later than the one at hand was read
     with ThreadPoolExecutor(1) as background:
@@ -131,7 +136,7 @@ def _drain(store: Store, tree: CompactRange) -> CompactRange:
             grown.append([leaf.hash for leaf in leaves])
             if stored:
                 stored.result()
-            stored = background.submit(store.append, tree, grown, leaves)
+            stored = background.submit(keep, tree, grown, leaves)
             tree = grown
         if stored:
             stored.result()
@@ -148,7 +153,8 @@ def make_leaves(revisions: Iterable[Revision], first: int, before: Placed) -> tu
     ----------
     before : leaves of revisions that were not stored yet when these were read
     """
-    leaves: list[Leaf] = []
+    entries: list[bytes] = []
+    places: list[tuple[int, int, int | None]] = []
     placed: dict[tuple[str, str, int], int] = {}
     for revision in revisions:
         prev = revision.prev
@@ -157,11 +163,12 @@ def make_leaves(revisions: Iterable[Revision], first: int, before: Placed) -> tu
             prev = placed.get(key, before.get(key))
             if prev is None:
                 continue
-        idx = first + len(leaves)
-        entry = render(revision, prev)
-        leaves.append(Leaf(idx, revision.id, prev, entry, leaf_hash(entry)))
+        idx = first + len(entries)
+        entries.append(render(revision, prev))
+        places.append((idx, revision.id, prev))
         placed[revision.type, revision.code, revision.rev] = idx
-    return leaves, placed
+    hashed = zip(places, entries, leaf_hashes(entries), strict=True)
+    return [Leaf(*place, entry, digest) for place, entry, digest in hashed], placed
 
 
 def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] = MappingProxyType({})) -> bytes:
@@ -176,9 +183,9 @@ def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] 
         if revision.geometry_sha256 is None or revision.srid is None
         else (revision.srid, revision.geometry_sha256.hex())
     )
-    private = dict(commitments)
+    private = commitments
     if revision.private is not None:
-        private |= {field: commitment(field, salt, value) for field, (salt, value) in revision.private.items()}
+        private = {**commitments} | {f: commitment(f, salt, value) for f, (salt, value) in revision.private.items()}
     return entry_bytes(
         type=revision.type,
         code=revision.code,
@@ -189,7 +196,7 @@ def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] 
         by=revision.actor,
         reason=revision.reason,
         dataset=revision.dataset,
-        body=None if revision.body is None else parse_body(revision.body),
+        body=None if revision.body is None else body_bytes(revision.body),
         geometry=geometry,
         private=private or None,
         erased=revision.erased,

@@ -2,6 +2,7 @@
 --
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
+-- OFFSET 0 keeps the planner from joining all superseded leaves where it could look up the few asked for.
 -- Its parameter has no name, so that no column can hide it.
 CREATE OR REPLACE FUNCTION cim.attach_as_of(type_name text) RETURNS void
 LANGUAGE plpgsql AS $attach$
@@ -32,7 +33,7 @@ BEGIN
             UNION ALL
             SELECT %5$s FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
             WHERE $1 IS NOT NULL AND r.type = %4$L AND r.body IS NOT NULL AND l.idx < $1
-              AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1)
+              AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0)
         $body$
         $function$, type_name || '_at', signature, live, type_name, logged);
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_at',

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cim.errors import InvalidData
-from cim.log.entry import canonicalize, commitment, entry_bytes, parse_body
+from cim.log.entry import body_bytes, canonicalize, commitment, entry_bytes, parse_body
 
 LIMIT = 2**53 - 1
 
@@ -236,6 +236,8 @@ def test_doubles_as_postgresql_writes_them_come_back(number: float) -> None:
 def test_a_body_that_cannot_be_logged_is_refused(text: str) -> None:
     with pytest.raises(InvalidData):
         parse_body(text)
+    with pytest.raises(InvalidData):
+        body_bytes(text)
 
 
 def test_a_body_keeps_its_text_as_given() -> None:
@@ -244,6 +246,65 @@ def test_a_body_keeps_its_text_as_given() -> None:
         "name": "e\u0301",
         "sign": "\U0001f600",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{}", "{}"),
+        ('{"name": "楼 1, 2: x", "storeys": 5}', '{"name":"楼 1, 2: x","storeys":5}'),
+        ('{"b": 1, "aa": {"d": [1, 2.5], "c": -3}}', '{"aa":{"c":-3,"d":[1,2.5]},"b":1}'),
+        ('{"n": 10.0}', '{"n":10}'),
+        ('{"n": [10.0, 2.05]}', '{"n":[10,2.05]}'),
+        ('{"n": 1.50}', '{"n":1.5}'),
+        ('{"n": 0.0000010}', '{"n":0.000001}'),
+        ('{"n": 0.0000001}', '{"n":1e-7}'),
+        ('{"n": 100000000000000000000000}', '{"n":"100000000000000000000000"}'),
+        ('{"n": 1e22}', '{"n":1e+22}'),
+        ('{"n": 9007199254740991}', '{"n":9007199254740991}'),
+        ('{"n": 9007199254740992}', '{"n":"9007199254740992"}'),
+        ('{"n": 0.30000000000000003}', '{"n":"0.30000000000000003"}'),
+        ('{"n": 0.30000000000000004}', '{"n":0.30000000000000004}'),
+        ('{"a": null, "b": {"c": null}, "d": "null"}', '{"b":{"c":null},"d":"null"}'),
+        ('{"\ue000": 1, "\U0001f600": 2}', '{"\U0001f600":2,"\ue000":1}'),
+        ('{"a": "\\u0041\\/"}', '{"a":"A/"}'),
+        ('{"a": "5.0", "b": "7e5"}', '{"a":"5.0","b":"7e5"}'),
+    ],
+)
+def test_the_text_of_a_body_in_canonical_bytes(text: str, expected: str) -> None:
+    assert body_bytes(text).decode() == expected
+
+
+def _spell_object(members: dict[str, str]) -> str:
+    """As PostgreSQL prints jsonb: a space after each comma and colon."""
+    return f"{{{', '.join(f'{json.dumps(key, ensure_ascii=False)}: {text}' for key, text in members.items())}}}"
+
+
+digits = st.text("0123456789", min_size=1, max_size=22).map(lambda text: text.lstrip("0") or "0")
+spelt_numbers = st.one_of(
+    st.integers(-(10**6), 10**6).map(str),
+    st.builds("{}{}".format, st.sampled_from(["", "-"]), digits),
+    st.builds("{}{}.{}".format, st.sampled_from(["", "-"]), digits, st.text("0123456789", min_size=1, max_size=20)),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.builds("{}e{}".format, st.integers(-99, 99), st.integers(-310, 310)),
+)
+json_text = st.recursive(
+    st.sampled_from(["null", "true", "false"])
+    | spelt_numbers
+    | st.builds(json.dumps, any_text | tricky_text | st.text(", :.0e9", max_size=6), ensure_ascii=st.booleans()),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda items: f"[{', '.join(items)}]")
+        | st.dictionaries(any_text | tricky_text, inner, max_size=4).map(_spell_object)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=600)
+@given(st.dictionaries(any_text | tricky_text, json_text, max_size=5).map(_spell_object))
+def test_a_body_is_written_as_the_reference_package_does(text: str) -> None:
+    read = parse_body(text)
+    assert body_bytes(text) == rfc8785.dumps({key: item for key, item in read.items() if item is not None})
 
 
 # ---------------------------------------------------------------- entries

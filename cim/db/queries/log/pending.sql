@@ -1,5 +1,5 @@
 -- Revisions of a span of ids that lie below the horizon and have no leaf, in order, each with its predecessor's leaf.
--- Sub-selects stand where few rows need them: most revisions of a bulk load are first ones.
+-- Sub-selects stand where few rows need them: most revisions of a bulk load are first ones, without a leaf.
 SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body::text AS body,
        ST_SRID(r.geom) AS srid, sha256(ST_AsBinary(r.geom, 'NDR')) AS geometry_sha256,
        CASE WHEN r.rev > 1 THEN (
@@ -11,5 +11,5 @@ SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.
 FROM (SELECT * FROM cim.revision WHERE id >= :first AND id < :end ORDER BY id OFFSET 0) r  -- by id, never by xid
 WHERE r.xid >= (SELECT xid_floor FROM cim.tree_state)
   AND r.xid < CAST(:horizon AS xid8)
-  AND NOT EXISTS (SELECT FROM cim.leaf l WHERE l.revision_id = r.id)
+  AND r.id NOT IN (SELECT revision_id FROM cim.leaf WHERE revision_id >= :first AND revision_id < :end)
 ORDER BY r.id
