@@ -12,7 +12,7 @@ import pyproj
 
 from cim import crs
 from cim.errors import InvalidData
-from ingest.formats._base import FEATURE_ID, GEOMETRY, RESERVED, SOURCE_ID, Layer, ReadOptions
+from ingest.formats._base import FEATURE_ID, GEOMETRY, SOURCE_ID, Layer, ReadOptions, free_name
 from ingest.gdal import apart, check_signature, confined, pyogrio
 
 # Names pyogrio gives to geometry and feature number where the file has none of its own.
@@ -31,36 +31,56 @@ def read_layers(
     """
     check_signature(path, signatures, title)
     if confined():
-        yield from _layers(path, options.layer, title, encoding)
+        yield from _layers(path, path, options.layer, title, encoding)
     else:
-        yield from apart(_layer_list, path, options.layer, title, encoding)
+        yield from apart(_layer_list, path, path, options.layer, title, encoding)
 
 
-def _layer_list(path: Path, wanted: str | None, title: str, encoding: str | None) -> list[Layer]:
-    return list(_layers(path, wanted, title, encoding))
+def read_layers_apart(
+    path: Path, opened: Path, options: ReadOptions, title: str, settings: Mapping[str, str]
+) -> Iterator[Layer]:
+    """Yield as `read_layers` does, read in a process of its own under these settings of GDAL.
+
+    `opened` is what GDAL opens: `path`, or what was made of it. The caller has seen that it is of this format.
+    """
+    yield from apart(_layer_list, path, opened, options.layer, title, None, settings)
 
 
-def _layers(path: Path, wanted: str | None, title: str, encoding: str | None) -> Iterator[Layer]:
+def _layer_list(
+    path: Path,
+    opened: Path,
+    wanted: str | None,
+    title: str,
+    encoding: str | None,
+    settings: Mapping[str, str] | None = None,
+) -> list[Layer]:
+    pyogrio().set_gdal_config_options(dict(settings or {}))
+    return list(_layers(path, opened, wanted, title, encoding))
+
+
+def _layers(path: Path, opened: Path, wanted: str | None, title: str, encoding: str | None) -> Iterator[Layer]:
     gdal = pyogrio()
     try:
         with warnings.catch_warnings(action="ignore"):  # they come again, one layer at a time
-            names = [str(name) for name, _ in gdal.list_layers(path)]
+            names = [str(name) for name, _ in gdal.list_layers(opened)]
     except gdal.errors.DataSourceError as error:
         raise InvalidData(f"{path}: cannot be read as {title}: {_first_line(error)}") from error
+    if not names:
+        raise InvalidData(f"{path}: is {title} without any layer")
     if wanted is not None and wanted not in names:
         raise InvalidData(f"{path}: has no layer {wanted!r}; it has {', '.join(names)}")
     for name in names:
         if wanted in (None, name):
-            yield _read_layer(path, name, title, encoding)
+            yield _read_layer(path, opened, name, title, encoding)
 
 
-def _read_layer(path: Path, name: str, title: str, encoding: str | None) -> Layer:
+def _read_layer(path: Path, opened: Path, name: str, title: str, encoding: str | None) -> Layer:
     gdal = pyogrio()
     failures = (gdal.errors.DataSourceError, gdal.errors.DataLayerError, pa.ArrowException, ValueError, OSError)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            meta, table = gdal.read_arrow(path, layer=name, encoding=encoding, return_fids=True)
+            meta, table = gdal.read_arrow(opened, layer=name, encoding=encoding, return_fids=True)
             _check_text(table)
         except (UnicodeDecodeError, pa.ArrowInvalid) as error:
             raise InvalidData(
@@ -88,7 +108,7 @@ def _attributes_and_geometry(table: pa.Table, meta: Mapping[str, Any]) -> pa.Tab
     for position, name in enumerate(table.column_names):
         if name == geometry or (name == fid and position == 0):
             continue
-        columns[_free_name(name, columns)] = table.column(position)
+        columns[free_name(name, columns)] = table.column(position)
     columns[GEOMETRY] = (
         table.column(geometry).cast(pa.binary())
         if geometry in table.column_names
@@ -98,14 +118,6 @@ def _attributes_and_geometry(table: pa.Table, meta: Mapping[str, Any]) -> pa.Tab
     if meta["fid_column"] not in ("", _UNNAMED_FID):
         columns[FEATURE_ID] = table.column(0)
     return pa.table(columns)
-
-
-def _free_name(name: str, taken: Mapping[str, object]) -> str:
-    """Keep an attribute apart from our own columns and from a namesake."""
-    candidate, number = f"source_{name}" if name in RESERVED else name, 1
-    while candidate in taken:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate
 
 
 def _crs(path: Path, text: str | None) -> pyproj.CRS | None:
