@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from benchmarks._measure import cpu_of_tree, machine, measure, report, scratch
 from cim.db import cluster
 from cim.db.engine import Database
-from cim.db.merge import Rows, merge
+from cim.db.load import Rows, merge
+from cim.db.merge import Carried
 from cim.settings import Settings
 
 ROWS = 20_000
@@ -105,7 +106,7 @@ def _load(database: Database, rows: int) -> None:
 
     def load(target: sa.Table) -> None:
         with database.engine.begin() as connection:
-            merge(connection, target, Rows(table, wanted, [], [], geometry=True))
+            merge(connection, target, Rows(table, Carried(wanted, [], [], geometry=True)))
 
     def empty(_name: str) -> None:
         with database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:

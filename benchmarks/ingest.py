@@ -55,9 +55,10 @@ from cim import crs, geometry
 from ingest.formats import ReadOptions, format_of
 path = Path(sys.argv[1])
 (layer,) = format_of(path).read(path, ReadOptions())
-shapes = crs.transform(shapely.from_wkb(layer.table.column("geom").to_numpy()), layer.crs, crs.parse(int(sys.argv[3])))
-names = [n for n in layer.table.column_names if n not in ("geom", "_source_id")]
-table = layer.table.select(names).append_column("geom", [geometry.to_wkb(shapes)]).combine_chunks()
+table = layer.table()
+shapes = crs.transform(shapely.from_wkb(table.column("geom").to_numpy()), layer.crs, crs.parse(int(sys.argv[3])))
+names = [n for n in table.column_names if n != "geom"]
+table = table.select(names).append_column("geom", [geometry.to_wkb(shapes)]).combine_chunks()
 kinds = {"string": "text", "double": "float8", "int64": "int8", "int32": "int4", "bool": "boolean"}
 table = table.rename_columns([f"c{i}" for i in range(8)] + ["geom"])
 columns = [(f.name, "geometry" if f.name == "geom" else kinds[str(f.type)]) for f in table.schema]

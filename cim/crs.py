@@ -248,7 +248,7 @@ def check_envelope(bounds: Bounds, crs: pyproj.CRS) -> None:
     """
     crs = horizontal(crs)
     west, south, east, north = geographic_bounds(bounds, crs)
-    area = _area(crs)
+    area = area_of(crs)
     if area is None:
         return
     least_x, least_y, most_x, most_y = area
@@ -274,10 +274,10 @@ def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bo
     missing = np.isnan(x)
     if not crs.is_geographic:
         x, y = _geographic(crs.to_wkt()).transform(x, y)
-    west, south, east, north = _area(crs) or (-180.0, -90.0, 180.0, 90.0)
+    west, south, east, north = area_of(crs) or (-180.0, -90.0, 180.0, 90.0)
     if west > east:  # an area across the 180th meridian
         west, east = -180.0, 180.0
-    margin = 0.0 if _area(crs) is None else _MARGIN_DEGREES
+    margin = 0.0 if area_of(crs) is None else _MARGIN_DEGREES
     within = (
         (np.maximum(west - margin, -180) <= x)
         & (x <= np.minimum(east + margin, 180))
@@ -288,15 +288,18 @@ def inside(boxes: npt.NDArray[np.float64], crs: pyproj.CRS) -> npt.NDArray[np.bo
     return result
 
 
-def _area(crs: pyproj.CRS) -> Bounds | None:
-    """Return the area a system is made for: with parameters of its own, that of the system they belong to."""
+def area_of(crs: pyproj.CRS) -> Bounds | None:
+    """Return the area a system is made for, west, south, east, north in degrees; None where it states none.
+
+    With parameters of its own, it is that of the system they belong to.
+    """
     area = crs.source_crs.area_of_use if crs.is_bound and crs.source_crs is not None else crs.area_of_use
     return None if area is None else area.bounds
 
 
 def covers(crs: pyproj.CRS, longitude: float, latitude: float) -> bool:
     """Tell whether a point (degrees) lies in the area a system is made for, with a margin of 1.5 degrees."""
-    area = _area(horizontal(crs))
+    area = area_of(horizontal(crs))
     if area is None:
         return True
     west, south, east, north = area

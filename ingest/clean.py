@@ -70,6 +70,15 @@ class Repair:
 FIX = Repair()
 
 
+@dataclass(slots=True)
+class Placed:
+    """What was cleaned of a layer before: records, geometries with a place, and those outside the area of the CRS."""
+
+    records: int = 0
+    total: int = 0
+    outside: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
     """Geometries in the storage system, None where the record has none or has a fault; which were repaired.
@@ -93,6 +102,7 @@ def clean(
     *,
     vouched: bool = False,
     repair: Repair = FIX,
+    placed: Placed | None = None,
 ) -> Cleaned:
     """Bring a column of ISO WKB to the storage system: one kind, valid, two-dimensional, on a grid of 1 mm.
 
@@ -107,20 +117,22 @@ def clean(
     source, target : CRS of the column, storage CRS in metres
     vouched : the operator says that `source` is right, so data may lie outside the area it is made for
     repair : what becomes of invalid geometry
+    placed : what was cleaned of the layer before this column; carried on
 
     Raises
     ------
-    CrsError : the layer as a whole lies outside the area of either system, or no transformation is known.
+    CrsError : most of the layer so far lies outside the area of either system, or no transformation is known.
     InvalidData : there is invalid geometry, and `repair` says to raise.
     """
     remarks: list[str] = []
+    placed = placed or Placed()
     geometries, closed = _read(column, linearise, faults)
     if closed.any() and repair.on_invalid != "fix":
-        _refuse(geometries, closed, repair, faults, "has a ring that is not closed")
+        _refuse(geometries, closed, repair, faults, placed, "has a ring that is not closed")
     geometries = _flat(geometries, source, remarks)
     geometries = _of_family(geometries, kind, faults)
-    geometries = _to_storage(geometries, source, target, faults, vouched, remarks)
-    geometries, mended = _repair(geometries, kind, repair, faults)
+    geometries = _to_storage(geometries, source, target, faults, vouched, remarks, placed)
+    geometries, mended = _repair(geometries, kind, repair, faults, placed)
     repaired = (closed | mended) & ~shapely.is_missing(geometries)
     promoted = promote(geometries, kind)
     several = shapely.is_missing(promoted) & ~shapely.is_missing(geometries)
@@ -129,6 +141,7 @@ def clean(
     if required:
         absent = shapely.is_missing(geometries) & faults.good()
         faults.add(absent, f"geom: has no geometry, expected {kind}")
+    placed.records += len(column)
     return Cleaned(geometries, repaired, remarks)
 
 
@@ -239,16 +252,19 @@ def _to_storage(
     faults: Faults,
     vouched: bool,
     remarks: list[str],
+    placed: Placed,
 ) -> Geometries:
     """Transform and snap in one go; what lies outside the area of either system is a fault and becomes None."""
     coordinates = _without_zone_number(geometries, source, remarks)
     delivered = None if len(coordinates) == 0 else crs.extent(coordinates)
+    placed.total += int((~shapely.is_missing(geometries)).sum())
     try:
-        if not vouched and _drop_outside(geometries, coordinates, source, faults):
+        if not vouched and _drop_outside(geometries, coordinates, source, faults, placed):
             coordinates = shapely.get_coordinates(geometries)
-        moved = crs.transform_coordinates(coordinates, source, target)
+        # The city's area, not that of these records: the way to the storage system must not depend on their order.
+        moved = crs.transform_coordinates(coordinates, source, target, crs.area_of(target))
         stored: Geometries = shapely.set_coordinates(geometries, np.round(moved, DECIMALS) + 0.0)  # -0.0 + 0.0 is 0.0
-        _drop_outside(stored, moved, target, faults)
+        _drop_outside(stored, moved, target, faults, placed)
     except OutsideArea as error:
         like = None if delivered is None else likeness(delivered, source, target)
         raise CrsError(f"{error}{f'; {like}' if like else ''}") from error
@@ -283,9 +299,9 @@ def _without_zone_number(geometries: Geometries, source: pyproj.CRS, remarks: li
 
 
 def _drop_outside(
-    geometries: Geometries, coordinates: npt.NDArray[np.float64], system: pyproj.CRS, faults: Faults
+    geometries: Geometries, coordinates: npt.NDArray[np.float64], system: pyproj.CRS, faults: Faults, placed: Placed
 ) -> bool:
-    """Fault and blank out the records outside the system's area, if any; raise if it is about all of them."""
+    """Fault and blank out the records outside the system's area, if any; raise if it is about most of the layer."""
     if len(coordinates) == 0:
         return False
     try:
@@ -293,7 +309,8 @@ def _drop_outside(
     except OutsideArea:
         boxes = shapely.bounds(geometries)
         outside = ~crs.inside(boxes, system)
-        if outside.sum() > _WRONG_CRS_SHARE * (~shapely.is_missing(geometries)).sum():
+        placed.outside += int(outside.sum())
+        if placed.outside > _WRONG_CRS_SHARE * placed.total:
             raise
         where = f"outside the area of {crs.name(system)}"
         faults.add(outside, lambda row: f"geom: lies at {boxes[row, 0]:.7g}, {boxes[row, 1]:.7g}, {where}")
@@ -302,14 +319,16 @@ def _drop_outside(
     return False
 
 
-def _repair(geometries: Geometries, kind: GeometryKind, repair: Repair, faults: Faults) -> tuple[Geometries, Mask]:
+def _repair(
+    geometries: Geometries, kind: GeometryKind, repair: Repair, faults: Faults, placed: Placed
+) -> tuple[Geometries, Mask]:
     """Make invalid geometry valid where it stays what it is and as large as it is; the rest is a fault."""
     invalid = ~shapely.is_valid(geometries) & ~shapely.is_missing(geometries)
     repaired = invalid.copy()
     if not invalid.any():
         return geometries, repaired
     if repair.on_invalid != "fix":
-        _refuse(geometries, invalid, repair, faults, lambda row: str(shapely.is_valid_reason(geometries[row])))
+        _refuse(geometries, invalid, repair, faults, placed, lambda row: str(shapely.is_valid_reason(geometries[row])))
         return geometries, np.zeros_like(invalid)
     drawn = shapely.area(geometries[invalid])
     mended = shapely.make_valid(geometries[invalid], method="structure", keep_collapsed=False)
@@ -336,14 +355,19 @@ def _repair(geometries: Geometries, kind: GeometryKind, repair: Repair, faults: 
 
 
 def _refuse(
-    geometries: Geometries, invalid: Mask, repair: Repair, faults: Faults, reason: str | Callable[[int], str]
+    geometries: Geometries,
+    invalid: Mask,
+    repair: Repair,
+    faults: Faults,
+    placed: Placed,
+    reason: str | Callable[[int], str],
 ) -> None:
     """Fault and blank out invalid geometry, or raise at the first of it."""
     say = (lambda _: reason) if isinstance(reason, str) else reason
     if repair.on_invalid == "raise":
         first = int(np.flatnonzero(invalid)[0])
         raise InvalidData(
-            f"{int(invalid.sum())} geometries are invalid, the first in record {first + 1}: {say(first)};"
+            f"geometry is invalid, first in record {placed.records + first + 1}: {say(first)};"
             " mend the source, or have them rejected or fixed with --on-invalid"
         )
     faults.add(invalid, lambda row: f"geom: {say(row)}")

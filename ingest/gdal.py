@@ -3,41 +3,38 @@
 GDAL decides by content which driver opens a file, and some drivers open other files in turn: a "GeoJSON" that holds
 a virtual data source, or a stored command line, makes it hand out /etc/passwd. Two locks:
 
-- every driver but those named here is switched off before pyogrio is loaded, and the list of what is left is
+- every driver but the four named here is switched off before pyogrio is loaded, and the list of what is left is
   checked; where somebody else loaded it before, with all drivers, the file is read in a process of its own;
 - a file is given to GDAL only after its first bytes were seen to be those of the format its suffix claims.
-
-What is parsed by older code (XML, FileGDB) is read in a process of its own always, with a limit of memory and time.
 """
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import pickle
-import resource
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cim.errors import CimError, InvalidData
 
 Result = TypeVar("Result")
 
-DRIVERS = ("ESRI Shapefile", "FlatGeobuf", "GML", "GPKG", "GeoJSON", "GeoJSONSeq", "LIBKML", "OpenFileGDB")
-# Of a reading in a process of its own; IFC models have the same (`ingest.ifc.process.Limits`).
-_SECONDS = 900.0
-_MEMORY_BYTES = 6 * 1024**3
+DRIVERS = ("ESRI Shapefile", "FlatGeobuf", "GPKG", "GeoJSON")
 # Every other vector driver of the pinned GDAL; with another GDAL `serve` names what is missing here.
 _SKIPPED = """
     ADBC, AIVector, AmigoCloud, AVCBin, AVCE00, Carto, CSV, CSW, DGN, DXF, EDIGEO, EEDA, Elasticsearch,
-    ESRIJSON, GDALG, GeoRSS, GPSBabel, GPX, GTFS, HTTP, Idrisi, JML, JSONFG, KML, LVBAG, MapInfo File, MapML,
-    MBTiles, MEM, MiraMonVector, MVT, NGW, OAPIF, ODS, OGCAPI, OGR_GMT, OGR_PDS, OGR_VRT, OSM, PCIDSK, PDF, PDS4,
-    PGDUMP, PLSCENES, PMTiles, S57, Selafin, SQLite, SXF, TopoJSON, VDV, VFK, VICAR, WAsP, WFS, XLSX
+    ESRIJSON, GDALG, GeoJSONSeq, GeoRSS, GML, GPSBabel, GPX, GTFS, HTTP, Idrisi, JML, JSONFG, KML, LIBKML,
+    LVBAG, MapInfo File, MapML, MBTiles, MEM, MiraMonVector, MVT, NGW, OAPIF, ODS, OGCAPI, OGR_GMT, OGR_PDS,
+    OGR_VRT, OpenFileGDB, OSM, PCIDSK, PDF, PDS4, PGDUMP, PLSCENES, PMTiles, S57, Selafin, SQLite, SXF,
+    TopoJSON, VDV, VFK, VICAR, WAsP, WFS, XLSX
 """
 
 
@@ -70,75 +67,123 @@ def confined() -> bool:
     return drivers == set(DRIVERS)
 
 
-def apart(function: Callable[..., list[Result]], *arguments: object) -> list[Result]:
-    """Call a module-level function in a process of its own, where GDAL is confined, and return what it returns.
+def apart(function: Callable[..., Iterator[Result]], *arguments: object) -> Iterator[Result]:
+    """Call a module-level generator in a process of its own, where GDAL is confined, and yield what it yields.
 
-    The first argument is the path of the file, for messages.
+    The process is kept for the next call; one that is left before its end is stopped.
 
     Raises
     ------
-    CimError : the one that the function raised there.
-    InvalidData : the process died or ran into a limit, or its GDAL has drivers that `_SKIPPED` does not name.
+    CimError : the one that the generator raised there.
+    InvalidData : the process died, or its GDAL has drivers that `_SKIPPED` does not name.
     """
-    call = pickle.dumps((function, arguments))
-    # -P: a module lying in the folder that the command is run from must not be taken for one of ours.
-    command = [sys.executable, "-P", "-c", "from ingest.gdal import serve; serve()"]
+    child = _idle.pop() if _idle else _Child()
+    refusal: CimError | None = None
     try:
-        child = subprocess.run(  # noqa: S603 - our own code, arguments never pass a shell
-            command, input=call, capture_output=True, check=False, timeout=_SECONDS
+        for item in child.answers(function, arguments):
+            if isinstance(item, CimError):
+                refusal = item
+            else:
+                yield item
+    except EOFError as error:
+        raise InvalidData(f"{arguments[0]}: GDAL failed on it: {child.last_words()}") from error
+    except BaseException:
+        child.stop()
+        raise
+    _idle.append(child)
+    if refusal is not None:
+        raise refusal
+
+
+class _Child:
+    """A process that answers one call after the other; see `serve`."""
+
+    def __init__(self) -> None:
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from ingest.gdal import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
         )
-    except subprocess.TimeoutExpired as error:
-        raise InvalidData(f"{arguments[0]}: reading took longer than {_SECONDS:g} s and was ended") from error
-    if child.returncode != 0:
-        last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2][:300]
-        raise InvalidData(f"{arguments[0]}: GDAL failed on it: {last or f'exit {child.returncode}'}")
-    outcome = pickle.loads(child.stdout)  # noqa: S301 - written by `serve`
-    if isinstance(outcome, CimError):
-        raise outcome
-    result: list[Result] = outcome
-    return result
+        atexit.register(self.stop)
+
+    def answers(self, function: Callable[..., object], arguments: tuple[object, ...]) -> Iterator[Any]:
+        """Yield what the call yields, a CimError it raised among it; EOFError where the process died."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            pickle.dump((function, arguments), self._process.stdin)
+            self._process.stdin.flush()
+            while (item := pickle.load(self._process.stdout)) is not None:  # noqa: S301 - written by `serve`
+                yield item
+        except (BrokenPipeError, pickle.UnpicklingError) as error:
+            raise EOFError from error
+
+    def last_words(self) -> str:
+        """Return the last line the process wrote to standard error, when it has died."""
+        code = self._process.wait()
+        self._complaints.seek(0)
+        said = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
+        self.stop()
+        return said or f"exit {code}"
+
+    def stop(self) -> None:
+        """End the process, if it lives."""
+        atexit.unregister(self.stop)
+        with self._process:
+            self._process.kill()
+        self._complaints.close()
+
+
+# Processes that wait for their next call.
+_idle: list[_Child] = []
 
 
 def serve() -> None:
-    """Answer one call of `apart`: function and arguments on standard input, result or CimError on standard output."""
-    function, arguments = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by `apart`
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    """Answer calls of `apart` till they end: function and arguments on standard input, items on standard output.
+
+    The last item is None, or the CimError that the function raised.
+    """
+    while call := _next_call():
+        function, arguments = call
+        try:
+            if not confined():
+                surplus = ", ".join(sorted(set(pyogrio().list_drivers()) - set(DRIVERS)))
+                raise InvalidData(f"this GDAL has drivers that may open other files ({surplus}); use the pinned")
+            for item in function(*arguments):
+                pickle.dump(item, sys.stdout.buffer)
+        except CimError as error:
+            pickle.dump(error, sys.stdout.buffer)
+        pickle.dump(None, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def _next_call() -> tuple[Callable[..., Iterator[object]], tuple[object, ...]] | None:
     try:
-        if not confined():
-            surplus = sorted(set(pyogrio().list_drivers()) - set(DRIVERS))
-            raise InvalidData(f"this GDAL has drivers that may open other files ({', '.join(surplus)}); use the pinned")
-        outcome = function(*arguments)
-    except CimError as error:
-        outcome = error
-    except MemoryError:
-        outcome = InvalidData(f"{arguments[0]}: reading takes more than {_MEMORY_BYTES / 1024**3:g} GiB of memory")
-    sys.stdout.buffer.write(pickle.dumps(outcome))
+        call: tuple[Callable[..., Iterator[object]], tuple[object, ...]] = pickle.load(sys.stdin.buffer)  # noqa: S301
+    except EOFError:
+        return None
+    return call
 
 
-def check_path(path: Path, *, folder: bool = False) -> Path:
+def check_path(path: Path) -> Path:
     """Return the real path of a local regular file; refuse everything GDAL would take for something else.
-
-    Parameters
-    ----------
-    folder : a folder is expected instead
 
     Raises
     ------
-    InvalidData : a URL, a GDAL virtual path, a connection string, a name with control characters, a folder, a
-        device, or no file at all.
+    InvalidData : a URL, a GDAL virtual path, a connection string, a folder, a device, or no file at all.
     """
     text = str(path)
     # Path("https://x") has lost one slash by now.
-    if ":/" in text or text.startswith(("/vsi", "vsi")):
+    if ":/" in text or text.startswith(("/vsi", "vsi")) or "\0" in text:
         raise InvalidData(f"{text}: only local files are read; download it, or unpack it, and give its path")
-    if any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise InvalidData(f"{text!r}: the name holds a control character (a line break or the like); rename it")
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise InvalidData(f"{text}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    if not (real.is_dir() if folder else real.is_file()):
-        raise InvalidData(f"{text}: is not a {'folder' if folder else 'regular file'}")
+    if not real.is_file():
+        raise InvalidData(f"{text}: is not a regular file")
     return real
 
 

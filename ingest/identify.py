@@ -16,17 +16,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cim import codes
 from cim.codes import provisional
 from cim.dictionary import Dictionary, FeatureType
 from cim.errors import InvalidData
-from ingest.faults import Faults
+from ingest.faults import Faults, Mask
 from ingest.formats import Layer
 from ingest.formats._base import FEATURE_ID, GEOMETRY, PARENT_SOURCE_ID, RESERVED, SOURCE_ID
 from ingest.mapping import IDENTIFIER_FIELDS, LayerMapping, Value
@@ -45,24 +43,30 @@ class Known:
     objects: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def source_ids(layer: Layer, mapping: LayerMapping, path: object, faults: Faults) -> tuple[Codes, str | None]:
-    """Return what names each record, None where nothing does, and a sentence for the report where we chose."""
-    table = layer.table
+def identifiers(layer: Layer, mapping: LayerMapping) -> list[Value | None]:
+    """Return what may name the records, best first: fields, or what the mapping says.
+
+    All but the last must prove themselves: filled and unique throughout the layer. The last may be None: nothing
+    names the records.
+    """
     if mapping.source_id is not None:
-        return _text(value_of(layer, mapping.source_id, path, "source_id", faults)), None
-    if table.column(SOURCE_ID).null_count < table.num_rows:
-        return _text(table.column(SOURCE_ID)), None
-    fields = {name.lower(): name for name in table.column_names if name not in RESERVED}
-    for candidate in IDENTIFIER_FIELDS:
-        if candidate in fields:
-            values = text_of(table.column(fields[candidate]))
-            if values.null_count == 0 and pc.count_distinct(values).as_py() == len(values):
-                chosen = f"field {fields[candidate]!r} names the records; say otherwise with source_id in a mapping"
-                return _text(values), chosen
-    return [None] * table.num_rows, None
+        return [mapping.source_id]
+    if SOURCE_ID in layer.schema.names:
+        return [SOURCE_ID]
+    fields = {name.lower(): name for name in layer.schema.names if name not in RESERVED}
+    return [*(fields[name] for name in IDENTIFIER_FIELDS if name in fields), None]
 
 
-def value_of(layer: Layer, value: Value, path: object, name: str, faults: Faults) -> pa.ChunkedArray:
+def source_ids(table: pa.Table, identifier: Value | None, layer: Layer, path: object, faults: Faults) -> Codes:
+    """Return what names each record, None where nothing does."""
+    if identifier is None:
+        return [None] * table.num_rows
+    if identifier == SOURCE_ID:
+        return _text(table.column(SOURCE_ID))
+    return _text(value_of(table, identifier, layer, path, "source_id", faults))
+
+
+def value_of(table: pa.Table, value: Value, layer: Layer, path: object, name: str, faults: Faults) -> pa.ChunkedArray:
     """Return what a mapping gives for `name`: a field, or an expression over fields.
 
     Raises
@@ -70,25 +74,25 @@ def value_of(layer: Layer, value: Value, path: object, name: str, faults: Faults
     InvalidData : the layer has no such field, or an expression does not fit the types of its fields.
     """
     if isinstance(value, str):
-        return field_of(layer, value, path)
+        return field_of(table, value, layer, path)
     try:
-        return value.evaluate(lambda field: field_of(layer, field, path), layer.table.num_rows, name, faults)
+        return value.evaluate(lambda field: field_of(table, field, layer, path), table.num_rows, name, faults)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
         raise InvalidData(f"{path}: layer {layer.name!r}: {name}: {value.text!r} does not work out: {error}") from error
 
 
-def field_of(layer: Layer, name: str, path: object) -> pa.ChunkedArray:
+def field_of(table: pa.Table, name: str, layer: Layer, path: object) -> pa.ChunkedArray:
     """Return the field a mapping names; `fid` is the row number where no attribute has that name.
 
     Raises
     ------
     InvalidData : the layer has no such field.
     """
-    names = [n for n in layer.table.column_names if n not in RESERVED]
+    names = [n for n in table.column_names if n not in RESERVED]
     if name in names:
-        return layer.table.column(name)
-    if name == "fid" and FEATURE_ID in layer.table.column_names:
-        return layer.table.column(FEATURE_ID)
+        return table.column(name)
+    if name == "fid" and FEATURE_ID in table.column_names:
+        return table.column(FEATURE_ID)
     raise InvalidData(f"{path}: layer {layer.name!r} has no field {name!r}; it has {', '.join(names) or 'none'}")
 
 
@@ -100,20 +104,33 @@ def given_codes(values: pa.ChunkedArray, feature_type: FeatureType, faults: Faul
     return found
 
 
-def mint_missing(found: Codes, ids: Codes, layer: Layer, mapping: LayerMapping, faults: Faults) -> int:
-    """Put a provisional code wherever there is none, in place; return how many come from content alone."""
+def mint_missing(
+    found: Codes, ids: Codes, content: pa.Table, identity: str, feature_type: FeatureType, faults: Faults
+) -> Mask:
+    """Put a provisional code wherever there is none, in place; return where it comes from the record's content alone.
+
+    A record is named by its geometry in the form it is stored in, so that another file format, or another CRS, gives
+    the same name; by its attributes where it has none.
+    """
     good = faults.good()
     missing = [row for row, code in enumerate(found) if code is None and good[row]]
     named = [row for row in missing if ids[row] is not None]
-    identity = mapping.identity or layer.name
-    minted = provisional.mint_many(mapping.type, identity, [ids[row] or "" for row in named])
+    minted = provisional.mint_many(feature_type.name, identity, [ids[row] or "" for row in named])
     for row, code in zip(named, minted, strict=True):
         found[row] = code
     nameless = [row for row in missing if ids[row] is None]
-    minted = provisional.mint_many(mapping.type, _CONTENT, _content_names(layer.table, nameless))
+    minted = provisional.mint_many(feature_type.name, _CONTENT, _content_names(content, nameless))
     for row, code in zip(nameless, minted, strict=True):
         found[row] = code
-    return len(nameless)
+    mask = np.zeros(len(found), dtype=bool)
+    mask[nameless] = True
+    return mask
+
+
+def mint_apart(feature_type: FeatureType, codes: Sequence[str], contents: Sequence[str]) -> list[str]:
+    """Return the codes of records that share the name of their geometry, told apart by digests of their content."""
+    names = [f"{code}{content}" for code, content in zip(codes, contents, strict=True)]
+    return provisional.mint_many(feature_type.name, _CONTENT, names)
 
 
 def references(values: Sequence[str | None], name: str, referred: FeatureType, faults: Faults) -> Codes:
@@ -149,11 +166,11 @@ def parents_by_code(found: Codes, feature_type: FeatureType, dictionary: Diction
     return result
 
 
-def parents_by_file(layer: Layer, feature_type: FeatureType, known: Known) -> dict[str, Codes]:
+def parents_by_file(table: pa.Table, feature_type: FeatureType, known: Known) -> dict[str, Codes]:
     """Return, by reference column, the codes of the parent named in the same file and of what that belongs to."""
-    if PARENT_SOURCE_ID not in layer.table.column_names:
+    if PARENT_SOURCE_ID not in table.column_names:
         return {}
-    parents = [known.objects.get(i or "", {}) for i in layer.table.column(PARENT_SOURCE_ID).to_pylist()]
+    parents = [known.objects.get(i or "", {}) for i in table.column(PARENT_SOURCE_ID).to_pylist()]
     return {
         p.name: [parent.get(p.references) for parent in parents]
         for p in feature_type.properties
@@ -171,46 +188,27 @@ def remember(known: Known, ids: Codes, found: Codes, feature_type: FeatureType, 
         known.objects[source_id] = {of: c for of, c in above.items() if c is not None} | {feature_type.name: code}
 
 
-def duplicates(found: Codes, content: pa.Table, faults: Faults) -> None:
-    """Fault every record after the first that has the same code; say whether it differs from the first."""
-    good = [int(row) for row in np.flatnonzero(faults.good())]
-    first: dict[str | None, int] = {}
-    again: list[tuple[int, int]] = []
-    kept = [found[row] for row in good]
-    if len(set(kept)) == len(kept):
-        return
-    for row in good:
-        original = first.setdefault(found[row], row)
-        if original != row:
-            again.append((row, original))
-    for row, original in again:
-        same = content.slice(row, 1).to_pylist() == content.slice(original, 1).to_pylist()
-        what = "is a duplicate of" if same else "contradicts"
-        faults.add([row], f"code: {found[row]} {what} record {original + 1} of this layer, which has it too")
-
-
 def _text(values: pa.ChunkedArray) -> Codes:
     texts: Codes = text_of(values).to_pylist()
     return texts
 
 
-def _content_names(table: pa.Table, rows: list[int]) -> list[str]:
-    """Name records by the digest of their geometry, of everything where that is shared or missing."""
+def _content_names(content: pa.Table, rows: list[int]) -> list[str]:
+    """Name records by the digest of their geometry, of their attributes where they have none."""
     if not rows:
         return []
-    shapes = table.column(GEOMETRY).to_pylist()
-    digests = [hashlib.sha256(shapes[row]).hexdigest() if shapes[row] else "" for row in rows]
-    values, counts = np.unique(digests, return_counts=True)
-    shared = {str(v) for v, count in zip(values, counts, strict=True) if count > 1 or not v}
-    if not shared:
-        return digests
-    attributes = table.select([n for n in table.column_names if n not in RESERVED])
+    picked = content.take(pa.array(rows, pa.int64()))
+    shapes: list[bytes | None] = [None] * len(rows)
+    if GEOMETRY in picked.column_names:
+        shapes = picked.column(GEOMETRY).to_pylist()
+        picked = picked.drop_columns(GEOMETRY)
     return [
-        digest + _digest_of(attributes.slice(row, 1)) if digest in shared else digest
-        for row, digest in zip(rows, digests, strict=True)
+        hashlib.sha256(shape).hexdigest() if shape is not None else _digest_of(picked.slice(place, 1))
+        for place, shape in enumerate(shapes)
     ]
 
 
 def _digest_of(record: pa.Table) -> str:
-    plain: list[dict[str, Any]] = record.to_pylist()
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+    (plain,) = record.to_pylist()
+    filled = {name: value for name, value in plain.items() if value is not None}
+    return hashlib.sha256(json.dumps(filled, sort_keys=True, default=str).encode()).hexdigest()

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from cim import crs
 from cim.db.engine import Database
-from cim.db.merge import lock_types, merge
+from cim.db.merge import lock_types
 from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
 from cim.files import Batch, digest, keeping
@@ -27,9 +27,10 @@ from ingest.formats import Layer, ReadOptions
 from ingest.formats._base import RESERVED
 from ingest.identify import Known
 from ingest.mapping import NAMES, LayerMapping, by_names, choose, choose_published, published
-from ingest.records import Context, Rejected, prepare
-from ingest.report import FileReport, LayerReport, Report, Status, reasons_of
-from ingest.sources import Fingerprint, Source, find, fingerprint
+from ingest.records import Context
+from ingest.report import FileReport, LayerReport, Report, Status
+from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
+from ingest.stream import take
 
 # Part of what decides whether a file was taken in before: raise it when the same input gives other rows.
 _REVISION = 1
@@ -150,8 +151,6 @@ class _File:
             return known
         try:
             layers = self._read()
-            if fingerprint(self.source).stamps != mark.stamps:
-                raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
             with self._kept(mark):
                 return self._write(layers, mark, basis)
         except sa.exc.OperationalError as error:
@@ -198,7 +197,7 @@ class _File:
         return FileReport(str(self.source.path), "unchanged", mark.sha256, self.format.name, unchanged)
 
     def _read(self) -> list[tuple[Layer, LayerMapping | None]]:
-        """Read all layers with their mappings, parents first."""
+        """Open all layers, with their mappings, parents first."""
         encodings = {m.encoding for m in self.mappings if m.encoding}
         if len(encodings) > 1:
             named = ", ".join(sorted(encodings))
@@ -230,7 +229,7 @@ class _File:
     def _mapping_of(self, layer: Layer, *, alone: bool) -> LayerMapping | None:
         """Return the layer's mapping, None where its type is unknown: it is left out if a neighbour is mapped."""
         path, dictionary = self.source.path, self.database.dictionary
-        fields = [name for name in layer.table.column_names if name not in RESERVED]
+        fields = [name for name in layer.schema.names if name not in RESERVED]
         chosen = choose(self.mappings, path, layer.name, fields, self.format.name)
         type_name = layer.feature_type or self.options.type
         chosen = chosen or choose_published(self.published, path, layer.name, fields, self.format.name, type_name)
@@ -238,24 +237,29 @@ class _File:
 
     def _write(self, layers: list[tuple[Layer, LayerMapping | None]], mark: Fingerprint, basis: str) -> FileReport:
         status: Status = "dry-run" if self.options.dry_run else "loaded"
-        with self.database.engine.connect() as connection, connection.begin() as transaction:
+        with (
+            self.database.engine.connect() as connection,
+            self.database.engine.connect() as other,
+            connection.begin() as transaction,
+        ):
             connection.execute(
                 query("ingest/set_context"),
                 {"actor": self.options.actor, "reason": self.options.reason, "dataset": _DIGEST + mark.sha256},
             )
             lock_types(connection, [mapping.type for _, mapping in layers if mapping is not None])
-            reports: list[LayerReport] = []
-            rejected: list[tuple[str, Rejected]] = []
-            context = self._context(connection)
+            report = FileReport(str(self.source.path), status, mark.sha256, self.format.name, [])
+            self._record(connection, report, basis)
+            connection.execute(query("ingest/clear_rejects"), {"dataset": mark.sha256})
+            context = self._context(other)
             for layer, mapping in layers:
                 if mapping is None:
-                    reports.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
+                    report.layers.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
                     continue
-                counted, refused = self._write_layer(connection, layer, mapping, context)
-                reports.append(counted)
-                rejected += [(layer.name, record) for record in refused]
-            report = FileReport(str(self.source.path), status, mark.sha256, self.format.name, reports)
-            self._record(connection, report, rejected, basis)
+                target = self.database.table(mapping.type)
+                report.layers.append(take(connection, target, layer, mapping, context, mark.sha256))
+            if stamps(self.source) != mark.stamps:
+                raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
+            self._record(connection, report, basis)
             if self.options.dry_run:
                 transaction.rollback()
             else:
@@ -263,6 +267,8 @@ class _File:
         return report
 
     def _context(self, connection: sa.Connection) -> Context:
+        """Return what preparing needs; it has a connection of its own, as the other is busy copying meanwhile."""
+
         def linearise(shapes: list[bytes]) -> list[bytes | None]:
             return list(connection.execute(query("ingest/linearise"), {"shapes": shapes}).scalars())
 
@@ -276,30 +282,7 @@ class _File:
             known=Known(),
         )
 
-    def _write_layer(
-        self, connection: sa.Connection, layer: Layer, mapping: LayerMapping, context: Context
-    ) -> tuple[LayerReport, list[Rejected]]:
-        prepared = prepare(layer, mapping, context)
-        counts = merge(connection, self.database.table(mapping.type), prepared.rows)
-        taken = prepared.rows.table.num_rows
-        report = LayerReport(
-            name=layer.name,
-            type=mapping.type,
-            read=layer.table.num_rows,
-            inserted=counts.inserted,
-            updated=counts.updated,
-            unchanged=taken - counts.inserted - counts.updated,
-            rejected=len(prepared.rejected),
-            repaired=prepared.repaired,
-            provisional=prepared.provisional,
-            warnings=prepared.warnings,
-            reasons=reasons_of([record.reason for record in prepared.rejected]),
-        )
-        return report, prepared.rejected
-
-    def _record(
-        self, connection: sa.Connection, report: FileReport, rejected: list[tuple[str, Rejected]], basis: str
-    ) -> None:
+    def _record(self, connection: sa.Connection, report: FileReport, basis: str) -> None:
         kept: dict[str, Any] = {"layers": [asdict(layer) for layer in report.layers]}
         connection.execute(
             query("ingest/record_dataset"),
@@ -311,19 +294,6 @@ class _File:
                 "report": orjson.dumps(kept).decode(),
             },
         )
-        connection.execute(query("ingest/clear_rejects"), {"dataset": report.sha256})
-        if rejected:
-            rows = [
-                {
-                    "dataset": report.sha256,
-                    "layer": layer,
-                    "source_id": record.source_id,
-                    "reason": record.reason,
-                    "record": orjson.dumps(record.record, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
-                }
-                for layer, record in rejected
-            ]
-            connection.execute(query("ingest/record_reject"), rows)
 
 
 def _first_line(error: object) -> str:

@@ -1,33 +1,36 @@
-"""From a layer as read to rows ready for the database, and to the records that cannot be taken."""
+"""From a layer as read to rows ready for the database, and to the records that cannot be taken, batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyproj
 import shapely
 
-from cim import crs
+from cim import codes, crs
 from cim.codes import provisional
-from cim.db.merge import AttributeField, Rows
-from cim.dictionary import Dictionary, FeatureType
+from cim.db.merge import AttributeField, Carried
+from cim.dictionary import Dictionary
 from cim.errors import CrsError
 from cim.geometry import Geometries, to_wkb
 from cim.log.entry import MAX_ENTRY
 from ingest import identify
-from ingest.clean import Linearise, clean
-from ingest.faults import Faults
+from ingest.clean import Linearise, Placed, clean
+from ingest.faults import Faults, Mask
 from ingest.formats import Layer
-from ingest.formats._base import GEOMETRY, RESERVED
+from ingest.formats._base import BATCH, GEOMETRY, PARENT_SOURCE_ID, RESERVED
 from ingest.identify import Codes, Known
-from ingest.mapping import LayerMapping
+from ingest.mapping import LayerMapping, Value
+from ingest.seen import Seen
 from ingest.values import attribute_of, convert, is_json, repeat
 
 # Fields our own export of rejects adds; they do not come back as attributes.
@@ -35,6 +38,8 @@ REJECT_FIELDS = ("_reject_reason", "_reject_layer", "_reject_file", "_reject_rec
 # What an entry of the log holds besides the columns, at most, and how much JSON may swell a text.
 _ENTRY_FRAME = 4096
 _PER_COLUMN = 64
+# Smaller batches are joined till there are so many records, for whole columns to pay.
+_ENOUGH = BATCH // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +52,35 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """What became of a layer's records before the database sees them."""
+class Repeated:
+    """Records whose code an earlier one of the layer has: their rows, numbers in the layer, and what they came as.
 
-    rows: Rows
+    `first` are the numbers of the records that had the codes before; `nameless` says whose code is but the name of
+    its content, so that both may be objects.
+    """
+
+    rows: pa.Table
+    numbers: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    nameless: Mask
+    records: list[Rejected]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What became of a batch of records before the database sees them.
+
+    `rows` hold the columns of `Preparation.carried` and `code`; `numbers` are their places in the layer, from 0.
+    `read` is the sum of rows, repeated and rejected.
+    """
+
+    read: int
+    rows: pa.Table
+    numbers: npt.NDArray[np.int64]
+    repeated: Repeated | None
     rejected: list[Rejected]
     repaired: int
     provisional: int
-    warnings: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,182 +96,282 @@ class Context:
     known: Known
 
 
-def prepare(layer: Layer, mapping: LayerMapping, context: Context) -> Prepared:
-    """Map, convert, clean and identify the records of a layer.
+class NotAnIdentifierError(Exception):
+    """The field taken to name the records does not: it is empty somewhere, or holds a value twice."""
+
+
+class Preparation:
+    """Map, convert, clean and identify the records of one layer, a batch after the other.
+
+    Parameters
+    ----------
+    identifier : field that names the records, None where nothing does; proved : no need to test that it is filled
+        and unique.
 
     Raises
     ------
     InvalidData : the mapping names a field the layer does not have.
     CrsError : the layer's CRS is missing, wrong, or not reachable without guessing.
+    NotAnIdentifierError : the field is no identifier; nothing of what was prepared holds.
     """
-    feature_type = context.dictionary.type(mapping.type)
-    faults = Faults(layer.table.num_rows)
-    warnings = list(layer.warnings)
-    ids, chosen = identify.source_ids(layer, mapping, context.path, faults)
-    columns = _columns(layer, mapping, feature_type, context, faults)
-    attributes, fields = _attributes(layer, mapping, faults)
-    geometry, repaired = _geometry(layer, mapping, feature_type, context, faults, warnings)
-    found: Codes = [None] * faults.count
-    if mapping.code is not None:
-        values = identify.value_of(layer, mapping.code, context.path, "code", faults)
-        found = identify.given_codes(values, feature_type, faults)
-    lacking = sum(code is None for code in found)
-    nameless = identify.mint_missing(found, ids, layer, mapping, faults)
-    if nameless:
-        warnings.append(
-            f"without code and identifier: {nameless:,}; their provisional codes come from geometry or content:"
-            " name a source_id in a mapping"
+
+    def __init__(
+        self, layer: Layer, mapping: LayerMapping, context: Context, identifier: Value | None, *, proved: bool
+    ) -> None:
+        self.layer = layer
+        self.mapping = mapping
+        self.context = context
+        self.feature_type = context.dictionary.type(mapping.type)
+        self.identifier = identifier
+        self.fields = self._attribute_fields()
+        columns = [p.name for p in self.feature_type.properties if p.name in mapping.columns]
+        self.carried = Carried(columns, self._told(columns), self.fields, self._has_geometry())
+        self.has_shapes = False
+        self.said: list[str] = []
+        self._seen = Seen()
+        self._identifiers = None if proved else Seen()
+        self._placed = Placed()
+        self._read = 0
+        self._nameless = 0
+        self._lacking = 0
+
+    def batches(self) -> Iterator[Prepared]:
+        """Read the layer and yield it prepared."""
+        waiting: list[pa.RecordBatch] = []
+        for batch in self.layer.batches():
+            waiting.append(batch)
+            if sum(b.num_rows for b in waiting) >= _ENOUGH:
+                yield self._prepare(pa.Table.from_batches(waiting))
+                waiting = []
+        if any(batch.num_rows for batch in waiting):
+            yield self._prepare(pa.Table.from_batches(waiting))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the sentences for the report, when all batches are done."""
+        said = [*self.layer.warnings, *self.said]
+        if self._nameless:
+            said.append(
+                f"without code and identifier: {self._nameless:,}; their provisional codes come from geometry or"
+                " content: name a source_id in a mapping"
+            )
+        elif self._identifiers is not None and self._lacking:
+            said.append(f"field {self.identifier!r} names the records; say otherwise with source_id in a mapping")
+        return said
+
+    def _prepare(self, table: pa.Table) -> Prepared:
+        faults = Faults(table.num_rows)
+        numbers = np.arange(self._read, self._read + table.num_rows)
+        self._read += table.num_rows
+        ids = self._source_ids(table, numbers, faults)
+        columns = self._columns(table, faults)
+        attributes = {f.column: attribute_of(table.column(f.key), f.key, faults) for f in self.fields}
+        geometry, repaired = self._geometry(table, faults)
+        found: Codes = [None] * faults.count
+        if self.mapping.code is not None:
+            values = self._value(table, self.mapping.code, "code", faults)
+            found = identify.given_codes(values, self.feature_type, faults)
+        self._lacking += sum(code is None for code in found)
+        named = columns | {f.key: attributes[f.column] for f in self.fields}
+        content = pa.table(named | geometry)
+        identity = self.mapping.identity or self.layer.name
+        nameless = identify.mint_missing(found, ids, content, identity, self.feature_type, faults)
+        self._nameless += int(nameless.sum())
+        columns |= self._references(table, columns, found, faults)
+        rows = pa.table({"code": pa.array(found, pa.string())} | columns | attributes | geometry)
+        _check_size(rows, faults)
+        if self.layer.feature_type is not None:  # only such formats name parents
+            named_here = [p.name for p in self.feature_type.properties if p.references and p.name in columns]
+            refs = {name: columns[name].to_pylist() for name in named_here}
+            identify.remember(self.context.known, ids, found, self.feature_type, refs)
+        return self._sort(table, rows, numbers, ids, nameless, repaired, faults)
+
+    def _sort(
+        self,
+        table: pa.Table,
+        rows: pa.Table,
+        numbers: npt.NDArray[np.int64],
+        ids: Codes,
+        nameless: Mask,
+        repaired: Mask,
+        faults: Faults,
+    ) -> Prepared:
+        """Part the records into those to take, those whose code came before, and those at fault."""
+        good = faults.good()
+        if not good.all():
+            rows, numbers, nameless = rows.filter(pa.array(good)), numbers[good], nameless[good]
+        first = self._seen.first(rows.column("code").to_pylist(), numbers)
+        again = first != numbers
+        repeated = None
+        if again.any():
+            aside = numbers[again] - (self._read - table.num_rows)
+            repeated = Repeated(
+                rows.filter(pa.array(again)),
+                numbers[again],
+                first[again],
+                nameless[again],
+                self._rejected(table, ids, [(int(row), "") for row in aside]),
+            )
+            rows, numbers = rows.filter(pa.array(~again)), numbers[~again]
+        return Prepared(
+            read=table.num_rows,
+            rows=rows,
+            numbers=numbers,
+            repeated=repeated,
+            rejected=self._rejected(table, ids, list(faults)),
+            repaired=int((repaired & good).sum()),
+            provisional=int(pc.sum(pc.starts_with(rows["code"], provisional.PREFIX)).as_py() or 0),
         )
-    elif chosen is not None and lacking:
-        warnings.append(chosen)
-    columns, filled = _fill_references(columns, found, layer, feature_type, context, faults)
-    content = pa.table(columns | attributes | ({GEOMETRY: geometry} if geometry is not None else {}))
-    _check_size(content, faults)
-    identify.duplicates(found, content, faults)
-    if layer.feature_type is not None:  # only such formats name parents
-        named = [p.name for p in feature_type.properties if p.references is not None and p.name in columns]
-        refs = {name: columns[name].to_pylist() for name in named}
-        identify.remember(context.known, ids, found, feature_type, refs)
-    table = content.add_column(0, "code", pa.array(found, pa.string())).filter(pa.array(faults.good()))
-    carried = [n for n in columns if n not in filled]
-    return Prepared(
-        rows=Rows(table, carried, filled, fields, geometry is not None),
-        rejected=_rejected(layer, ids, faults),
-        repaired=int((repaired & faults.good()).sum()),
-        provisional=int(pc.sum(pc.starts_with(table["code"], provisional.PREFIX)).as_py() or 0),
-        warnings=warnings,
-    )
 
+    def _source_ids(self, table: pa.Table, numbers: npt.NDArray[np.int64], faults: Faults) -> Codes:
+        ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, faults)
+        if self._identifiers is not None:
+            filled = [i for i in ids if i is not None]
+            if len(filled) < len(ids) or (self._identifiers.first(filled, numbers) != numbers).any():
+                raise NotAnIdentifierError
+        return ids
 
-def _columns(
-    layer: Layer, mapping: LayerMapping, feature_type: FeatureType, context: Context, faults: Faults
-) -> dict[str, pa.Array]:
-    columns: dict[str, pa.Array] = {}
-    for prop in feature_type.properties:
-        column = mapping.columns.get(prop.name)
-        if column is None:
-            if prop.required:
-                faults.add(np.ones(faults.count, bool), f"{prop.name}: is missing, and the layer has no field for it")
-            continue
-        value = column.field or column.expression
-        if value is None:
-            constant = column.constant if column.constant is not None else ""
-            columns[prop.name] = repeat(constant, prop, context.dictionary, faults)
-            continue
-        source = identify.value_of(layer, value, context.path, prop.name, faults)
-        columns[prop.name] = convert(source, prop, column, context.dictionary, faults)
-    return columns
+    def _columns(self, table: pa.Table, faults: Faults) -> dict[str, pa.Array]:
+        columns: dict[str, pa.Array] = {}
+        for prop in self.feature_type.properties:
+            column = self.mapping.columns.get(prop.name)
+            if column is None:
+                if prop.required:
+                    reason = f"{prop.name}: is missing, and the layer has no field for it"
+                    faults.add(np.ones(faults.count, bool), reason)
+                continue
+            value = column.field or column.expression
+            if value is None:
+                constant = column.constant if column.constant is not None else ""
+                columns[prop.name] = repeat(constant, prop, self.context.dictionary, faults)
+                continue
+            source = self._value(table, value, prop.name, faults)
+            columns[prop.name] = convert(source, prop, column, self.context.dictionary, faults)
+        return columns
 
+    def _value(self, table: pa.Table, value: Value, name: str, faults: Faults) -> pa.ChunkedArray:
+        return identify.value_of(table, value, self.layer, self.context.path, name, faults)
 
-def _attributes(
-    layer: Layer, mapping: LayerMapping, faults: Faults
-) -> tuple[dict[str, pa.Array], list[AttributeField]]:
-    # What an expression reads stays: it may take only a part.
-    used = {c.field for c in mapping.columns.values()} | {mapping.code}
-    used |= RESERVED.union(REJECT_FIELDS)
-    names = [n for n in layer.table.column_names if n not in used]
-    values: dict[str, pa.Array] = {}
-    fields: list[AttributeField] = []
-    for number, name in enumerate(names):
-        source = layer.table.column(name)
-        fields.append(AttributeField(f"attribute_{number}", name, is_json(source.type)))
-        values[f"attribute_{number}"] = attribute_of(source, name, faults)
-    return values, fields
+    def _attribute_fields(self) -> list[AttributeField]:
+        # What an expression reads stays: it may take only a part.
+        used = {c.field for c in self.mapping.columns.values()} | {self.mapping.code}
+        used |= RESERVED.union(REJECT_FIELDS)
+        fields = [field for field in self.layer.schema if field.name not in used]
+        return [AttributeField(f"attribute_{n}", f.name, is_json(f.type)) for n, f in enumerate(fields)]
 
+    def _has_geometry(self) -> bool:
+        return self.feature_type.geometry is not None and GEOMETRY in self.layer.schema.names
 
-def _geometry(
-    layer: Layer,
-    mapping: LayerMapping,
-    feature_type: FeatureType,
-    context: Context,
-    faults: Faults,
-    warnings: list[str],
-) -> tuple[pa.Array | None, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Return the cleaned geometry column, None where the layer has none at all, and what was repaired."""
-    column = layer.table.column(GEOMETRY)
-    none = np.zeros(faults.count, dtype=bool)
-    if feature_type.geometry is None:
-        return None, none
-    if column.null_count == len(column):
-        if feature_type.geometry_required:
-            faults.add(~none, f"geom: has no geometry, expected {feature_type.geometry}")
-        return None, none
-    system = _system(layer, mapping, context, warnings)
-    cleaned = clean(
-        column,
-        feature_type.geometry,
-        feature_type.geometry_required,
-        system,
-        context.storage,
-        context.linearise,
-        faults,
-        vouched=system is not layer.crs,
-    )
-    warnings += cleaned.remarks
-    warnings += _moved(cleaned.geometries, system, context.storage)
-    return pa.array(to_wkb(cleaned.geometries), pa.binary()), cleaned.repaired
+    def _geometry(self, table: pa.Table, faults: Faults) -> tuple[dict[str, pa.Array], Mask]:
+        """Return the cleaned geometry column, none where the type has no geometry, and what was repaired."""
+        none = np.zeros(faults.count, dtype=bool)
+        if not self.carried.geometry:
+            return {}, none
+        kind = self.feature_type.geometry
+        assert kind is not None
+        column = table.column(GEOMETRY)
+        if column.null_count == len(column):
+            if self.feature_type.geometry_required:
+                faults.add(~none, f"geom: has no geometry, expected {kind}")
+            return {GEOMETRY: pa.nulls(len(column), pa.binary())}, none
+        system = self._system
+        required, storage = self.feature_type.geometry_required, self.context.storage
+        cleaned = clean(
+            column,
+            kind,
+            required,
+            system,
+            storage,
+            self.context.linearise,
+            faults,
+            vouched=system is not self.layer.crs,
+            placed=self._placed,
+        )
+        self.said += [remark for remark in cleaned.remarks if remark not in self.said]
+        self._tell_move(cleaned.geometries, system)
+        return {GEOMETRY: pa.array(to_wkb(cleaned.geometries), pa.binary())}, cleaned.repaired
 
+    def _tell_move(self, geometries: Geometries, system: pyproj.CRS) -> None:
+        """Say, where the first geometries lie, how well the way to the storage CRS is known, if the datum changes."""
+        storage = self.context.storage
+        if self.has_shapes or crs.same_datum(system, storage):
+            self.has_shapes = True
+            return
+        coordinates = shapely.get_coordinates(geometries)
+        if len(coordinates):
+            self.has_shapes = True
+            metres = crs.accuracy(system, storage, crs.geographic_bounds(crs.extent(coordinates), storage))
+            way = f"moved from {crs.name(system)} to {crs.name(storage)}"
+            stated = "not stated" if metres is None else f"{metres:g} m"
+            self.said.append(f"{way}; accuracy of the datum change: {stated}")
 
-def _moved(geometries: Geometries, source: pyproj.CRS, storage: pyproj.CRS) -> list[str]:
-    """Say how well the way to the storage CRS is known, where it changes the datum."""
-    coordinates = shapely.get_coordinates(geometries)
-    if len(coordinates) == 0 or crs.same_datum(source, storage):
-        return []
-    area = crs.geographic_bounds(crs.extent(coordinates), storage)
-    metres = crs.accuracy(source, storage, area)
-    stated = "not stated" if metres is None else f"{metres:g} m"
-    return [f"moved from {crs.name(source)} to {crs.name(storage)}; accuracy of the datum change: {stated}"]
-
-
-def _system(layer: Layer, mapping: LayerMapping, context: Context, warnings: list[str]) -> pyproj.CRS:
-    """Return the CRS of the layer's coordinates: what is assumed, else what the file states, else the option."""
-    assumed = context.assumed or (None if mapping.assume_crs is None else crs.parse(mapping.assume_crs))
-    if assumed is not None:
-        if layer.crs is not None and not crs.same(layer.crs, assumed):
+    @cached_property
+    def _system(self) -> pyproj.CRS:
+        """The CRS of the layer's coordinates: what is assumed, else what the file states, else the option."""
+        layer, context = self.layer, self.context
+        told = self.mapping.assume_crs
+        system = context.assumed or (None if told is None else crs.parse(told))
+        if system is None:
+            system = layer.crs or context.stated
+        elif layer.crs is not None and not crs.same(layer.crs, system):
             stated = crs.name(layer.crs)
-            warnings.append(f"coordinates are assumed to be {crs.name(assumed)}, though the source states {stated}")
-        return assumed
-    system = layer.crs or context.stated
-    if system is None:
-        raise CrsError(f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping")
-    return system
+            self.said.append(f"coordinates are assumed to be {crs.name(system)}, though the source states {stated}")
+        if system is None:
+            raise CrsError(
+                f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping"
+            )
+        return system
 
+    def _told(self, columns: Sequence[str]) -> list[str]:
+        """Return the reference columns that no field fills, but codes or the file itself may tell."""
+        scheme = codes.scheme(self.feature_type.code_scheme).name
+        by_file = PARENT_SOURCE_ID in self.layer.schema.names
+        dictionary = self.context.dictionary
+        return [
+            p.name
+            for p in self.feature_type.properties
+            if p.references is not None
+            and p.name not in columns
+            and (by_file or (self.mapping.code and dictionary.type(p.references).code_scheme == scheme))
+        ]
 
-def _fill_references(
-    columns: dict[str, pa.Array],
-    found: Codes,
-    layer: Layer,
-    feature_type: FeatureType,
-    context: Context,
-    faults: Faults,
-) -> tuple[dict[str, pa.Array], list[str]]:
-    """Check reference columns and fill their gaps; return the columns and which of them only we filled."""
-    by_code = identify.parents_by_code(found, feature_type, context.dictionary)
-    by_file = identify.parents_by_file(layer, feature_type, context.known)
-    completed: dict[str, pa.Array] = dict(columns)
-    filled: list[str] = []
-    for prop in feature_type.properties:
-        if prop.references is None:
-            continue
-        told: list[Sequence[str | None]] = [by[prop.name] for by in (by_code, by_file) if prop.name in by]
-        told = [values for values in told if any(values)]
-        if prop.name in columns:
-            referred = context.dictionary.type(prop.references)
-            own = identify.references(columns[prop.name].to_pylist(), prop.name, referred, faults)
-            told.insert(0, own)
-        elif told:
-            filled.append(prop.name)
-        if told:
-            arrays = [pa.array(values, pa.string()) for values in told]
+    def _references(
+        self, table: pa.Table, columns: dict[str, pa.Array], found: Codes, faults: Faults
+    ) -> dict[str, pa.Array]:
+        """Return the reference columns, checked, and their gaps filled from what codes and the file tell."""
+        by_code = {}
+        if self.mapping.code is not None:
+            by_code = identify.parents_by_code(found, self.feature_type, self.context.dictionary)
+        by_file = identify.parents_by_file(table, self.feature_type, self.context.known)
+        completed: dict[str, pa.Array] = {}
+        for prop in self.feature_type.properties:
+            if prop.references is None or prop.name not in (*columns, *self.carried.filled):
+                continue
+            told: list[Sequence[str | None]] = [by[prop.name] for by in (by_code, by_file) if prop.name in by]
+            if prop.name in columns:
+                referred = self.context.dictionary.type(prop.references)
+                told.insert(0, identify.references(columns[prop.name].to_pylist(), prop.name, referred, faults))
+            arrays = [pa.array(values, pa.string()) for values in told] or [pa.nulls(faults.count, pa.string())]
             completed[prop.name] = pc.coalesce(*arrays)
-    return completed, filled
+        return completed
+
+    def _rejected(self, table: pa.Table, ids: Codes, reasons: list[tuple[int, str]]) -> list[Rejected]:
+        if not reasons:
+            return []
+        start = self._read - table.num_rows
+        records = table.take(pa.array([row for row, _ in reasons], pa.int64())).to_pylist()
+        system = None if self.layer.crs is None else _crs_text(self.layer.crs)
+        return [
+            Rejected(ids[row] or str(start + row + 1), reason, _feature(record, system))
+            for (row, reason), record in zip(reasons, records, strict=True)
+        ]
 
 
-def _check_size(content: pa.Table, faults: Faults) -> None:
+def _check_size(rows: pa.Table, faults: Faults) -> None:
     """Fault records whose entry in the log might exceed what an entry may hold."""
-    size = np.full(faults.count, _ENTRY_FRAME + _PER_COLUMN * content.num_columns, dtype=np.int64)
-    for name in content.column_names:
-        column = content.column(name)
+    size = np.full(faults.count, _ENTRY_FRAME + _PER_COLUMN * rows.num_columns, dtype=np.int64)
+    for name in rows.column_names:
+        column = rows.column(name)
         if name != GEOMETRY and pa.types.is_string(column.type):
             # Two bytes per character of JSON at most, control characters aside, which have six.
             size += 2 * pc.fill_null(pc.binary_length(column), 0).to_numpy().astype(np.int64)
@@ -253,16 +379,6 @@ def _check_size(content: pa.Table, faults: Faults) -> None:
         size > MAX_ENTRY,
         lambda row: f"holds about {size[row]} bytes, and the log takes at most {MAX_ENTRY} a record",
     )
-
-
-def _rejected(layer: Layer, ids: Codes, faults: Faults) -> list[Rejected]:
-    reasons = list(faults)
-    records = layer.table.take(pa.array([row for row, _ in reasons], pa.int64())).to_pylist()
-    system = None if layer.crs is None else _crs_text(layer.crs)
-    return [
-        Rejected(ids[row] or str(row + 1), reason, _feature(record, system))
-        for (row, reason), record in zip(reasons, records, strict=True)
-    ]
 
 
 def _feature(record: dict[str, Any], system: str | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -87,9 +86,9 @@ class Report:
             raise InvalidData(f"{len(self.refused)} of {len(self.files)} files refused: {names}; the others are in")
 
 
-def reasons_of(reasons: list[str]) -> dict[str, int]:
-    """Count reasons, the values they quote aside."""
-    return dict(Counter(reason.split(", got ")[0] for reason in reasons))
+def reason_of(reason: str) -> str:
+    """Return a reason without the value it quotes, so that equal ones can be counted."""
+    return reason.split(", got ")[0]
 
 
 def show(report: Report, console: Console) -> None:

@@ -84,7 +84,7 @@ def suggest(path: Path, source_format: Format, options: ReadOptions, dictionary:
 
 
 def _sample(layer: Layer) -> _Sample:
-    table = layer.table.slice(0, SAMPLE)
+    table = layer.head(SAMPLE)
     fields = [name for name in table.column_names if name not in RESERVED]
     shapes = shapely.from_wkb(table.column(GEOMETRY).to_numpy(), on_invalid="ignore")
     return _Sample(layer, table, fields, frozenset(shapely.get_type_id(shapes).tolist()) - {-1})

@@ -18,19 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sample_data import (
-    DATA,
-    FORMATS,
-    MAPPINGS,
-    _city3d,
-    _dbf,
-    _district,
-    _faults,
-    _ifc,
-    _interchange,
-    _networks,
-    _records,
-)
+from sample_data import DATA, FORMATS, MAPPINGS, _city3d, _dbf, _district, _faults, _ifc, _networks, _records
 from sample_data._write import DAY, FLAG, GEOGRAPHIC, REAL, TEXT, WHOLE, degrees, gdal_layer, geojson
 
 Record = dict[str, Any]
@@ -222,5 +210,4 @@ if __name__ == "__main__":
         make(Path(sys.argv[1]))
     else:
         make(DATA)
-        for recipe in (_city3d, _interchange):
-            recipe.write(FORMATS)
+        _city3d.write(FORMATS)

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from cim import codes, crs, geometry
 from cim.db.engine import Database
-from cim.db.merge import AttributeField, Rows, lock_types, merge
+from cim.db.load import Rows, merge
+from cim.db.merge import AttributeField, Carried, lock_types
 from cim.db.script import query
 from cim.db.tables import ARROW_TYPES
 from cim.dictionary import FeatureType
@@ -83,7 +84,7 @@ def _rows(database: Database, feature_type: FeatureType, frame: pd.DataFrame) ->
     has_geometry = shape is not None and feature_type.geometry is not None
     if has_geometry:
         columns["geom"] = pa.array(_wkb(database, feature_type, frame), pa.binary())
-    return Rows(pa.table(columns), names, [], fields, has_geometry)
+    return Rows(pa.table(columns), Carried(names, [], fields, has_geometry))
 
 
 def _json(value: object, key: str) -> str | None:

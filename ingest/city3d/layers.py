@@ -93,8 +93,8 @@ def layers(features: Iterable[Feature], frame: Frame, stem: str, keep: Keep, not
         warnings = notes.sentences() if spool.kind == BUILDING or len(spools) == 1 else []
         if frame.height_system is not None:
             warnings.insert(0, f"heights are kept as they are, in {frame.height_system}")
-        table = pa.Table.from_batches(list(spool.batches()), spool.schema)
-        yield Layer(spool.kind, "building" if spool.kind == BUILDING else None, table, frame.crs, warnings)
+        feature_type = "building" if spool.kind == BUILDING else None
+        yield Layer(spool.kind, feature_type, spool.schema, spool.batches, frame.crs, warnings)
 
 
 class _Work:

@@ -113,7 +113,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         table = _table(feature_type, answer[kind], outlines[kind], digest, answer["schema"])
         if feature_type == "building":
             table = table.append_column("code", pa.array(official, _TEXT))
-        yield Layer(kind, feature_type, table, system, warnings if feature_type == "building" else [])
+        yield Layer.of(kind, feature_type, table, system, warnings if feature_type == "building" else [])
 
 
 def _name_file(answer: dict[str, Any], stem: str) -> None:

@@ -116,7 +116,7 @@ def test_invalid_geometry_is_rejected_or_refuses_the_file_where_the_operator_wan
     assert shapes == ["MULTIPOLYGON (((0 0, 1 0, 1 1, 0 0)))", None]
     assert repaired == [False, False]
     assert list(faults) == [1]
-    with pytest.raises(InvalidData, match="1 geometries are invalid, the first in record 2"):
+    with pytest.raises(InvalidData, match="geometry is invalid, first in record 2"):
         cleaned([good, at(wkt)], repair=Repair("raise"))
 
 

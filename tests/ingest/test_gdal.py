@@ -31,7 +31,7 @@ for name in sys.argv[1:]:
     path = Path(name)
     try:
         for layer in format_of(path).read(path, ReadOptions()):
-            print(layer.name, layer.table.to_pylist())
+            print(layer.name, layer.table().to_pylist())
     except CimError as error:
         print("refused", type(error).__name__)
 """

@@ -34,7 +34,7 @@ def mapping_file(path: Path, **changes: Any) -> Path:
 
 def layer(name: str, *fields: str, feature_type: str | None = None) -> Layer:
     table = pa.table({f: pa.array(["1"]) for f in (*fields, "_source_id")} | {"geom": pa.array([b""])})
-    return Layer(name, feature_type, table, None)
+    return Layer.of(name, feature_type, table, None)
 
 
 def test_a_mapping_file_is_read_whole(tmp_path: Path) -> None:

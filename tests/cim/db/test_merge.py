@@ -8,14 +8,15 @@ import shapely
 import sqlalchemy as sa
 
 from cim.db.engine import Database
-from cim.db.merge import AttributeField, MergeCounts, Rows, lock_types, merge
+from cim.db.load import MergeCounts, Rows, merge
+from cim.db.merge import AttributeField, Carried, lock_types
 
 SHAPE = shapely.to_wkb(shapely.multipolygons([shapely.box(0, 0, 1, 1)]), flavor="iso", byte_order=1)
 
 
 def rows(codes: list[str], **columns: list[object]) -> Rows:
     table = pa.table({"code": pa.array(codes)} | {name: pa.array(values) for name, values in columns.items()})
-    return Rows(table, [n for n in columns if n != "geom"], [], [], "geom" in columns)
+    return Rows(table, Carried([n for n in columns if n != "geom"], [], [], "geom" in columns))
 
 
 def do(database: Database, given: Rows, type_name: str = "building") -> MergeCounts:
@@ -72,9 +73,9 @@ def test_whoever_names_a_revision_number_is_corrected_or_refused(database: Datab
 def test_what_was_filled_in_keeps_what_is_known_and_attributes_keep_other_keys(database: Database) -> None:
     field = AttributeField("x", "ключ \"'%s :k")
     table = pa.table({"code": ["a"], "parcel_code": ["P"], "x": [1]})
-    do(database, Rows(table, ["parcel_code"], [], [field], geometry=False))
+    do(database, Rows(table, Carried(["parcel_code"], [], [field], geometry=False)))
     again = pa.table({"code": ["a"], "parcel_code": pa.array([None], pa.string()), "x": ["2"]})
-    do(database, Rows(again, [], ["parcel_code"], [AttributeField("x", "other")], geometry=False))
+    do(database, Rows(again, Carried([], ["parcel_code"], [AttributeField("x", "other")], geometry=False)))
     with database.engine.connect() as connection:
         found = connection.exec_driver_sql("SELECT parcel_code, attributes FROM city.building").one()
     assert tuple(found) == ("P", {field.key: 1, "other": "2"})

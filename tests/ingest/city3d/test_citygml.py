@@ -36,7 +36,7 @@ def layers_of(path: Path, options: ReadOptions | None = None) -> dict[str, Layer
 
 def first_of(path: Path, options: ReadOptions | None = None) -> dict[str, Any]:
     (layer,) = layers_of(path, options).values()
-    record: dict[str, Any] = layer.table.to_pylist()[0]
+    record: dict[str, Any] = layer.table().to_pylist()[0]
     record["geom"] = None if record["geom"] is None else shapely.from_wkb(record["geom"], on_invalid="ignore")
     return record
 
@@ -103,7 +103,7 @@ def test_where_the_name_lies_the_envelope_tells_and_it_is_said(tmp_path: Path) -
     corners = (f"{EAST} {NORTH} 0", f"{EAST + 10} {NORTH + 20} 9")
     body = f"<bldg:lod0FootPrint>{surface(polygon('xy'))}</bldg:lod0FootPrint>"
     layer = layers_of(write(tmp_path / "a.gml", body, corners=corners))["Building"]
-    assert shapely.from_wkb(layer.table["geom"][0].as_py()).bounds == (EAST, NORTH, EAST + 10, NORTH + 20)
+    assert shapely.from_wkb(layer.table()["geom"][0].as_py()).bounds == (EAST, NORTH, EAST + 10, NORTH + 20)
     assert any("another order of axes" in warning for warning in layer.warnings)
 
 
@@ -127,7 +127,7 @@ def test_version_3_has_its_own_names(tmp_path: Path) -> None:
 def test_the_edge_of_the_roof_is_a_footprint_where_there_is_no_other(tmp_path: Path) -> None:
     body = f"<bldg:lod0RoofEdge>{surface(polygon())}</bldg:lod0RoofEdge>"
     layer = layers_of(write(tmp_path / "a.gml", body))["Building"]
-    assert shapely.from_wkb(layer.table["geom"][0].as_py()).area == pytest.approx(200)
+    assert shapely.from_wkb(layer.table()["geom"][0].as_py()).area == pytest.approx(200)
     assert "1 whose footprint is the edge of the roof (lod0RoofEdge)" in layer.warnings
 
 
@@ -207,7 +207,7 @@ def test_references_lead_to_their_surface_and_circles_end(tmp_path: Path) -> Non
         "</gml:CompositeSurface></gml:surfaceMember></gml:CompositeSurface></gml:exterior></gml:Solid></bldg:lod2Solid>"
     )
     layer = layers_of(write(tmp_path / "a.gml", body))["Building"]
-    assert shapely.from_wkb(layer.table["geom"][0].as_py()).area == pytest.approx(200)
+    assert shapely.from_wkb(layer.table()["geom"][0].as_py()).area == pytest.approx(200)
     assert any("surfaces are only referred to" in warning for warning in layer.warnings)
 
 
@@ -248,9 +248,9 @@ def plateau(shared: Path) -> Path:
 @pytest.mark.parametrize("name", COUNTS)
 def test_the_objects_of_the_catalogue_are_read(name: str, plateau: Path) -> None:
     layers = layers_of(plateau / name)
-    assert {layer.name: layer.table.num_rows for layer in layers.values()} == COUNTS[name]
+    assert {layer.name: layer.table().num_rows for layer in layers.values()} == COUNTS[name]
     for layer in layers.values():
-        shapes = shapely.from_wkb(layer.table["geom"].to_pylist())
+        shapes = shapely.from_wkb(layer.table()["geom"].to_pylist())
         west, south, east, north = shapely.total_bounds(shapes)
         assert 122 < west <= east < 154
         assert 20 < south <= north < 46

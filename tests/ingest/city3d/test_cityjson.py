@@ -33,7 +33,7 @@ def layers_of(path: Path, options: ReadOptions | None = None) -> dict[str, Layer
 
 def records_of(layer: Layer) -> Records:
     found = {}
-    for record in layer.table.to_pylist():
+    for record in layer.table().to_pylist():
         record["geom"] = None if record["geom"] is None else shapely.from_wkb(record["geom"])
         found[record["source_global_id"]] = record
     return found
@@ -167,7 +167,7 @@ def test_attributes_of_every_kind_are_kept(tmp_path: Path) -> None:
     two = square(attributes={"mixed": "x", "big": 2**63, "none": None})
     path = write(tmp_path / "kinds.json", {"1": one, "2": two}, SQUARE)
     layer = layers_of(path)["Building"]
-    kinds = {name: layer.table.schema.field(name).type for name in ("n", "mixed", "f", "yes", "big", "none")}
+    kinds = {name: layer.table().schema.field(name).type for name in ("n", "mixed", "f", "yes", "big", "none")}
     assert kinds == {
         "n": pa.int64(), "mixed": pa.string(), "f": pa.float64(), "yes": pa.bool_(), "big": pa.string(),
         "none": pa.string(),
@@ -227,7 +227,7 @@ def test_a_geometry_that_makes_no_sense_costs_its_object_only(
 ) -> None:
     bad = {"type": "Building", "geometry": [{"type": "MultiSurface", "lod": "0", **geometry}]}
     layer = layers_of(write(tmp_path / "bad.json", {"bad": bad, "good": square()}, SQUARE))["Building"]
-    shapes = dict(zip(layer.table["source_global_id"].to_pylist(), layer.table["geom"].to_pylist(), strict=True))
+    shapes = dict(zip(layer.table()["source_global_id"].to_pylist(), layer.table()["geom"].to_pylist(), strict=True))
     assert shapely.from_wkb(shapes["good"]).area == pytest.approx(100)
     if said is not None:
         assert shapely.from_wkb(shapes["bad"], on_invalid="ignore") is None
@@ -244,7 +244,7 @@ def test_a_vertex_that_is_none_costs_its_object_only(vertex: Any, tmp_path: Path
     path.write_text("\n".join(map(json.dumps, (first, bad, good))), encoding="utf-8")
     layer = layers_of(path)["Building"]
     assert any("object 'bad'" in warning for warning in layer.warnings)
-    shapes = dict(zip(layer.table["source_global_id"].to_pylist(), layer.table["geom"].to_pylist(), strict=True))
+    shapes = dict(zip(layer.table()["source_global_id"].to_pylist(), layer.table()["geom"].to_pylist(), strict=True))
     assert shapely.from_wkb(shapes["bad"], on_invalid="ignore") is None
     assert shapely.from_wkb(shapes["good"]).area == pytest.approx(1e8)
 

@@ -49,7 +49,7 @@ def layers(path: Path, srid: int | None = None) -> Iterator[Layer]:
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_the_objects_of_the_catalogue_are_read(name: str, folder: Path) -> None:
-    assert {layer.name: layer.table.num_rows for layer in layers(folder / name)} == COUNTS[name]
+    assert {layer.name: layer.table().num_rows for layer in layers(folder / name)} == COUNTS[name]
 
 
 def test_an_early_version_is_refused(folder: Path) -> None:
@@ -64,8 +64,8 @@ def test_vienna_has_all_of_its_ground(folder: Path) -> None:
     which the gaps between them close, so is the sum of the footprints.
     """
     (layer,) = layers(folder / "vienna.jsonl", 31256)
-    assert round(sum(layer.table["footprint_area"].to_pylist()), 2) == 66188.73
-    shapes = shapely.from_wkb(layer.table["geom"].to_pylist())
+    assert round(sum(layer.table()["footprint_area"].to_pylist()), 2) == 66188.73
+    shapes = shapely.from_wkb(layer.table()["geom"].to_pylist())
     assert shapely.is_valid(shapes).all()
     assert sum(shapely.area(shapes)) == pytest.approx(66188.73, abs=0.13)
     assert sum(shapely.get_num_interior_rings(shapely.get_parts(shapes))) >= 35
@@ -75,24 +75,24 @@ def test_the_dutch_footprints_agree_with_what_their_register_states(folder: Path
     """3DBAG states the area of the ground in `b3_opp_grond`."""
     (layer,) = layers(folder / "delft_subset.city.jsonl")
     assert layer.crs == crs.parse(28992)
-    for shape, stated in zip(layer.table["geom"].to_pylist(), layer.table["b3_opp_grond"].to_pylist(), strict=True):
+    for shape, stated in zip(layer.table()["geom"].to_pylist(), layer.table()["b3_opp_grond"].to_pylist(), strict=True):
         assert shapely.from_wkb(shape).area == pytest.approx(stated, rel=0.03)
 
 
 def test_blocks_without_meaning_stand_on_their_floor(folder: Path) -> None:
     """Delft's 160 blocks have no floor: 8,654.03 m² are the faces of their roofs; a cut closes gaps of 0.3 m."""
     buildings = next(layers(folder / "delft.json"))
-    assert sum(shapely.area(shapely.from_wkb(buildings.table["geom"].to_pylist()))) == pytest.approx(8654.03, abs=0.2)
+    assert sum(shapely.area(shapely.from_wkb(buildings.table()["geom"].to_pylist()))) == pytest.approx(8654.03, abs=0.2)
     assert buildings.warnings[1] == "160 without semantics: footprint is the floor, or from a cut through the walls"
 
 
 def test_heights_follow_the_source(folder: Path) -> None:
     (tokyo,) = layers(folder / "DERIVED_tokyo_lod1_small.city.jsonl")
-    assert tokyo.table["height"].to_pylist()[0] == 9.8
-    assert tokyo.table["height"].equals(tokyo.table["measuredHeight"])
+    assert tokyo.table()["height"].to_pylist()[0] == 9.8
+    assert tokyo.table()["height"].equals(tokyo.table()["measuredHeight"])
     (hague,) = layers(folder / "DH_01_subs.city.json", 28992)
-    assert hague.table["roof_elevation"].to_pylist()[0] == pytest.approx(14.739, abs=0.001)  # AbsoluteRidgeHeight
-    assert hague.table["eaves_elevation"].to_pylist()[0] == pytest.approx(11.38, abs=0.001)  # AbsoluteEavesHeight
+    assert hague.table()["roof_elevation"].to_pylist()[0] == pytest.approx(14.739, abs=0.001)  # AbsoluteRidgeHeight
+    assert hague.table()["eaves_elevation"].to_pylist()[0] == pytest.approx(11.38, abs=0.001)  # AbsoluteEavesHeight
 
 
 def test_the_register_s_codes_years_and_heights_arrive_whichever_release_brings_them(

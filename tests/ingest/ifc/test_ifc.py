@@ -19,7 +19,7 @@ from ingest.formats.ifc import ATTRIBUTES, COLUMNS, read
 
 
 def rows(layer: Layer) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = layer.table.to_pylist()
+    found: list[dict[str, Any]] = layer.table().to_pylist()
     for row in found:
         for name in ("classifications", "quantities", "property_sets"):
             row[name] = None if row[name] is None else json.loads(row[name])
@@ -239,7 +239,7 @@ def test_chinese_text_written_raw_in_gb18030(house: Any, tmp_path: Path) -> None
 def test_same_file_gives_the_same_bytes(house: Any, tmp_path: Path) -> None:
     house.map_conversion()
     path = house.write(tmp_path / "h.ifc")
-    assert [layer.table for layer in read_all(path)] == [layer.table for layer in read_all(path)]
+    assert [layer.table() for layer in read_all(path)] == [layer.table() for layer in read_all(path)]
 
 
 def test_model_cut_off_in_the_middle(house: Any, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_model_that_lacks_what_the_schema_demands(house: Any, tmp_path: Path, ki
     for entity in house.file.by_type(kind):
         house.file.remove(entity)
     building = read_all(house.write(tmp_path / "h.ifc"))[0]
-    assert building.table.num_rows == 1
+    assert building.table().num_rows == 1
     assert any("metres are assumed" in warning for warning in building.warnings) == unit_missing
 
 

@@ -139,7 +139,7 @@ def test_boston_with_a_dutch_map_is_named(builder: Callable[..., Any], tmp_path:
     model.shell(model.storey(model.building(site), "EG", 0.0), 0, 0, 0, 12, 10, 3)
     model.map_conversion("EPSG:28992", Eastings=121_000.25, Northings=487_000.5)
     building = next(iter(read(model.write(tmp_path / "m.ifc"), ReadOptions())))
-    (row,) = building.table.to_pylist()
+    (row,) = building.table().to_pylist()
     assert (row["georeference_method"], row["georeference_accuracy"]) == ("map_conversion", 0.05)
     (said,) = (w for w in building.warnings if "the map conversion is taken" in w)
     # Amsterdam and Boston are 5,570 km apart.
@@ -157,7 +157,7 @@ def test_map_coordinates_of_the_city_are_known_by_the_degrees_of_the_site(
     model.shell(model.storey(model.building(site), "EG", 0.0), 422_000, 4_323_000, 0, 12, 10, 3)
     path = model.write(tmp_path / "m.ifc")
     building = next(iter(read(path, ReadOptions(srid=4548))))
-    (row,) = building.table.to_pylist()
+    (row,) = building.table().to_pylist()
     assert (row["georeference_method"], row["georeference_level"]) == ("local_coordinates", 30)
     assert shapely.from_wkb(row["geom"]).bounds == pytest.approx((422_000, 4_323_000, 422_012, 4_323_010), abs=1e-6)
-    assert next(iter(read(path, ReadOptions(srid=6677)))).table["geom"].null_count == 1
+    assert next(iter(read(path, ReadOptions(srid=6677)))).table()["geom"].null_count == 1

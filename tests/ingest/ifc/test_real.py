@@ -78,11 +78,11 @@ def test_every_file_has_an_expected_outcome(shared: Path) -> None:
 def test_counts_of_the_catalogue(shared: Path, name: str) -> None:
     building, storey, space = layers(shared, name)
     *counts, methods = READABLE[name]
-    assert [layer.table.num_rows for layer in (building, storey, space)] == counts
-    assert set(building.table["georeference_method"].to_pylist()) == methods
+    assert [layer.table().num_rows for layer in (building, storey, space)] == counts
+    assert set(building.table()["georeference_method"].to_pylist()) == methods
     for layer in (building, storey, space):
-        assert len(set(layer.table["_source_id"].to_pylist())) == layer.table.num_rows
-        shapes = shapely.from_wkb(layer.table["geom"].to_pylist())
+        assert len(set(layer.table()["_source_id"].to_pylist())) == layer.table().num_rows
+        shapes = shapely.from_wkb(layer.table()["geom"].to_pylist())
         assert all(shape is None or shape.is_valid for shape in shapes)
     assert (counts[0] == 0) == any("no IfcBuilding" in warning for warning in building.warnings)
     assert (None in methods) == any("read without outline" in warning for warning in building.warnings)
@@ -99,7 +99,7 @@ def test_refusal_names_file_and_reason(shared: Path, name: str) -> None:
 
 def test_fzk_house(shared: Path) -> None:
     building, storey, _ = layers(shared, "AC20-FZK-Haus.ifc")
-    (row,) = building.table.to_pylist()
+    (row,) = building.table().to_pylist()
     # The house measures 12 × 10 m; the roof over it 143 m². Ridge at 6.32 m over the ground floor.
     assert row["footprint_area"] == pytest.approx(120.0, rel=0.0032)
     assert (row["name"], row["year_built"], row["usage"]) == ("FZK-Haus", 2008, "residential")
@@ -113,11 +113,11 @@ def test_fzk_house(shared: Path) -> None:
         < 1e-9
     )
     assert row["ground_elevation"] == 110.0
-    assert storey.table["name"].to_pylist() == ["Erdgeschoss", "Dachgeschoss"]
+    assert storey.table()["name"].to_pylist() == ["Erdgeschoss", "Dachgeschoss"]
 
 
 def test_minimal_georeferencing_is_not_taken_a_thousand_times_too_far(shared: Path) -> None:
-    (row,) = layers(shared, "pass-grf000-correct_georeferencing.ifc")[0].table.to_pylist()
+    (row,) = layers(shared, "pass-grf000-correct_georeferencing.ifc")[0].table().to_pylist()
     centre = shapely.from_wkb(row["geom"]).centroid
     # Eastings 3458715.92, Northings 5439966.65; the product stands on the origin.
     assert (centre.x, centre.y) == pytest.approx((3_458_715.92, 5_439_966.65), abs=0.01)
@@ -126,13 +126,13 @@ def test_minimal_georeferencing_is_not_taken_a_thousand_times_too_far(shared: Pa
 
 def test_levels_that_are_no_storeys_do_not_count(shared: Path) -> None:
     # Duplex: two floors, a foundation level and a roof level. Its own property says 4.
-    (row,) = layers(shared, "Duplex_A_20110907_georeferenced.ifc")[0].table.to_pylist()
+    (row,) = layers(shared, "Duplex_A_20110907_georeferenced.ifc")[0].table().to_pylist()
     assert (row["storeys_above"], row["storeys_below"]) == (2, 0)
 
 
 def test_map_coordinates_of_prague_with_the_operators_word(shared: Path) -> None:
     building = layers(shared, "CYAA0BF3.gml.ifc", assume_crs=crs.parse("EPSG:5514"))[0]
-    shapes = shapely.from_wkb(building.table["geom"].to_pylist())
+    shapes = shapely.from_wkb(building.table()["geom"].to_pylist())
     placed = crs.transform(shapes, crs.parse("EPSG:5514"), crs.parse("EPSG:4156"))
     # The sites say 50°05' N, 14°29' E, each for itself.
     west, south, east, north = shapely.total_bounds(placed)
@@ -142,12 +142,12 @@ def test_map_coordinates_of_prague_with_the_operators_word(shared: Path) -> None
 def test_federation_tells_repeated_ids_apart(shared: Path) -> None:
     building, storey, _ = layers(shared, "DERIVED_schependomlaan_root_federated.ifc")
     assert any("repeat the GlobalId" in warning for warning in building.warnings)
-    parents = {row["_parent_source_id"] for row in storey.table.to_pylist()}
-    assert parents <= set(building.table["_source_id"].to_pylist())
+    parents = {row["_parent_source_id"] for row in storey.table().to_pylist()}
+    assert parents <= set(building.table()["_source_id"].to_pylist())
 
 
 def test_models_of_one_template_are_different_buildings(shared: Path) -> None:
-    tables = [layers(shared, name)[0].table for name in ("SimpleWall.ifc", "LargeBuilding.ifc", "TallBuilding.ifc")]
+    tables = [layers(shared, name)[0].table() for name in ("SimpleWall.ifc", "LargeBuilding.ifc", "TallBuilding.ifc")]
     assert len({table["source_global_id"][0].as_py() for table in tables}) == 1
     assert len({table["_source_id"][0].as_py() for table in tables}) == 3
 
@@ -169,7 +169,7 @@ def test_georeferencing_files_come_out_as_their_names_say(shared: Path) -> None:
             refused = True
         assert refused == (name.startswith("fail") or name == GRF_EXCEPTION), name
         if name.startswith("pass") and not refused:
-            for row in building.table.to_pylist():
+            for row in building.table().to_pylist():
                 assert row["georeference_level"] == 50
 
 

@@ -1,0 +1,252 @@
+"""Bring many rows into a feature table, batch by batch: binary COPY, then one MERGE.
+
+Rows for a type that has no objects yet go straight into its table, whose spatial index is built afterwards. All other
+rows wait in a temporary table until the last has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pgpq
+import psycopg
+import pyarrow as pa
+import sqlalchemy as sa
+from geoalchemy2 import Geometry
+from pgpq.encoders import StringEncoderBuilder
+from pgpq.schema import Jsonb
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from cim.db.json_text import objects
+from cim.db.merge import Carried, Merge, as_is, differ
+from cim.db.script import query
+
+# Columns of waiting rows beyond those of the feature table: the record's number in its layer, the record that had its
+# code before, whether the code is the name of its content, and the record as it came.
+CODE = "code"
+RECORD = "record_"
+FIRST = "first_"
+NAMELESS = "nameless_"
+SOURCE_ID = "source_id_"
+SOURCE = "source_"
+_EXTRA: dict[str, sa.types.TypeEngine[Any]] = {
+    RECORD: sa.BigInteger(),
+    FIRST: sa.BigInteger(),
+    NAMELESS: sa.Boolean(),
+    SOURCE_ID: sa.Text(),
+    SOURCE: JSONB(),
+}
+
+
+_REJECT = sa.table(
+    "reject",
+    *(sa.column(n, sa.Text) for n in ("dataset", "layer", "source_id", "reason")),
+    sa.column("record", JSONB),
+    schema="cim",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows for one feature type, no code twice.
+
+    Attributes
+    ----------
+    table : `code`, the columns carried in the Arrow types of the dictionary, `geom` as ISO WKB in the storage CRS.
+    """
+
+    table: pa.Table
+    carried: Carried
+
+
+@dataclass(frozen=True, slots=True)
+class MergeCounts:
+    """How many objects were recorded as new and as changed; the rest was as delivered."""
+
+    inserted: int
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """So many rows in the binary form of COPY, for these columns."""
+
+    count: int
+    columns: Sequence[str]
+    data: bytes
+
+
+def merge(connection: sa.Connection, target: sa.Table, rows: Rows) -> MergeCounts:
+    """Insert and update so that the table holds the rows; columns they do not carry stay as they are."""
+    load = Load(connection, target, rows.carried)
+    load.copy(load.encode(rows.table))
+    return load.finish()
+
+
+def encode(table: pa.Table, json_columns: Sequence[str]) -> Payload:
+    """Return rows as COPY takes them, text of `json_columns` as JSON."""
+    table = table.combine_chunks()
+    encoders = {field.name: pgpq.ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in table.schema}
+    for name in json_columns:
+        encoders[name] = StringEncoderBuilder.new_with_output(table.schema.field(name), Jsonb())
+    encoder = pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(table.schema, encoders)
+    parts = [encoder.write_header(), *map(encoder.write_batch, table.to_batches()), encoder.finish()]
+    return Payload(table.num_rows, table.column_names, b"".join(parts))
+
+
+class Load:
+    """One load of rows into the table of a feature type, in the transaction of its connection.
+
+    `encode` may run in another thread than the rest: it does not touch the connection.
+    """
+
+    def __init__(self, connection: sa.Connection, target: sa.Table, carried: Carried) -> None:
+        self.target = target
+        self.carried = carried
+        self._connection = connection
+        self._before: int = connection.execute(query("ingest/last_revision")).scalar_one()
+        self._staged: sa.Table | None = None
+        self._repeated: sa.Table | None = None
+
+    def encode(self, rows: pa.Table, **extra: pa.Array) -> Payload:
+        """Return rows ready to be copied, with extra columns for those that have to wait."""
+        fields = self.carried.attributes
+        names = [name for name in self.carried.names() if name != "attributes"]
+        table = rows.select(names)
+        if fields:
+            nested = {item.key for item in fields if item.is_json}
+            table = table.append_column(
+                "attributes", objects({item.key: rows.column(item.column) for item in fields}, nested)
+            )
+        for name, values in extra.items():
+            table = table.append_column(name, values)
+        return encode(table, [name for name in table.column_names if self._is_json(name)])
+
+    def copy(self, payload: Payload) -> None:
+        """Take rows in."""
+        if self._staged is None:
+            self._staged = self._waiting("staged")
+        self._copy(self._staged, payload)
+
+    def repeat(self, payload: Payload) -> None:
+        """Keep rows aside whose code another row of this load has; they carry all the extra columns."""
+        if self._repeated is None:
+            self._repeated = self._waiting("repeated")
+        self._copy(self._repeated, payload)
+
+    def shared_names(self) -> list[tuple[int, str, str]]:
+        """Return record, code and digest of the content of all rows whose name others of them have, too."""
+        if self._repeated is None:
+            return []
+        shared = sa.select(self._repeated.c[CODE]).where(self._repeated.c[NAMELESS])
+        found: list[tuple[int, str, str]] = []
+        for table in [t for t in (self._staged, self._repeated) if t is not None]:
+            said = sa.select(*(table.c[n] for n in self.carried.names() if n not in (CODE, "geom")), table.c[RECORD])
+            content = said.subquery("content")
+            text = sa.cast(sa.func.jsonb_strip_nulls(sa.func.to_jsonb(content.table_valued())) - RECORD, sa.Text)
+            digest = sa.func.encode(sa.func.sha256(sa.func.convert_to(text, "UTF8")), "hex")
+            rows = sa.select(table.c[RECORD], table.c[CODE], digest).join_from(
+                table, content, table.c[RECORD] == content.c[RECORD]
+            )
+            found += [(r, c, d) for r, c, d in self._connection.execute(rows.where(table.c[CODE].in_(shared)))]
+        return sorted(found)
+
+    def rename(self, records: Sequence[int], codes: Sequence[str], first: Sequence[int]) -> int:
+        """Give rows other codes; return how many, now the first to have theirs, repeat nothing any more."""
+        assert self._repeated is not None
+        assert self._staged is not None
+        given = (
+            sa.func.unnest(
+                sa.cast(list(records), ARRAY(sa.BigInteger)),
+                sa.cast(list(codes), ARRAY(sa.Text)),
+                sa.cast(list(first), ARRAY(sa.BigInteger)),
+            )
+            .table_valued(RECORD, CODE, FIRST, name="given")
+            .render_derived()
+        )
+        for table in (self._staged, self._repeated):
+            values = {CODE: given.c[CODE], FIRST: given.c[FIRST]}
+            self._connection.execute(sa.update(table).values(values).where(table.c[RECORD] == given.c[RECORD]))
+        settled = self._repeated.c[FIRST] == self._repeated.c[RECORD]
+        columns = [column.name for column in self._staged.columns]
+        moved = sa.select(*(as_is(self._repeated.c[name]) for name in columns)).where(settled)
+        self._connection.execute(sa.insert(self._staged).from_select(columns, moved, include_defaults=False))
+        return self._connection.execute(sa.delete(self._repeated).where(settled)).rowcount
+
+    def finish(self, *, geometry: bool = True) -> MergeCounts:
+        """Merge what has been copied; without `geometry` the rows carried none after all."""
+        if not geometry:
+            self.carried = replace(self.carried, geometry=False)
+        if self._staged is not None:
+            # Without it the planner takes the table for empty and the join for a nested loop. The join's column will
+            # do: sampling geometries takes longer than copying them.
+            self._execute("ANALYZE {} (code)", self._staged)
+            self._connection.execute(Merge(self.target, self._staged, self.carried))
+            self._staged.drop(self._connection)
+        recorded = self._connection.execute(
+            query("ingest/count_revisions"), {"type": self.target.name, "after": self._before}
+        )
+        counts: dict[str, int] = {row.op: row.number for row in recorded}
+        return MergeCounts(counts.get("insert", 0), counts.get("update", 0))
+
+    def reject_repeated(self, dataset: str, layer: str) -> dict[str, int]:
+        """Keep the rows kept aside as rejects of a dataset, after `finish`; return how often each reason applies.
+
+        A row that would change nothing is a duplicate, any other contradicts the one before it.
+        """
+        if self._repeated is None:
+            return {}
+        rows = self._repeated
+        joined = rows.outerjoin(self.target, self.target.c.code == rows.c[CODE])
+        word = sa.case((differ(self.target, rows, self.carried), "contradicts"), else_="is a duplicate of")
+        kinds = sa.select(word.label("word"), sa.func.count().label("number")).select_from(joined).group_by("word")
+        counts = {f"code: {r.word} another record of this layer": r.number for r in self._connection.execute(kinds)}
+        reason = sa.func.format(
+            "code: %s %s record %s of this layer, which has it too", rows.c[CODE], word, rows.c[FIRST] + 1
+        )
+        record = sa.select(sa.literal(dataset), sa.literal(layer), rows.c[SOURCE_ID], reason, rows.c[SOURCE])
+        into = sa.insert(_REJECT).from_select(
+            ["dataset", "layer", "source_id", "reason", "record"], record.select_from(joined).order_by(rows.c[RECORD])
+        )
+        self._connection.execute(into)
+        rows.drop(self._connection)
+        return counts
+
+    def _waiting(self, name: str) -> sa.Table:
+        """Create a temporary table for rows that wait: the carried columns of the target and the extra ones."""
+        types: dict[str, sa.types.TypeEngine[Any]] = {n: self.target.c[n].type for n in self.carried.names()}
+        types["code"] = sa.Text(collation="C")
+        if self.carried.geometry:
+            kind = self.target.c.geom.type
+            assert isinstance(kind, Geometry)
+            types["geom"] = Geometry(kind.geometry_type, kind.srid, spatial_index=False)
+        table = sa.Table(
+            f"{name}_{self.target.name}",
+            sa.MetaData(),
+            *(sa.Column(n, kind) for n, kind in (types | _EXTRA).items()),
+            prefixes=["TEMPORARY"],
+            postgresql_on_commit="DROP",
+        )
+        table.create(self._connection)
+        return table
+
+    def _is_json(self, name: str) -> bool:
+        return isinstance(_EXTRA[name] if name in _EXTRA else self.target.c[name].type, JSONB)
+
+    def _copy(self, table: sa.Table, payload: Payload) -> None:
+        driver = self._driver()
+        columns = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, payload.columns))
+        statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
+        name = psycopg.sql.Identifier(*filter(None, (table.schema, table.name)))
+        with driver.cursor() as cursor, cursor.copy(statement.format(name, columns)) as copy:
+            copy.write(payload.data)
+
+    def _execute(self, statement: Any, table: sa.Table) -> None:
+        name = psycopg.sql.Identifier(*filter(None, (table.schema, table.name)))
+        self._driver().execute(psycopg.sql.SQL(statement).format(name))
+
+    def _driver(self) -> psycopg.Connection:
+        driver: psycopg.Connection = self._connection.connection.driver_connection  # type: ignore[assignment]
+        return driver

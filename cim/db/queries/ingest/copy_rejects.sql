@@ -1,0 +1,1 @@
+COPY cim.reject (dataset, layer, source_id, reason, record) FROM STDIN

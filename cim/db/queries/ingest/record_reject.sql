@@ -1,2 +1,0 @@
-INSERT INTO cim.reject (dataset, layer, source_id, reason, record)
-VALUES (:dataset, :layer, :source_id, :reason, CAST(:record AS jsonb));

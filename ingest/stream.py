@@ -1,0 +1,154 @@
+"""One layer on its way into the database: a batch is prepared while the server takes the one before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import orjson
+import psycopg
+import pyarrow as pa
+import sqlalchemy as sa
+
+from cim.db.load import FIRST, NAMELESS, RECORD, SOURCE, SOURCE_ID, Load, Payload
+from cim.db.script import query
+from ingest.ahead import ahead
+from ingest.formats import Layer
+from ingest.identify import identifiers, mint_apart
+from ingest.mapping import LayerMapping, Value
+from ingest.records import Context, NotAnIdentifierError, Preparation, Prepared, Rejected
+from ingest.report import LayerReport, reason_of
+
+# So many different reasons are counted by their own; the database keeps the reason of every record.
+_REASONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    prepared: Prepared
+    rows: Payload
+    repeated: Payload | None
+
+
+def take(
+    connection: sa.Connection, target: sa.Table, layer: Layer, mapping: LayerMapping, context: Context, dataset: str
+) -> LayerReport:
+    """Bring a layer into the table of its type, in the transaction of the connection, and report.
+
+    Raises
+    ------
+    InvalidData, CrsError : see `Preparation`; nothing of the transaction may be kept.
+    """
+    fields = identifiers(layer, mapping)
+    for identifier in fields[:-1]:
+        attempt = connection.begin_nested()
+        try:
+            report = _Taking(connection, target, layer, mapping, context, identifier, dataset, proved=False).run()
+        except NotAnIdentifierError:
+            attempt.rollback()
+        else:
+            attempt.commit()
+            return report
+    return _Taking(connection, target, layer, mapping, context, fields[-1], dataset, proved=True).run()
+
+
+class _Taking:
+    """One attempt to take a layer, with one field as the name of its records."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        target: sa.Table,
+        layer: Layer,
+        mapping: LayerMapping,
+        context: Context,
+        identifier: Value | None,
+        dataset: str,
+        *,
+        proved: bool,
+    ) -> None:
+        self.connection = connection
+        self.layer = layer
+        self.dataset = dataset
+        self.preparation = Preparation(layer, mapping, context, identifier, proved=proved)
+        self.load = Load(connection, target, self.preparation.carried)
+        self.reasons: Counter[str] = Counter()
+
+    def run(self) -> LayerReport:
+        read = taken = rejected = repaired = provisional = 0
+        with closing(ahead(self._batches())) as batches:
+            for batch in batches:
+                done = batch.prepared
+                read += done.read
+                taken += done.rows.num_rows
+                rejected += len(done.rejected)
+                repaired += done.repaired
+                provisional += done.provisional
+                self.load.copy(batch.rows)
+                if batch.repeated is not None:
+                    self.load.repeat(batch.repeated)
+                self._reject(done.rejected)
+        settled = self._tell_apart()
+        counts = self.load.finish(geometry=self.preparation.has_shapes)
+        repeated = self.load.reject_repeated(self.dataset, self.layer.name)
+        taken += settled
+        return LayerReport(
+            name=self.layer.name,
+            type=self.preparation.feature_type.name,
+            read=read,
+            inserted=counts.inserted,
+            updated=counts.updated,
+            unchanged=taken - counts.inserted - counts.updated,
+            rejected=rejected + sum(repeated.values()),
+            repaired=repaired,
+            provisional=provisional + settled,
+            warnings=self.preparation.warnings,
+            reasons=dict(self.reasons) | repeated,
+        )
+
+    def _batches(self) -> Iterator[_Batch]:
+        for prepared in self.preparation.batches():
+            rows = self.load.encode(prepared.rows, **{RECORD: pa.array(prepared.numbers)})
+            yield _Batch(prepared, rows, self._encode_repeated(prepared))
+
+    def _encode_repeated(self, prepared: Prepared) -> Payload | None:
+        repeated = prepared.repeated
+        if repeated is None:
+            return None
+        extra = {
+            RECORD: pa.array(repeated.numbers),
+            FIRST: pa.array(repeated.first),
+            NAMELESS: pa.array(repeated.nameless),
+            SOURCE_ID: pa.array([record.source_id for record in repeated.records], pa.string()),
+            SOURCE: pa.array([_json(record) for record in repeated.records], pa.string()),
+        }
+        return self.load.encode(repeated.rows, **extra)
+
+    def _reject(self, records: list[Rejected]) -> None:
+        if not records:
+            return
+        for record in records:
+            reason = reason_of(record.reason)
+            self.reasons[reason if reason in self.reasons or len(self.reasons) < _REASONS else "other reasons"] += 1
+        driver: psycopg.Connection = self.connection.connection.driver_connection  # type: ignore[assignment]
+        with driver.cursor() as cursor, cursor.copy(query("ingest/copy_rejects").text) as copy:
+            for record in records:
+                copy.write_row((self.dataset, self.layer.name, record.source_id, record.reason, _json(record)))
+
+    def _tell_apart(self) -> int:
+        """Name records apart that share a geometry and have no other name; return how many repeat nothing then."""
+        shared = self.load.shared_names()
+        if not shared:
+            return 0
+        records, codes, contents = zip(*shared, strict=True)
+        apart = mint_apart(self.preparation.feature_type, codes, contents)
+        first: dict[str, int] = {}
+        for record, code in zip(records, apart, strict=True):
+            first.setdefault(code, record)
+        return self.load.rename(records, apart, [first[code] for code in apart])
+
+
+def _json(record: Rejected) -> str:
+    return orjson.dumps(record.record, option=orjson.OPT_SERIALIZE_NUMPY).decode()
