@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sample_data import DATA, FORMATS, MAPPINGS, _city3d, _dbf, _district, _faults, _ifc, _networks, _records
+from sample_data import DATA, FORMATS, MAPPINGS, _city3d, _dbf, _district, _faults, _ifc, _networks, _osm, _records
 from sample_data._write import DAY, FLAG, GEOGRAPHIC, REAL, TEXT, WHOLE, degrees, gdal_layer, geojson
 
 Record = dict[str, Any]
@@ -211,3 +211,4 @@ if __name__ == "__main__":
     else:
         make(DATA)
         _city3d.write(FORMATS)
+        _osm.write(FORMATS)

@@ -22,7 +22,9 @@ from ingest.city3d.feature import BUILDING, NO_SENSE, Feature, Frame, Notes
 from ingest.formats._base import GEOMETRY, RESERVED, SOURCE_ID, Layer
 
 # Features in hand at a time: enough for whole arrays to pay, few enough for memory to stay flat.
-CHUNK = 1024
+CHUNK = 256
+# Chunks of records, without their bodies, that go on together.
+_TOGETHER = 32
 # The entry of the log takes 65,535 bytes in all; parts with more to say than this are read in the file of the body.
 MAX_PARTS = 20_000
 
@@ -191,7 +193,9 @@ class _Spool:
         self._writer.close()
         self._file.seek(0)
         schema, attributes = self.schema, self._attributes()
-        for stored in pa.ipc.open_stream(self._file):
+        waiting = iter(pa.ipc.open_stream(self._file))
+        while chunks := list(islice(waiting, _TOGETHER)):
+            (stored,) = pa.Table.from_batches(chunks).combine_chunks().to_batches()
             given = [orjson.loads(one) for one in stored.column(_ATTRIBUTES).to_pylist()]
             arrays = [_array([one.get(name) for one in given], kind) for name, kind in attributes.values()]
             yield pa.RecordBatch.from_arrays([*arrays, *stored.columns[:-1]], schema=schema)
