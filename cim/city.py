@@ -21,6 +21,7 @@ from cim import scenarios
 from cim.db import history, privacy
 from cim.db.engine import Database
 from cim.db.features import select_rows
+from cim.db.hierarchy import Orphan, orphans
 from cim.db.history import StoredLeaf
 from cim.db.identifiers import Identifier, Resolution, resolve_identifier, write_identifiers
 from cim.db.logstore import LogStore
@@ -181,6 +182,11 @@ class City:
         """
         with self._snapshot() as connection:
             return resolve_identifier(connection, self.database.dictionary, text, scheme)
+
+    def orphans(self) -> list[Orphan]:
+        """Return objects that name a parent which is not there: loads may leave them so, for a load still to come."""
+        with self._snapshot() as connection:
+            return orphans(connection)
 
     # ------------------------------------------------------------------ the log
 

@@ -1,4 +1,4 @@
-"""`cim codes list | check | mint | resolve | supersede`."""
+"""`cim codes list | check | mint | resolve | supersede | orphans`."""
 
 from __future__ import annotations
 
@@ -110,6 +110,17 @@ def supersede(
         print_json({"type": type_name, "superseded": number, "by": new})
     else:
         typer.echo(f"{number} superseded by {', '.join(new)}")
+
+
+@group.command()
+def orphans(as_json: AsJson = False) -> None:
+    """List objects that name a parent which is not there: a load still to come may bring it."""
+    with open_city() as city:
+        found = city.orphans()
+    if as_json:
+        print_json(found)
+    else:
+        print_table(["type", "code", "names as", "parent"], [(o.type, o.code, o.property, o.parent) for o in found])
 
 
 def register(app: typer.Typer) -> None:

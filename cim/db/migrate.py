@@ -121,8 +121,10 @@ def _apply_dictionary(connection: sa.Connection, dictionary: Dictionary, srid: i
     metadata = metadata_of(dictionary, srid)
     _add_tables_and_columns(connection, metadata)
     for feature_type in changed:
-        _renew_checks(connection, feature_type, dictionary, metadata)
         _record_type(connection, feature_type, dictionary)
+    _record_hierarchy(connection, dictionary)
+    for feature_type in changed:
+        _renew_checks(connection, feature_type, dictionary, metadata)
         connection.execute(query("migration/attach_type"), {"type": feature_type.name})
     connection.execute(query("migration/record_schema_entry"), {"digests": json.dumps(dictionary.digests())})
 
@@ -176,6 +178,18 @@ def _renew_checks(
                 f"the dictionary's new limits on {feature_type.name} do not hold for objects already stored "
                 f"({name}): mend those objects first, or widen the limits"
             ) from error
+
+
+def _record_hierarchy(connection: sa.Connection, dictionary: Dictionary) -> None:
+    """Record which property of each type names what its objects lie in, and hold them to it."""
+    for feature_type in dictionary.types.values():
+        names = [p.name for p in feature_type.properties if p.references == feature_type.parent]
+        if feature_type.parent is None or not names:
+            continue
+        values = {"type": feature_type.name, "property": names[0], "parent": feature_type.parent}
+        connection.execute(query("hierarchy/record"), values)
+        connection.execute(query("hierarchy/attach"), {"type": feature_type.name})
+        connection.execute(query("hierarchy/attach"), {"type": feature_type.parent})
 
 
 def _record_type(connection: sa.Connection, feature_type: FeatureType, dictionary: Dictionary) -> None:

@@ -54,7 +54,9 @@ def supersede(
     lock_types(connection, [type_name, *affected])
     try:
         parameters = {"type": type_name, "links": json.dumps(document)}
-        return int(connection.execute(query("codes/supersede"), parameters).scalar_one())
+        superseded = int(connection.execute(query("codes/supersede"), parameters).scalar_one())
+        connection.execute(query("hierarchy/check"))
+        return superseded
     except sa.exc.DBAPIError as error:
         message = str(error.orig).splitlines()[0]
         state = getattr(error.orig, "sqlstate", None)

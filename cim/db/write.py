@@ -54,6 +54,7 @@ def write_frame(
         lock_types(connection, [type_name])
         try:
             counts = merge(connection, target, rows)
+            connection.execute(query("hierarchy/check"))
         except sa.exc.IntegrityError as error:
             raise InvalidData(f"{type_name}: the database refuses a value: {error.orig}".splitlines()[0]) from error
     return WriteCounts(counts.inserted, counts.updated, len(frame) - counts.inserted - counts.updated)

@@ -107,7 +107,7 @@ def test_a_deployment_chooses_other_schemes() -> None:
 
 def test_what_is_not_there_is_named_with_what_there_is() -> None:
     dictionary = load_dictionary()
-    with pytest.raises(NotFound, match="no feature type 'house'; there are parcel, "):
+    with pytest.raises(NotFound, match="no feature type 'house'; there are division, "):
         dictionary.type("house")
     with pytest.raises(NotFound, match="road has no property 'colour'; it has name, road_class, "):
         dictionary.type("road").property("colour")

@@ -39,7 +39,7 @@ GEOMETRIES = {
     **dict.fromkeys(("road", "pipe"), "MultiLineString"),
 }
 WITHOUT_PLACE = {"building", "unit", "storey", "space"}
-PARENTS = {"building": "parcel", "unit": "building", "storey": "building", "space": "storey"}
+PARENTS = {"parcel": "division", "building": "parcel", "unit": "building", "storey": "building", "space": "storey"}
 SCHEMES = {
     **dict.fromkeys(COLUMNS, ("provisional", None)),
     "division": ("cn-div12", None),

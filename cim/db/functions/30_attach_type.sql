@@ -97,6 +97,7 @@ BEGIN
         'ALTER TABLE city.%I ENABLE ALWAYS TRIGGER number_insert, ENABLE ALWAYS TRIGGER number_revision,
          ENABLE ALWAYS TRIGGER keep', type_name);
     PERFORM cim.attach_as_of(type_name);
+    PERFORM cim.attach_hierarchy(type_name);
 
     -- The live rows in the form in which they are captured.
     EXECUTE format($function$

@@ -22,6 +22,7 @@ BEGIN
                jsonb_array_length(l.value -> 'new') AS successors, (l.value ->> 'date')::date AS date
         FROM jsonb_each(links) l CROSS JOIN LATERAL jsonb_array_elements_text(l.value -> 'new') n(code);
     CREATE INDEX ON link (old);
+    CREATE INDEX ON link (new);
     ANALYZE link;
 
     SELECT string_agg(DISTINCT l.new, ', ') INTO found FROM link l JOIN link o ON o.old = l.new;

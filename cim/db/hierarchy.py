@@ -1,0 +1,24 @@
+"""Objects that name a parent which is not there: a load may leave them so, for a load still to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from cim.db.script import query
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An object of `type` whose `property` names `parent`, which was never there."""
+
+    type: str
+    code: str
+    property: str
+    parent: str
+
+
+def orphans(connection: sa.Connection) -> list[Orphan]:
+    """Return every object that waits for what it lies in, by type and code."""
+    return [Orphan(*row) for row in connection.execute(query("hierarchy/orphans"))]

@@ -1,0 +1,1 @@
+SELECT cim.attach_hierarchy(:type)

@@ -1,0 +1,1 @@
+SELECT type, code, property, parent FROM cim.orphans()
