@@ -71,12 +71,14 @@ class Prepared:
     """What became of a batch of records before the database sees them.
 
     `rows` hold the columns of `Preparation.carried` and `code`; `numbers` are their places in the layer, from 0.
-    `read` is the sum of rows, repeated and rejected.
+    `nameless` says that the code of some is but the name of their content. `read` is the sum of rows, repeated and
+    rejected.
     """
 
     read: int
     rows: pa.Table
     numbers: npt.NDArray[np.int64]
+    nameless: bool
     repeated: Repeated | None
     rejected: list[Rejected]
     repaired: int
@@ -217,6 +219,7 @@ class Preparation:
             read=table.num_rows,
             rows=rows,
             numbers=numbers,
+            nameless=bool(nameless.any()),
             repeated=repeated,
             rejected=self._rejected(table, ids, list(faults)),
             repaired=int((repaired & good).sum()),

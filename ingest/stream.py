@@ -110,7 +110,8 @@ class _Taking:
 
     def _batches(self) -> Iterator[_Batch]:
         for prepared in self.preparation.batches():
-            rows = self.load.encode(prepared.rows, **{RECORD: pa.array(prepared.numbers)})
+            settled = not prepared.nameless
+            rows = self.load.encode(prepared.rows, settled=settled, **{RECORD: pa.array(prepared.numbers)})
             yield _Batch(prepared, rows, self._encode_repeated(prepared))
 
     def _encode_repeated(self, prepared: Prepared) -> Payload | None:
@@ -124,7 +125,7 @@ class _Taking:
             SOURCE_ID: pa.array([record.source_id for record in repeated.records], pa.string()),
             SOURCE: pa.array([_json(record) for record in repeated.records], pa.string()),
         }
-        return self.load.encode(repeated.rows, **extra)
+        return self.load.encode(repeated.rows, settled=False, **extra)
 
     def _reject(self, records: list[Rejected]) -> None:
         if not records:

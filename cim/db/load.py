@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pgpq
 import psycopg
 import pyarrow as pa
@@ -20,7 +21,7 @@ from pgpq.schema import Jsonb
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from cim.db.json_text import objects
-from cim.db.merge import Carried, Merge, as_is, differ
+from cim.db.merge import REVISION, Carried, Merge, as_is, differ
 from cim.db.script import query
 
 # Columns of waiting rows beyond those of the feature table: the record's number in its layer, the record that had its
@@ -40,6 +41,8 @@ _EXTRA: dict[str, sa.types.TypeEngine[Any]] = {
 }
 
 
+# Fewer rows go the common way: to build an index anew takes its time, too.
+_BULK = 4096
 _REJECT = sa.table(
     "reject",
     *(sa.column(n, sa.Text) for n in ("dataset", "layer", "source_id", "reason")),
@@ -71,11 +74,12 @@ class MergeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """So many rows in the binary form of COPY, for these columns."""
+    """So many rows in the binary form of COPY, for these columns; `straight` into the feature table or to wait."""
 
     count: int
     columns: Sequence[str]
     data: bytes
+    straight: bool = False
 
 
 def merge(connection: sa.Connection, target: sa.Table, rows: Rows) -> MergeCounts:
@@ -109,9 +113,19 @@ class Load:
         self._before: int = connection.execute(query("ingest/last_revision")).scalar_one()
         self._staged: sa.Table | None = None
         self._repeated: sa.Table | None = None
+        self._new = self._is_new()
+        self._straight: bool | None = None
+        self._copied = 0
+        self._dropped: list[sa.Index] = []
 
-    def encode(self, rows: pa.Table, **extra: pa.Array) -> Payload:
-        """Return rows ready to be copied, with extra columns for those that have to wait."""
+    def encode(self, rows: pa.Table, *, settled: bool = True, **extra: pa.Array) -> Payload:
+        """Return rows ready to be copied, with extra columns for those that have to wait.
+
+        `settled` rows keep their code and repeat no other: they need not wait where there is nothing to merge with.
+        """
+        if self._straight is None:
+            self._straight = self._new and rows.num_rows >= _BULK
+        straight = self._straight and settled
         fields = self.carried.attributes
         names = [name for name in self.carried.names() if name != "attributes"]
         table = rows.select(names)
@@ -120,12 +134,21 @@ class Load:
             table = table.append_column(
                 "attributes", objects({item.key: rows.column(item.column) for item in fields}, nested)
             )
+        if straight:
+            extra = {"rev": pa.array(np.ones(len(table), np.int64))}
         for name, values in extra.items():
             table = table.append_column(name, values)
-        return encode(table, [name for name in table.column_names if self._is_json(name)])
+        payload = encode(table, [name for name in table.column_names if self._is_json(name)])
+        return replace(payload, straight=straight)
 
     def copy(self, payload: Payload) -> None:
         """Take rows in."""
+        if payload.straight:
+            if self._copied == 0:
+                self._drop_indexes()
+            self._copied += payload.count
+            self._copy(self.target, payload)
+            return
         if self._staged is None:
             self._staged = self._waiting("staged")
         self._copy(self._staged, payload)
@@ -185,6 +208,10 @@ class Load:
             self._execute("ANALYZE {} (code)", self._staged)
             self._connection.execute(Merge(self.target, self._staged, self.carried))
             self._staged.drop(self._connection)
+        for index in self._dropped:
+            index.create(self._connection)
+        if self._staged is None:
+            return MergeCounts(self._copied, 0)
         recorded = self._connection.execute(
             query("ingest/count_revisions"), {"type": self.target.name, "after": self._before}
         )
@@ -214,6 +241,27 @@ class Load:
         rows.drop(self._connection)
         return counts
 
+    def _is_new(self) -> bool:
+        """Tell whether there never was an object of the type."""
+        objects_there = sa.exists(sa.select(sa.literal(1)).select_from(self.target))
+        recorded = sa.exists().where(REVISION.c.type == self.target.name)
+        return not self._connection.execute(sa.select(objects_there | recorded)).scalar_one()
+
+    def _drop_indexes(self) -> None:
+        """Drop the spatial index until the rows are in, if nobody is reading the table that is still empty."""
+        spatial = [i for i in self.target.indexes if i.dialect_options["postgresql"]["using"] == "gist"]
+        attempt = self._connection.begin_nested()
+        try:
+            patience = self._connection.execute(query("ingest/wait_at_most"), {"wait": "100ms"}).scalar_one()
+            for index in spatial:
+                index.drop(self._connection)
+            self._connection.execute(query("ingest/wait_at_most"), {"wait": patience})
+        except sa.exc.DBAPIError:  # somebody is, or the tables are another's
+            attempt.rollback()
+        else:
+            attempt.commit()
+            self._dropped = spatial
+
     def _waiting(self, name: str) -> sa.Table:
         """Create a temporary table for rows that wait: the carried columns of the target and the extra ones."""
         types: dict[str, sa.types.TypeEngine[Any]] = {n: self.target.c[n].type for n in self.carried.names()}
@@ -240,8 +288,11 @@ class Load:
         columns = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, payload.columns))
         statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
         name = psycopg.sql.Identifier(*filter(None, (table.schema, table.name)))
-        with driver.cursor() as cursor, cursor.copy(statement.format(name, columns)) as copy:
-            copy.write(payload.data)
+        try:
+            with driver.cursor() as cursor, cursor.copy(statement.format(name, columns)) as copy:
+                copy.write(payload.data)
+        except psycopg.Error as error:  # as the rest of this connection raises it
+            raise sa.exc.DBAPIError.instance("COPY", None, error, psycopg.Error) from error
 
     def _execute(self, statement: Any, table: sa.Table) -> None:
         name = psycopg.sql.Identifier(*filter(None, (table.schema, table.name)))

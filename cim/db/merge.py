@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from cim.db.script import query
 
-_REVISION = sa.table("revision", sa.column("type", sa.Text), sa.column("code", sa.Text), schema="cim")
+REVISION = sa.table("revision", sa.column("type", sa.Text), sa.column("code", sa.Text), schema="cim")
 _EMPTY = sa.cast(sa.literal("{}", sa.Text), JSONB)
 
 
@@ -124,7 +124,7 @@ def _updates(target: sa.Table, staged: sa.Table, carried: Carried) -> dict[str, 
 
 def _first_rev(target: sa.Table, staged: sa.Table) -> sa.ColumnElement[Any]:
     """Return 1 for a code that was never recorded, null for one the database is to number itself."""
-    known = sa.exists().where(_REVISION.c.type == target.name, _REVISION.c.code == staged.c.code)
+    known = sa.exists().where(REVISION.c.type == target.name, REVISION.c.code == staged.c.code)
     return sa.case((known.correlate(staged), None), else_=1)
 
 

@@ -35,9 +35,13 @@ def layer(records: list[dict[str, Any]], shapes: list[shapely.Geometry | None]) 
     return Layer("building", None, table.schema, batches, crs.parse(4548))
 
 
-@pytest.fixture
-def load(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[[Layer], LayerReport]:
+@pytest.fixture(params=[True, False], ids=["straight into the table", "by way of a temporary one"])
+def load(
+    database: Database, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Callable[[Layer], LayerReport]:
     monkeypatch.setattr("ingest.records._ENOUGH", 2)
+    if request.param:
+        monkeypatch.setattr("cim.db.load._BULK", 1)
 
     def run(given: Layer) -> LayerReport:
         path = Path("building.gpkg")
@@ -106,3 +110,20 @@ def test_a_layer_most_of_which_lies_outside_is_refused_and_single_records_are_re
     assert (report.inserted, report.rejected) == (4, 2)
     with pytest.raises(CrsError, match="outside the area"):
         load(layer(records, [square(), *[shapely.box(i, 0, i + 1, 1) for i in range(5)]]))
+
+
+def test_the_spatial_index_is_there_after_a_first_load_also_where_somebody_reads_meanwhile(
+    database: Database, load: Callable[[Layer], LayerReport], square: Shape
+) -> None:
+    def indexes() -> set[str]:
+        with database.engine.connect() as connection:
+            found = connection.exec_driver_sql("SELECT indexname FROM pg_indexes WHERE tablename = 'building'")
+            return set(found.scalars())
+
+    before = indexes()
+    with database.engine.connect() as reader:
+        reader.exec_driver_sql("SELECT FROM city.building")
+        assert load(layer([{"height": 1.0}], [square()])).inserted == 1
+    assert indexes() == before
+    assert load(layer([{"height": 1.0}, {"height": 2.0}], [square(), square(20)])).inserted == 1
+    assert indexes() == before
