@@ -33,7 +33,7 @@ def write_files(staging: Path, files: Iterable[tuple[Path, bytes]], mode: int = 
     Parameters
     ----------
     staging : folder on the same file system for unfinished files; the caller holds its lock
-    files : target and content; missing folders of the target are made
+    files : target and content; missing folders of the target are made, below the staging folder's parent
     mode : permissions of the files
 
     Raises
@@ -44,15 +44,14 @@ def write_files(staging: Path, files: Iterable[tuple[Path, bytes]], mode: int = 
     with _told(staging.parent), ThreadPoolExecutor(_SYNCS) as pool:
         for left_by_a_crash in staging.iterdir():
             left_by_a_crash.unlink()
-        changed: set[Path] = set()
+        folders: set[Path] = set()
         while batch := list(islice(pending, _BATCH)):
-            changed |= _write_batch(staging, batch, mode, pool)
-        list(pool.map(_sync_folder, changed))
+            folders |= _write_batch(staging, batch, mode, pool)
+        list(pool.map(_sync_folder, _and_above(folders, staging.parent)))
 
 
 def _write_batch(staging: Path, batch: list[tuple[Path, bytes]], mode: int, pool: ThreadPoolExecutor) -> set[Path]:
     """Write, sync and rename one batch; return the folders whose own entries are still to be synced."""
-    changed: set[Path] = set()
     handles = []
     try:
         for number, (_, content) in enumerate(batch):
@@ -64,9 +63,9 @@ def _write_batch(staging: Path, batch: list[tuple[Path, bytes]], mode: int, pool
         for handle in handles:
             os.close(handle)
     for number, (target, _) in enumerate(batch):
-        changed |= _make_folder(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
         (staging / str(number)).replace(target)
-    return changed
+    return {target.parent for target, _ in batch}
 
 
 def _write_all(handle: int, content: bytes) -> None:
@@ -76,25 +75,37 @@ def _write_all(handle: int, content: bytes) -> None:
 
 
 def make_folder(folder: Path, mode: int = 0o777) -> None:
-    """Make a folder, and those above it, durably; nothing happens where it exists.
+    """Make a folder, and those above it, durably.
 
     Raises
     ------
     CimError : the file system does not allow it.
     """
     with _told(folder):
-        for changed in _make_folder(folder, mode):
+        # A run that was killed may have made it without coming to make it durable.
+        root = folder.parent
+        while not root.is_dir():
+            root = root.parent
+        folder.mkdir(mode, parents=True, exist_ok=True)
+        for changed in _and_above([folder], root):
             _sync_folder(changed)
 
 
-def _make_folder(folder: Path, mode: int = 0o777) -> set[Path]:
-    """Make a folder and those above it; return every folder that got a new entry, itself included."""
-    changed, above = {folder}, folder
-    while not above.is_dir():
-        above = above.parent
-        changed.add(above)
-    folder.mkdir(mode, parents=True, exist_ok=True)
-    return changed
+def sync_names(folders: Iterable[Path], root: Path) -> None:
+    """Make durable what the folders, and those above them up to `root`, hold by name.
+
+    Raises
+    ------
+    CimError : the file system does not allow it.
+    """
+    with _told(root):
+        for folder in _and_above(folders, root):
+            _sync_folder(folder)
+
+
+def _and_above(folders: Iterable[Path], root: Path) -> set[Path]:
+    """Add the folders above, up to `root`: a run that was killed may have made any of them."""
+    return {above for folder in folders for above in (folder, *folder.parents) if above.is_relative_to(root)}
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from struct import pack
 
 from cim.errors import AuditFailed, Conflict, InvalidData, NotFound
-from cim.log._files import locked, make_folder, write_files
+from cim.log._files import locked, make_folder, sync_names, write_files
 from cim.log.entry import MAX_ENTRY
 from cim.log.tree import (
     HASH_LENGTH,
@@ -136,9 +136,11 @@ class TileWriter:
                 f"{new_size}, but the tree head says {root.hex()}; nothing was published. Run `cim log audit`"
             )
         make_folder(self._staging)
+        there: set[Path] = set()
         with locked(self._staging):
-            write_files(self._staging, self._new(_bundles(old_size, new_size, rows[0][1], entries)))
-            write_files(self._staging, self._new(_tiles(old_size, new_size, rows)))
+            write_files(self._staging, self._new(_bundles(old_size, new_size, rows[0][1], entries), there))
+            write_files(self._staging, self._new(_tiles(old_size, new_size, rows), there))
+            sync_names(there, self._folder)
 
     def publish_checkpoint(self, note: str) -> None:
         """Replace the signed checkpoint; to be called last, when the tiles of its size are published."""
@@ -173,8 +175,10 @@ class TileWriter:
         except NotFound as error:
             raise Conflict(f"{error}; run `cim log rebuild`") from None
 
-    def _new(self, files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[Path, bytes]]:
-        """Pass on the files that are not there yet.
+    def _new(self, files: Iterator[tuple[str, bytes]], there: set[Path]) -> Iterator[tuple[Path, bytes]]:
+        """Pass on the files that are not there yet; note the folders of the others.
+
+        One that is there may be the work of a run that was killed before its name was durable.
 
         Raises
         ------
@@ -184,7 +188,9 @@ class TileWriter:
             path = self._folder / name
             if not path.exists():
                 yield path, content
-            elif path.read_bytes() != content:
+            elif path.read_bytes() == content:
+                there.add(path.parent)
+            else:
                 raise Conflict(
                     f"{path} is there with other bytes: it was changed, or is another log's. Published tiles "
                     "are never rewritten; move the folder away and run `cim log rebuild`"
