@@ -57,6 +57,7 @@ def _entry_paths() -> dict[str, Any]:
         "/conformance": _get("Entry", "getConformance", "Conformance classes", json_only, {JSON: _ref("confClasses")}),
         "/api": _get("Entry", "getApi", "This document", json_only, {JSON: _OBJECT}),
         "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: _OBJECT}),
+        "/metrics": _get("Entry", "getMetrics", "Metrics in the Prometheus text format", [], {_PLAIN: _TEXT}),
         "/collections": _get("Features", "getCollections", "Collections", json_only, {JSON: _ref("collections")}),
         "/files/{sha256}": _get(
             "Features", "getFile", "Body of a building in three dimensions", [_path("sha256")], {BODY: _BINARY}

@@ -21,7 +21,7 @@ INTERVAL_AFTER_FAILURE = 10.0
 class Sequencing:
     """A task that sequences and publishes whenever a committed revision waits.
 
-    A second one, of another process, waits for the first at the database; running both is harmless.
+    While a sequencer of another process is at work it leaves the work to it, and looks again.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Sequencing:
         while not self._stopping.is_set():
             try:
                 if wanted or (await self._reader.live()).ahead:
-                    await asyncio.to_thread(self._city.sequence, 0.0)
+                    await asyncio.to_thread(self._city.sequence, 0.0, queue=False)
                 wanted, self.failure = False, None
             except (CimError, sa.exc.SQLAlchemyError, OSError) as error:
                 if self.failure != str(error):

@@ -10,6 +10,7 @@ from typing import cast
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.metrics import Metrics
 from api.reference import Reference, references
 from api.sequencing import Sequencing
 from cim.city import City
@@ -72,6 +73,7 @@ class Site:
         self.city = city
         self.reader = Reader(city.database)
         self.sequencing = Sequencing(city, self.reader)
+        self.metrics = Metrics(city, self.sequencing)
         self.references: Mapping[str, Reference] = references(city.settings.srid)
         self._heads: dict[str, TreeHead] = {}
 

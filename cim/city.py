@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -22,7 +22,7 @@ from cim.db import history, privacy
 from cim.db.engine import Database
 from cim.db.features import select_rows
 from cim.db.hierarchy import Orphan, orphans
-from cim.db.history import StoredLeaf
+from cim.db.history import Lag, StoredLeaf
 from cim.db.identifiers import Identifier, Resolution, resolve_identifier, write_identifiers
 from cim.db.logstore import LogStore
 from cim.db.minting import mint
@@ -260,11 +260,25 @@ class City:
             connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
             return privacy.erase(connection, self.database.dictionary.type(found), code, fields)
 
-    def sequence(self, wait: float = 10.0) -> TreeHead:
-        """Sequence and publish what is committed; wait so many seconds for revisions an open transaction holds back."""
+    def sequence(self, wait: float = 10.0, *, queue: bool = True) -> TreeHead:
+        """Sequence and publish what is committed; `lag` tells what is not in the log yet.
+
+        Parameters
+        ----------
+        wait : seconds to wait for revisions that an open transaction holds back
+        queue : wait for another sequencer at work to end; else leave the work to it
+        """
         with self.database.engine.connect() as connection:
-            sequence(LogStore(connection), self.publisher, wait)
+            store = LogStore(connection)
+            with nullcontext(True) if queue else store.exclusive_if_free() as ours:
+                if ours:
+                    sequence(store, self.publisher, wait)
         return self.tree_head()
+
+    def lag(self) -> Lag:
+        """Return how far the log is behind the city."""
+        with self._snapshot() as connection:
+            return history.lag(connection)
 
     def rebuild_log(self) -> TreeHead:
         """Write the published log again from the database; the folder must be gone.
@@ -435,7 +449,7 @@ class City:
         """Return where the database and the log are, their sizes, and how far the log is behind."""
         with self._snapshot() as connection:
             head = self._resolve(connection, None)
-            lag = connection.execute(history.LAG).one()
+            lag = history.lag(connection)
             counts = history.counts(connection, self.database.metadata)
         return {
             "database": sa.make_url(self.database.url).render_as_string(hide_password=True),
@@ -447,6 +461,8 @@ class City:
             "tree_root": head.root.hex(),
             "unsequenced": lag.revisions,
             "oldest_unsequenced": lag.oldest.isoformat() if lag.oldest else None,
+            "lag_seconds": round(lag.seconds, 3),
+            "held_back_by": lag.held_back_by,
         }
 
     def close(self) -> None:

@@ -91,13 +91,18 @@ def ingest(
             progress,
         )
         head = None if dry_run else city.sequence()
+        lag = city.lag()
     if as_json:
-        tree = {} if head is None else {"tree_size": head.size, "tree_root": head.root.hex()}
+        tree = (
+            {} if head is None else {"tree_size": head.size, "tree_root": head.root.hex(), "unsequenced": lag.revisions}
+        )
         print_json(report.to_json() | tree)
     else:
         show(report, console())
         if head is not None:
             typer.echo(f"tree size {head.size}, root {head.root.hex()}")
+            if lag.revisions:
+                typer.echo(f"not in that tree: {lag}; `cim status` shows when they are", err=True)
     report.raise_refused()
 
 

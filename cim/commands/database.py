@@ -31,7 +31,7 @@ def down() -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Say where the data is, what it holds, and how far the log is behind."""
+    """Say where the data is, what it holds, how far the log is behind, and which transaction it waits for."""
     settings = Settings.from_environment()
     if settings.database_url is None and not cluster.status(settings).running:
         if as_json:

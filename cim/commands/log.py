@@ -34,6 +34,9 @@ def checkpoint() -> None:
     with open_city() as city:
         city.sequence()
         typer.echo(city.checkpoint(), nl=False)
+        lag = city.lag()
+    if lag.revisions:
+        typer.echo(f"not under this checkpoint: {lag}", err=True)
 
 
 @group.command()

@@ -33,6 +33,30 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the log is behind the city.
+
+    Attributes
+    ----------
+    revisions : committed revisions without a leaf
+    oldest : when the oldest of them was written; None where there is none
+    seconds : how long ago that is, 0.0 where there is none
+    held_back_by : the open transaction that at least one of them waits for, in words; None where none does
+    """
+
+    revisions: int
+    oldest: datetime | None
+    seconds: float
+    held_back_by: str | None
+
+    def __str__(self) -> str:
+        if not self.revisions:
+            return "the log holds every committed revision"
+        waiting = f"{self.revisions} committed revisions have no leaf yet, the oldest since {self.oldest}"
+        return f"{waiting}: they wait for {self.held_back_by}" if self.held_back_by else waiting
+
+
+@dataclass(frozen=True, slots=True)
 class StoredLeaf:
     """The leaf of one revision, with the entry bytes as they were hashed."""
 
@@ -48,6 +72,20 @@ def entries(connection: sa.Connection, type_name: str, code: str) -> list[Entry]
     if not rows:
         raise NotFound(f"no {type_name} was ever recorded under the code {code!r}")
     return [Entry(r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body, r.idx) for r in rows]
+
+
+def lag(connection: sa.Connection) -> Lag:
+    """Return how far the log is behind what the connection sees."""
+    row = connection.execute(LAG).one()
+    holder = connection.execute(query("log/oldest_writer")).one_or_none() if row.held else None
+    words = None
+    if holder is not None:
+        application = f", {holder.application}" if holder.application else ""
+        words = (
+            f"an open transaction of {holder.account} in {holder.database} "
+            f"({holder.who}{application}, since {holder.since})"
+        )
+    return Lag(row.revisions, row.oldest, max(row.seconds or 0.0, 0.0), words)
 
 
 def latest_leaf(connection: sa.Connection, type_name: str, code: str, size: int | None) -> StoredLeaf | None:

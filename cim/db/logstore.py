@@ -38,6 +38,18 @@ class LogStore:
                 with self.connection.begin():
                     self.connection.execute(query("log/unlock"))
 
+    @contextmanager
+    def exclusive_if_free(self) -> Iterator[bool]:
+        """Hold the lock, in which `exclusive` may be entered, where no other session has it; tell whether."""
+        with self.connection.begin():
+            free = bool(self.connection.execute(query("log/try_lock")).scalar_one())
+        try:
+            yield free
+        finally:
+            if free and not self.connection.invalidated and not self.connection.closed:
+                with self.connection.begin():
+                    self.connection.execute(query("log/unlock"))
+
     def tree(self) -> CompactRange:
         """Return the tree as last committed."""
         with self.connection.begin():

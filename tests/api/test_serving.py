@@ -16,8 +16,10 @@ from typing import IO
 import httpx
 import pytest
 import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
 
 from cim.city import City
+from cim.db.logstore import LogStore
 from cim.settings import Settings
 
 ITEMS = "/collections/building/items"
@@ -49,6 +51,9 @@ def test_failing_sequencer_is_told_and_reads_go_on(own: tuple[City, httpx.Client
         while http.get("/health").json()["status"] == "ok":
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        told = values(http.get("/metrics").text)
+        assert told["cim_log_sequencer_failing"] == 1
+        assert (told["cim_log_tree_size"], told["cim_log_checkpoint_size"]) == (27, 26)  # sequenced, but not signed
         assert http.get(f"{ITEMS}/x").status_code == 200
     finally:
         if record.exists():
@@ -115,6 +120,53 @@ def test_serve(settings: Settings, ending: signal.Signals) -> None:
         assert running.wait(15) in (0, -ending)
         assert running.stderr is not None
         assert running.stderr.read() == ""
+
+
+def test_serve_stops_while_another_process_sequences(settings: Settings) -> None:
+    with City(settings) as city, city.database.engine.connect() as other, LogStore(other).exclusive():
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.insert(city.database.table("building")), [{"code": "waits"}])
+        with process(settings, "--port", "0") as running:
+            found = re.search(r"http://127\.0\.0\.1:\d+", first_line(running.stdout))
+            assert found is not None
+            health = httpx.get(f"{found[0]}/health", timeout=20).json()
+            assert (health["status"], health["ahead"]) == ("ok", True)
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(15) in (0, -signal.SIGTERM)
+
+
+def values(text: str) -> dict[str, float]:
+    """The samples of an exposition without labels, by name, read by hand."""
+    lines = [line.split(" ") for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines}
+
+
+def test_metrics_tell_the_lag(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    assert {(family.type, bool(family.documentation)) for family in families.values()} == {("gauge", True)}
+    before = values(answer.text)
+    assert (before["cim_log_tree_size"], before["cim_log_checkpoint_size"]) == (26, 26)
+    assert (before["cim_log_unsequenced_revisions"], before["cim_log_lag_seconds"]) == (0, 0)
+    assert 0 <= before["cim_log_checkpoint_age_seconds"] < 600
+    with city.database.engine.connect() as open_one:
+        open_one.execute(sa.insert(city.database.table("building")), [{"code": "open"}])
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.insert(city.database.table("building")), [{"code": "w1"}, {"code": "w2"}])
+        time.sleep(0.2)
+        during = values(http.get("/metrics").text)
+        assert (during["cim_log_unsequenced_revisions"], during["cim_log_held_back"]) == (2, 1)
+        assert 0.2 <= during["cim_log_lag_seconds"] < 600
+        open_one.commit()
+    city.sequence()
+    after = values(http.get("/metrics").text)
+    assert (after["cim_log_tree_size"], after["cim_log_unsequenced_revisions"], after["cim_log_held_back"]) == (
+        29,
+        0,
+        0,
+    )
 
 
 def test_serve_on_a_taken_port(settings: Settings) -> None:

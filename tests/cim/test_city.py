@@ -14,6 +14,7 @@ from shapely import MultiPolygon, Polygon, box
 from shapely.geometry import Point
 
 from cim.city import City
+from cim.db.logstore import LogStore
 from cim.db.write import WriteCounts
 from cim.errors import Conflict, CrsError, InvalidCode, InvalidData, InvalidFilter, InvalidProof, NotFound
 from cim.export import export_features
@@ -254,3 +255,39 @@ def test_status_counts_objects_and_lag(built: City) -> None:
     assert status["objects"]["building"] == 2
     assert (status["tree_size"], status["unsequenced"]) == (3, 1)
     assert datetime.fromisoformat(status["oldest_unsequenced"]) > datetime.now(UTC) - timedelta(minutes=5)
+    assert 0 < status["lag_seconds"] < 300
+    assert status["held_back_by"] is None
+    built.sequence()
+    lag = built.lag()
+    assert (lag.revisions, lag.oldest, lag.seconds, lag.held_back_by) == (0, None, 0.0, None)
+    assert str(lag) == "the log holds every committed revision"
+
+
+def test_the_transaction_that_the_log_waits_for_is_named(built: City) -> None:
+    url = sa.make_url(str(built.settings.database_url)).update_query_dict({"application_name": "nightly import"})
+    other = sa.create_engine(url)
+    with other.connect() as open_one:
+        process = open_one.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+        open_one.execute(sa.text("INSERT INTO city.building (code) VALUES ('slow')"))
+        built.write("building", pd.DataFrame({"height": [12.0]}, index=[HOUSE]))
+        size = built.sequence(0.0).size
+        lag = built.lag()
+        assert (size, lag.revisions) == (3, 1)
+        assert f"(process {process}, nightly import, since " in str(lag.held_back_by)
+        assert str(lag).startswith("1 committed revisions have no leaf yet, the oldest since ")
+        open_one.rollback()
+    other.dispose()
+    assert built.sequence(0.0).size == 4
+
+
+def test_a_sequencer_that_does_not_queue_leaves_the_work_to_the_one_at_work(built: City) -> None:
+    built.write("building", pd.DataFrame({"height": [12.0]}, index=[HOUSE]))
+    with built.database.engine.connect() as other:
+        with LogStore(other).exclusive():
+            assert built.sequence(0.0, queue=False).size == 3
+        with LogStore(other).exclusive_if_free() as free:
+            assert free
+            with LogStore(other).exclusive():
+                pass
+            assert built.sequence(0.0, queue=False).size == 3
+    assert built.sequence(0.0, queue=False).size == 4

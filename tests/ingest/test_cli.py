@@ -3,13 +3,16 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 import shapely
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
+from cim.city import City
 from cim.cli import build
 from cim.errors import InvalidData
 from cim.settings import Settings
@@ -52,6 +55,29 @@ def test_ingest_reports_sequences_and_says_so(cim: Any, tmp_path: Path, write: W
     for_people = cim("ingest", path, "--force")
     assert "building.gpkg" in for_people
     assert f"root {report['tree_root']}" in for_people
+
+
+def test_what_an_open_transaction_holds_back_is_said(
+    cim: Any,
+    settings: Settings,
+    tmp_path: Path,
+    write: Write,
+    square: Shape,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(City, "sequence", partialmethod(City.sequence, 0.0))  # ten seconds otherwise
+    path = write(tmp_path / "building.gpkg", [{"code": BUILDING}], [square()])
+    cim("up")
+    with City(settings) as city, city.database.engine.connect() as connection:
+        connection.execute(sa.insert(city.database.table("building")), [{"code": "open"}])
+        report = json.loads(cim("ingest", path, "--json"))
+        assert (report["total"]["inserted"], report["tree_size"], report["unsequenced"]) == (1, 1, 1)
+        for command in (("ingest", path), ("log", "checkpoint")):
+            said = CliRunner().invoke(build(), [str(word) for word in command]).stderr
+            assert "1 committed revisions have no leaf yet" in said
+            assert "they wait for an open transaction of " in said
+        connection.rollback()
+    assert json.loads(cim("ingest", path, "--json"))["tree_size"] == 2
 
 
 def test_a_refused_file_ends_in_exit_3_after_the_others_went_in(
