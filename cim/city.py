@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from cim import scenarios
 from cim.db import history, privacy
-from cim.db.engine import Database
+from cim.db.engine import Database, told
 from cim.db.features import select_rows
 from cim.db.hierarchy import Orphan, orphans
 from cim.db.history import Lag, StoredLeaf
@@ -255,7 +255,7 @@ class City:
         """
         if not reason.strip():
             raise InvalidData("an erasure needs a reason: it is recorded for good")
-        with self.database.engine.begin() as connection:
+        with told(), self.database.engine.begin() as connection:
             found = self._type_of(connection, code, type_name)
             connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
             return privacy.erase(connection, self.database.dictionary.type(found), code, fields)
@@ -267,8 +267,14 @@ class City:
         ----------
         wait : seconds to wait for revisions that an open transaction holds back
         queue : wait for another sequencer at work to end; else leave the work to it
+
+        Raises
+        ------
+        CimError : the log folder or the keys folder cannot be written, as on a full disk.
+        DatabaseError : nor can the database. Nothing is lost: the next run goes on.
+        Conflict : the signer refuses the tree, which does not extend the one it signed last.
         """
-        with self.database.engine.connect() as connection:
+        with told(), self.database.engine.connect() as connection:
             store = LogStore(connection)
             with nullcontext(True) if queue else store.exclusive_if_free() as ours:
                 if ours:
@@ -373,7 +379,8 @@ class City:
         InvalidData : a column the type does not have, a code its scheme refuses, a value out of its limits.
         CrsError : the frame has no CRS, or one with no known path to the storage CRS.
         """
-        return write_frame(self.database, type_name, frame, actor=actor, reason=reason)
+        with told():
+            return write_frame(self.database, type_name, frame, actor=actor, reason=reason)
 
     def mint(
         self, scheme: str, parent: str, count: int = 1, *, actor: str | None = None, reason: str | None = None

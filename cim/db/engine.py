@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
+import psycopg
 import sqlalchemy as sa
 
 from cim.db.cluster import ensure_running
@@ -12,6 +15,23 @@ from cim.db.tables import SCHEMA, metadata_of
 from cim.dictionary import Dictionary, load_dictionary
 from cim.errors import DatabaseError
 from cim.settings import Settings
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell a database that gives up under way, as on a full disk or a lost connection, as an error of ours.
+
+    Raises
+    ------
+    DatabaseError : it did; what was not committed is not there.
+    """
+    try:
+        yield
+    except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+        cause = error.orig if isinstance(error, sa.exc.OperationalError) else error
+        full = isinstance(cause, psycopg.errors.DiskFull)
+        way_out = "free some space where it keeps its data" if full else "see that it runs and answers"
+        raise DatabaseError(f"the database gave up: {cause}; {way_out}, and run again") from error
 
 
 class Database:

@@ -201,7 +201,10 @@ class _Leaves:
         for leaf, revision in rows:
             self._findings += self._check_leaf(leaf, revision)
         self._findings += _check_times(rows, self._store.heads_around(start, end))
-        self._findings += [Finding(p, leaf=i) for i, p in self._publisher.tile_differences(start, leaves)]
+        objects = {leaf.idx: (revision.type, revision.code, revision.rev) for leaf, revision in rows}
+        for idx, problem in self._publisher.tile_differences(start, leaves):
+            kind, code, rev = objects.get(idx, (None, None, None))
+            self._findings.append(Finding(problem, kind, code, rev, idx))
         return leaves
 
     def _check_leaf(self, leaf: Leaf, revision: Revision) -> Iterator[Finding]:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import shapely
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -266,3 +267,31 @@ def test_the_whole_city_exported_twice_is_the_same_to_the_byte(new_city: Any, tm
         assert [name for name in first if first[name] != second[name]] == []
         assert len(first) == len(city.database.dictionary.types)
         assert b"\xe7\x8e\x8b\xe8\x8a\xb3" not in b"".join(first.values())  # 王芳
+
+
+def test_a_box_is_asked_at_any_tree_size_checkpoint_and_instant(new_city: Any) -> None:
+    """A building that is moved, and one that is torn down: where they were, they are, as of then."""
+    there, here = (0, 0, 20, 20), (1000, 0, 1020, 20)
+    old = "MULTIPOLYGON(((5 5,10 5,10 10,5 5)))"
+    new = "MULTIPOLYGON(((1005 5,1010 5,1010 10,1005 5)))"
+    with new_city() as city:
+        perform(city, "put", "building", "moved", {"geom": old})
+        perform(city, "put", "building", "gone", {"geom": old})
+        size = city.sequence().size
+        states: list[Any] = [size, str(size), city.checkpoint(), datetime.now(UTC), datetime.now(UTC).isoformat()]
+        perform(city, "put", "building", "moved", {"geom": new})
+        perform(city, "delete", "building", "gone", {})
+        last = city.sequence().size
+        for state_then in states:
+            found = city.features("building", bbox=there, as_of=state_then)
+            assert (list(found.index), found.attrs["tree_size"]) == (["gone", "moved"], size)
+            assert city.features("building", bbox=here, as_of=state_then).empty
+            assert city.get("moved", as_of=state_then).geometry == shapely.from_wkt(old)
+        for state_now in (None, last, city.checkpoint(), datetime.now(UTC)):
+            assert city.features("building", bbox=there, as_of=state_now).empty
+            assert list(city.features("building", bbox=here, as_of=state_now).index) == ["moved"]
+            assert city.get("moved", as_of=state_now).geometry == shapely.from_wkt(new)
+        # Between two heads lies a size that no checkpoint has.
+        between = city.features("building", bbox=here, as_of=size + 1)
+        assert list(between.index) == ["moved"]
+        assert list(city.features("building", bbox=there, as_of=size + 1).index) == ["gone"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_an_object_keeps_its_order_when_an_old_transaction_changes_it_last(
 
 
 def _write_at_random(database: Database, seed: int) -> None:
-    """Insert, update, roll back to savepoints, roll back: on objects shared by all writers."""
+    """Insert, update, roll back to savepoints, roll back, briefly or at length: on objects shared by all writers."""
     chance = random.Random(seed)
     for _ in range(12):
         with database.engine.connect() as connection:
@@ -159,10 +160,22 @@ def _write_at_random(database: Database, seed: int) -> None:
                     )
                     if chance.random() < 0.2:
                         savepoint.rollback()
+            if seed < 2:
+                connection.execute(sa.text("SELECT pg_sleep(:s)"), {"s": chance.uniform(0.02, 0.2)})
             if chance.random() < 0.15:
                 connection.rollback()
             else:
                 connection.commit()
+
+
+# What a run left, though all older transactions had ended before and no earlier revision of the object waits.
+HORIZON = sa.text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+LEFT_WITHOUT_CAUSE = sa.text(
+    "SELECT r.type, r.code, r.rev FROM cim.revision r WHERE r.xid < CAST(:horizon AS xid8) "
+    "AND NOT EXISTS (SELECT FROM cim.leaf l WHERE l.revision_id = r.id) "
+    "AND NOT EXISTS (SELECT FROM cim.revision e WHERE (e.type, e.code) = (r.type, r.code) AND e.rev < r.rev "
+    "AND e.xid >= CAST(:horizon AS xid8))"
+)
 
 
 def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publisher: Publisher) -> None:
@@ -183,23 +196,46 @@ def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publishe
 
     def keep_sequencing() -> None:
         while not stop.is_set():
+            with database.engine.connect() as connection:
+                horizon = connection.execute(HORIZON).scalar_one()
             run_sequencer(database, publisher, wait=0)
+            with database.engine.connect() as connection:
+                assert connection.execute(LEFT_WITHOUT_CAUSE, {"horizon": horizon}).all() == []
 
-    sequencer = threading.Thread(target=guarded(keep_sequencing))
+    seen: dict[str, list[int]] = defaultdict(list)
+
+    def keep_reading() -> None:
+        while not stop.is_set():
+            with database.engine.connect() as connection:
+                for code, rev in connection.execute(sa.text("SELECT code, rev FROM city.building")):
+                    if seen[code][-1:] != [rev]:
+                        seen[code].append(rev)
+
+    others = [threading.Thread(target=guarded(work)) for work in (keep_sequencing, keep_reading)]
     writers = [threading.Thread(target=guarded(lambda s=s: _write_at_random(database, s))) for s in range(8)]
-    for thread in (sequencer, *writers):
+    for thread in (*others, *writers):
         thread.start()
     for thread in writers:
         thread.join()
     stop.set()
-    sequencer.join()
+    for thread in others:
+        thread.join()
     run_sequencer(database, publisher)
     assert failures == []
     with database.engine.connect() as connection:
-        unplaced = sa.text(
-            "SELECT count(*) FROM cim.revision r WHERE NOT EXISTS (SELECT FROM cim.leaf WHERE revision_id = r.id)"
+        places = sa.text(
+            "SELECT (SELECT count(*) FROM cim.leaf l WHERE l.revision_id = r.id) AS leaves, count(*) "
+            "FROM cim.revision r GROUP BY 1"
         )
-        assert connection.execute(unplaced).scalar_one() == 0
+        assert [row.leaves for row in connection.execute(places)] == [1]
+    logged: dict[str, list[int]] = defaultdict(list)
+    for _, code, rev, _ in leaves(database):
+        logged[code].append(rev)
+    for code, revs in seen.items():
+        assert revs == sorted(set(revs)), "readers saw an object go back"
+        assert logged[code] == list(range(1, len(logged[code]) + 1))
+        assert set(revs) <= set(logged[code])
+    assert sum(map(len, seen.values())) > 9
     assert findings(database, publisher) == []
 
 

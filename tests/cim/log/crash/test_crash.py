@@ -19,6 +19,9 @@ from cim.city import City
 from cim.db.engine import Database
 
 KILL = -1
+# In two batches the log grows from 250 leaves to 260 and to 267. These files are of size 260 alone, and must be there
+# only where that size was signed.
+BETWEEN = {"log/tile/0/001.p/4", "log/tile/entries/001.p/4"}
 WRITTEN = ("leaf", "tree_head", "tree_state")  # the tables that the sequencer writes
 
 
@@ -136,6 +139,18 @@ def checked(deployment: Deployment) -> dict[str, Any]:
     return state
 
 
+def assert_same(state: dict[str, Any], expected: dict[str, Any], signed: int, place: object) -> None:
+    """All is as expected, but perhaps for what is of size 260 alone, when the tree last signed is smaller."""
+    missing = expected.keys() - state.keys()
+    assert missing <= (BETWEEN if signed < 260 else set()), place
+    assert state == {name: made for name, made in expected.items() if name not in missing}, place
+
+
+def signed_size(record: bytes) -> int:
+    """The size of the last tree that was signed, in the signer's record: the second line."""
+    return int(record.splitlines()[1])
+
+
 def strike(number: int, verdict: int | Callable[[Any], int], where: Callable[[Any], bool]) -> tuple[Any, list[Any]]:
     """Decide so on the number-th call at which `where` holds; that call is then in the list."""
     struck: list[Any] = []
@@ -182,10 +197,11 @@ def test_killed_at_every_writing_call(grown: Deployment, supervisor: Any, disk: 
             break
         assert ending.killed
         kinds.add(struck[0].name)
+        signed = signed_size((grown.home / "keys/last-signed").read_bytes())
         if struck[0].path is None:
-            assert complete(grown) == expected, struck
+            assert_same(complete(grown), expected, signed, struck)
             continue
-        assert watched(grown, supervisor, durable.see) == expected, struck
+        assert_same(watched(grown, supervisor, durable.see), expected, signed, struck)
         # The checkpoint's own name need not be durable: any later run publishes it again.
         published, survives = files(grown.home), durable.after_power_cut(names=False)
         assert [n for n in published if n != "log/checkpoint" and survives.get(n) != published[n]] == [], struck
@@ -242,12 +258,13 @@ def test_the_power_cut_at_every_writing_call(grown: Deployment, supervisor: Any,
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             path.chmod(modes.get(path.name, 0o600))
-        assert complete(grown) == expected, sorted(outcome)
+        assert_same(complete(grown), expected, signed_size(outcome["keys/last-signed"]), sorted(outcome))
 
 
 @pytest.mark.slow
-def test_every_file_operation_fails(grown: Deployment, supervisor: Any) -> None:
+def test_every_file_operation_fails(grown: Deployment, supervisor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk, or one that cannot sync: an error that says what and where, and nothing is lost."""
+    monkeypatch.setattr("cim.log.sequencer.BATCH", 100)  # one batch has every kind of operation
     expected = complete(grown)
     for number in count(1):
         grown.reset()
