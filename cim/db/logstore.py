@@ -160,9 +160,9 @@ class LogStore:
             return bytes(self.connection.execute(query("log/stored_root")).scalar_one())
 
     def recorded(self, start: int, end: int) -> list[tuple[Leaf, Revision]]:
-        """Return the leaves start to end with the revisions they stand for."""
-        with self.connection.begin():
-            rows = _binary(self.connection, "log/audit_leaves", _span(start, end))
+        """Return the leaves start to end with the revisions they stand for, read by a connection of its own."""
+        with self.connection.engine.connect() as reader:
+            rows = _binary(reader, "log/audit_leaves", _span(start, end))
         return [(Leaf(idx, row[0], row[12], entry, digest), revision_of(*row)) for idx, entry, digest, *row in rows]
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
@@ -184,9 +184,9 @@ class LogStore:
                 yield row.type, row.code, row.rev, row.field
 
     def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
-        """Yield (type, code, rev, problem) where a live row is not its latest revision."""
-        with self.connection.begin():
-            for row in self.connection.execute(query("log/live_differences")):
+        """Yield (type, code, rev, problem) where a live row is not its latest revision; by a connection of its own."""
+        with self.connection.engine.connect() as reader:
+            for row in reader.execute(query("log/live_differences")):
                 yield row.type, row.code, row.rev, row.problem
 
     def skipped(self) -> Iterator[tuple[str, str, int]]:

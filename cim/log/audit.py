@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,7 +14,7 @@ from cim.errors import CimError
 from cim.log._memory import uncollected
 from cim.log.publisher import Publisher
 from cim.log.sequencer import Leaf, Revision, render
-from cim.log.tree import CompactRange, leaf_hash
+from cim.log.tree import CompactRange, leaf_hashes
 
 BATCH = 10_000
 # A revision carries the time of its statement and gets its leaf after the commit: so far may the two be apart.
@@ -91,7 +92,10 @@ class TimedHead(Protocol):
 
 
 class AuditStore(Protocol):
-    """What the audit asks of the database; implemented by `cim.db.logstore`."""
+    """What the audit asks of the database; implemented by `cim.db.logstore`.
+
+    `recorded` and `live_differences` may run in threads of their own, beside the others.
+    """
 
     def tree(self) -> CompactRange:
         """Return the tree as last committed."""
@@ -148,12 +152,14 @@ def audit(
     if known.size > min(tree.size, *publisher.signed_sizes()):
         known = CompactRange()
     report.first = known.size
-    with uncollected():
+    with uncollected(), ThreadPoolExecutor(1) as beside:
+        rows = beside.submit(lambda: list(store.live_differences()))
         roots = _Leaves(store, publisher, report, known, tree.size).check(progress)
+        differing = rows.result()
     if roots.get(tree.size) != store.stored_root():
         report.findings.append(Finding(f"the root of the stored leaves is not the root stored for size {tree.size}"))
     report.findings += [Finding(problem) for problem in publisher.disagreements(tree.size, roots)]
-    report.findings += [Finding(problem, kind, code, rev) for kind, code, rev, problem in store.live_differences()]
+    report.findings += [Finding(problem, kind, code, rev) for kind, code, rev, problem in differing]
     report.findings += [Finding("the sequencer passed it over", kind, code, rev) for kind, code, rev in store.skipped()]
     for kind, code, rev, name in store.revived():
         report.findings.append(Finding(f"{name} was erased, but its value is there again", kind, code, rev))
@@ -179,9 +185,8 @@ class _Leaves:
         """Check every leaf; return the roots of the stored hashes at the sizes that were ever signed or stored."""
         wanted = sorted({self._size, *(s for s in self._publisher.signed_sizes() if s <= self._size)})
         roots = {self._first: self._tree.root()}
-        for start in range(self._first, self._size, BATCH):
-            end = min(start + BATCH, self._size)
-            leaves = self._check_batch(start, end)
+        for start, end, rows in self._batches():
+            leaves = self._check_batch(start, end, rows)
             for cut in [s for s in wanted if start < s <= end]:
                 self._tree.append(leaf.hash for leaf in leaves if self._tree.size <= leaf.idx < cut)
                 roots[cut] = self._tree.root()
@@ -189,8 +194,17 @@ class _Leaves:
             progress(end, self._size)
         return roots
 
-    def _check_batch(self, start: int, end: int) -> list[Leaf]:
-        rows = self._store.recorded(start, end)
+    def _batches(self) -> Iterator[tuple[int, int, list[tuple[Leaf, Revision]]]]:
+        """Yield start, end and leaves of each batch; the database reads the next one meanwhile."""
+        spans = [(start, min(start + BATCH, self._size)) for start in range(self._first, self._size, BATCH)]
+        with ThreadPoolExecutor(1) as ahead:
+            coming = [ahead.submit(self._store.recorded, *span) for span in spans[:1]]
+            for number, span in enumerate(spans, 1):
+                rows = coming.pop().result()
+                coming += [ahead.submit(self._store.recorded, *following) for following in spans[number : number + 1]]
+                yield *span, rows
+
+    def _check_batch(self, start: int, end: int, rows: list[tuple[Leaf, Revision]]) -> list[Leaf]:
         leaves = [leaf for leaf, _ in rows]
         if [leaf.idx for leaf in leaves] != list(range(start, end)):
             missing = min(set(range(start, end)) - {leaf.idx for leaf in leaves})
@@ -198,8 +212,9 @@ class _Leaves:
         if self._first:
             unknown = {(r.type, r.code) for _, r in rows} - self._latest.keys()
             self._latest |= self._store.latest(sorted(unknown), self._first)
-        for leaf, revision in rows:
-            self._findings += self._check_leaf(leaf, revision)
+        hashes = leaf_hashes([leaf.entry for leaf in leaves])
+        for (leaf, revision), computed in zip(rows, hashes, strict=True):
+            self._findings += self._check_leaf(leaf, revision, computed)
         self._findings += _check_times(rows, self._store.heads_around(start, end))
         objects = {leaf.idx: (revision.type, revision.code, revision.rev) for leaf, revision in rows}
         for idx, problem in self._publisher.tile_differences(start, leaves):
@@ -207,26 +222,24 @@ class _Leaves:
             self._findings.append(Finding(problem, kind, code, rev, idx))
         return leaves
 
-    def _check_leaf(self, leaf: Leaf, revision: Revision) -> Iterator[Finding]:
-        """Check one leaf against its hash, its revision, and its place in the object's chain."""
-        place = (revision.type, revision.code, revision.rev, leaf.idx)
-        if leaf_hash(leaf.entry) != leaf.hash:
-            yield Finding("the stored entry does not hash to the stored leaf hash", *place)
+    def _check_leaf(self, leaf: Leaf, revision: Revision, computed: bytes) -> list[Finding]:
+        """Check one leaf against its computed hash, its revision, and its place in the object's chain."""
+        problems = []
+        if computed != leaf.hash:
+            problems.append("the stored entry does not hash to the stored leaf hash")
         try:
-            agrees = render(revision, leaf.prev) == leaf.entry
+            if render(revision, leaf.prev) != leaf.entry:
+                problems += self._explain(leaf, revision)
         except CimError as error:
-            yield Finding(f"the revision cannot be written as an entry: {error}", *place)
-        else:
-            if not agrees:
-                yield from (Finding(problem, *place) for problem in self._explain(leaf, revision))
+            problems.append(f"the revision cannot be written as an entry: {error}")
         key = (revision.type, revision.code)
         idx, rev = self._latest.get(key, (None, 0))
-        if (leaf.prev, revision.rev) != (idx, rev + 1):
-            yield Finding(
-                f"expected revision {rev + 1} with predecessor leaf {idx}, got {revision.rev} with {leaf.prev}",
-                *place,
+        if leaf.prev != idx or revision.rev != rev + 1:
+            problems.append(
+                f"expected revision {rev + 1} with predecessor leaf {idx}, got {revision.rev} with {leaf.prev}"
             )
         self._latest[key] = (leaf.idx, revision.rev)
+        return [Finding(problem, *key, revision.rev, leaf.idx) for problem in problems]
 
     def _explain(self, leaf: Leaf, revision: Revision) -> Iterator[str]:
         """Yield why a revision is not its entry; nothing where all that it lacks was erased."""
@@ -246,16 +259,19 @@ class _Leaves:
 
 def _check_times(rows: Sequence[tuple[Leaf, Revision]], heads: Sequence[TimedHead]) -> Iterator[Finding]:
     """Bound the time of each revision by the heads before and after its leaf."""
-    sizes = [head.size for head in heads]
-    for leaf, revision in rows:
-        after = bisect_right(sizes, leaf.idx)
-        place = (revision.type, revision.code, revision.rev, leaf.idx)
-        if after and revision.at < heads[after - 1].at - LONGEST_TRANSACTION:
-            then = heads[after - 1]
-            yield Finding(f"back-dated to {revision.at}: the log had only {then.size} leaves at {then.at}", *place)
-        if after < len(heads) and revision.at > heads[after].at + CLOCK_STEP:
-            then = heads[after]
-            yield Finding(f"post-dated to {revision.at}: the log had it in its {then.size} leaves at {then.at}", *place)
+    indices = [leaf.idx for leaf, _ in rows]
+    cuts = [0, *(bisect_left(indices, head.size) for head in heads), len(rows)]
+    for before, after, start, end in zip([None, *heads], [*heads, None], cuts, cuts[1:], strict=False):
+        earliest = before and before.at - LONGEST_TRANSACTION
+        latest = after and after.at + CLOCK_STEP
+        for leaf, revision in rows[start:end]:
+            at = revision.at
+            if before and earliest and at < earliest:
+                problem = f"back-dated to {at}: the log had only {before.size} leaves at {before.at}"
+                yield Finding(problem, revision.type, revision.code, revision.rev, leaf.idx)
+            if after and latest and at > latest:
+                problem = f"post-dated to {at}: the log had it in its {after.size} leaves at {after.at}"
+                yield Finding(problem, revision.type, revision.code, revision.rev, leaf.idx)
 
 
 def _hashes_in(entry: bytes) -> tuple[dict[str, str], tuple[int, bytes] | None]:

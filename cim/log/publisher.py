@@ -185,6 +185,8 @@ class Publisher:
             except CimError as error:
                 yield tile * WIDTH, str(error)
                 continue
+            if row == b"".join([leaf.hash for leaf in part]) and bundle == [leaf.entry for leaf in part]:
+                continue
             for leaf in part:
                 place = leaf.idx % WIDTH
                 if row[place * HASH_LENGTH : (place + 1) * HASH_LENGTH] != leaf.hash:

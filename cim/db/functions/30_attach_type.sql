@@ -99,10 +99,10 @@ BEGIN
     PERFORM cim.attach_as_of(type_name);
     PERFORM cim.attach_hierarchy(type_name);
 
-    -- The live rows in the form in which they are captured.
+    -- The live rows in the form in which they are captured. Without a SET of its own, so that the planner inlines it.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION city.%I() RETURNS TABLE (code text, rev bigint, body jsonb, personal jsonb, geom geometry)
-        LANGUAGE sql STABLE SET extra_float_digits = 1 AS $body$
+        LANGUAGE sql STABLE AS $body$
             SELECT n.code, n.rev, %s, %s, %s FROM city.%I n
         $body$
         $function$,

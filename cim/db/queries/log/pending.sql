@@ -5,10 +5,12 @@ SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.
        CASE WHEN r.rev > 1 THEN (
            SELECT l.idx FROM cim.revision p JOIN cim.leaf l ON l.revision_id = p.id
            WHERE p.type = r.type AND p.code = r.code AND p.rev = r.rev - 1) END AS prev,
-       (SELECT jsonb_object_agg(p.field, jsonb_build_array(encode(p.salt, 'hex'), p.value))::text
-        FROM cim.private_value p WHERE p.revision_id = r.id) AS private,
+       p.private,
        r.erased, r.superseded::text AS superseded
 FROM (SELECT * FROM cim.revision WHERE id >= :first AND id < :end ORDER BY id OFFSET 0) r  -- by id, never by xid
+LEFT JOIN (SELECT revision_id, jsonb_object_agg(field, jsonb_build_array(encode(salt, 'hex'), value))::text AS private
+           FROM cim.private_value WHERE revision_id >= :first AND revision_id < :end GROUP BY revision_id) p
+       ON p.revision_id = r.id
 WHERE r.xid >= (SELECT xid_floor FROM cim.tree_state)
   AND r.xid < CAST(:horizon AS xid8)
   AND r.id NOT IN (SELECT revision_id FROM cim.leaf WHERE revision_id >= :first AND revision_id < :end)
