@@ -9,8 +9,11 @@ buildings with ten attributes and 13 vertices. Appends and proofs against others
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,8 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import matplotlib
 import psycopg
 import sqlalchemy as sa
+from matplotlib import pyplot as plt
 
 from api.sequencing import INTERVAL, Sequencing
 from benchmarks._measure import cpu_of_tree, machine, measure, report
@@ -45,6 +50,8 @@ T = TypeVar("T")
 REVISIONS, SEED = 1_000_000, 42
 WRITES, PER_SECOND = 300, 20
 PROOFS = 2_000
+REQUESTS, CONNECTIONS = 4_000, 16
+PLOT = Path(__file__).parent / "results" / "proofs.svg"
 INSERT = f"INSERT INTO city.building (rev, {COLUMNS}) SELECT 1, {COLUMNS} FROM bench.source"
 UPDATE = "UPDATE city.building SET height = height + 1 WHERE substr(code, 28) = '7'"
 BBOX = "geom && ST_MakeEnvelope(502000, 4302000, 503000, 4303000, 4548)"
@@ -62,11 +69,12 @@ def main() -> None:
             _sequencing(city)
             _as_of(city)
             _audit(city)
+            _http(city)
             asyncio.run(_trickle(city))
         finally:
             city.close()
             stop(settings)
-    print("\nLeft out: disks and tiles that are not cached, other logs' servers, proofs over HTTP.")
+    print("\nLeft out: disks and tiles that are not cached, other logs' servers, a load generator of its own (wrk).")
 
 
 def _fill(city: City, revisions: int) -> None:
@@ -242,12 +250,11 @@ def _watch(publisher: Publisher, ended: threading.Event) -> list[tuple[float, in
 
 def _audit(city: City) -> None:
     with city.database.engine.connect() as connection:
-        backend = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-        connection.rollback()
-        served, cpu, start = cpu_of_tree(backend), time.process_time(), time.perf_counter()
+        server = _postmaster(city.settings)
+        served, cpu, start = cpu_of_tree(server), time.process_time(), time.perf_counter()
         found = audit(LogStore(connection), city.publisher)
         wall = time.perf_counter() - start
-        cpu, served = time.process_time() - cpu, cpu_of_tree(backend) - served
+        cpu, served = time.process_time() - cpu, cpu_of_tree(server) - served
     assert found.ok, found.findings[:3]
     print(f"\n## Full audit\n\n{found.size:,} leaves with live rows and tiles in {wall:.1f} s wall, ", end="")
     print(f"CPU {cpu:.1f} s client + {served:.1f} s server: {found.size / wall:,.0f} leaves/s")
@@ -273,6 +280,73 @@ def _as_of(city: City) -> None:
     report(f"Buildings in a square of 1 km, {size:,} revisions", samples, len(answers[0]), "rows", "live table")
 
 
+# ---------------------------------------------------------------- proofs over HTTP
+
+
+def _http(city: City) -> None:
+    """Ask one worker of the API for the proofs of random buildings, and for the checkpoint: the least it can answer."""
+    numbers = random.Random(SEED)
+    with city.database.engine.connect() as connection:
+        sample = "SELECT code FROM cim.revision TABLESAMPLE SYSTEM (1) WHERE type = 'building' LIMIT 20000"
+        codes = connection.execute(sa.text(sample)).scalars().all()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("cim"), "serve", "--port", str(port)]
+    home = {"CIM_HOME": str(city.settings.home)}
+    with subprocess.Popen(command, env=os.environ | home, stdout=subprocess.DEVNULL) as api:
+        try:
+            asyncio.run(_reached(port))
+            print(f"\n## Proofs over HTTP, one worker, {CONNECTIONS} connections\n")
+            print("| asked for | requests/s | CPU µs of the worker | p50 ms | p99 ms |\n|---|---|---|---|---|")
+            for name, paths in {
+                "checkpoint (a file)": ["/log/checkpoint"] * REQUESTS,
+                "proof by code": [f"/log/proof?code={numbers.choice(codes)}" for _ in range(REQUESTS)],
+                "proof by code and type": [
+                    f"/log/proof?type=building&code={numbers.choice(codes)}" for _ in range(REQUESTS)
+                ],
+            }.items():
+                asyncio.run(_load(port, paths[: REQUESTS // 10]))
+                served, start = cpu_of_tree(api.pid), time.perf_counter()
+                waits = sorted(asyncio.run(_load(port, paths)))
+                wall, served = time.perf_counter() - start, cpu_of_tree(api.pid) - served
+                print(f"| {name} | {REQUESTS / wall:,.0f} | {1e6 * served / REQUESTS:,.0f} ", end="")
+                print(f"| {1e3 * waits[REQUESTS // 2]:.1f} | {1e3 * waits[int(0.99 * REQUESTS)]:.1f} |", flush=True)
+        finally:
+            api.terminate()
+
+
+async def _reached(port: int) -> None:
+    for _ in range(300):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
+    raise SystemExit("the API did not start")
+
+
+async def _load(port: int, paths: Sequence[str]) -> list[float]:
+    """Ask for the paths over a few kept connections; return the seconds of each answer, which must be 200."""
+    waiting, waits = iter(paths), list[float]()
+
+    async def ask() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for path in waiting:
+            start = time.perf_counter()
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head
+            await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split()[0]))
+            waits.append(time.perf_counter() - start)
+        writer.close()
+
+    await asyncio.gather(*[ask() for _ in range(CONNECTIONS)])
+    return waits
+
+
 # ---------------------------------------------------------------- growth
 
 
@@ -282,6 +356,7 @@ def _growth(most: int) -> None:
     print("| leaves | hashes | .tlog-proof bytes | inclusion µs | consistency µs | verify µs | verify consistency µs |")
     print("|---|---|---|---|---|---|---|")
     numbers, size, held = random.Random(SEED), 1_000, 0
+    rows: list[tuple[float, ...]] = []
     tree = Tree()
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "log"
@@ -291,15 +366,35 @@ def _growth(most: int) -> None:
             tree.extend(leaf_hashes(_entries(held, size)))
             writer.publish(held, size, tree.root(), lambda a, b: leaf_hashes(_entries(a, b)), _entries)
             note = signer.sign(Checkpoint(signer.origin, size, tree.root()), reader.consistency)
-            _proofs(tree, reader, size, note, numbers)
+            rows.append(_proofs(tree, reader, size, note, numbers))
             held, size = size, size * 10
+    _plot(rows)
 
 
 def _entries(start: int, end: int) -> list[bytes]:
     return [number.to_bytes(8, "big") for number in range(start, end)]
 
 
-def _proofs(tree: Tree, reader: TileReader, size: int, note: str, numbers: random.Random) -> None:
+def _plot(rows: Sequence[tuple[float, ...]]) -> None:
+    """Draw bytes and microseconds over the number of leaves: both should grow with its logarithm."""
+    sizes, lengths, include, connect, verify, follow = zip(*rows, strict=True)
+    matplotlib.rcParams["svg.hashsalt"] = "cim"
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
+    left.semilogx(sizes, lengths, "o-")
+    left.set(xlabel="leaves", ylabel=".tlog-proof, bytes", ylim=(0, None))
+    series = {"inclusion": include, "consistency": connect, "verify inclusion": verify, "verify consistency": follow}
+    for name, times in series.items():
+        right.semilogx(sizes, times, "o-", label=name)
+    right.set(xlabel="leaves", ylabel="µs", ylim=(0, None))
+    right.legend(fontsize="small")
+    PLOT.parent.mkdir(exist_ok=True)
+    figure.savefig(PLOT, metadata={"Date": None})
+    plt.close(figure)
+    print(f"\nPlot: {PLOT.relative_to(Path.cwd()) if PLOT.is_relative_to(Path.cwd()) else PLOT}")
+
+
+def _proofs(tree: Tree, reader: TileReader, size: int, note: str, numbers: random.Random) -> tuple[float, ...]:
+    """Print a row of the table and return size, bytes and microseconds."""
     root = tree.root()
     places = [numbers.randrange(size) for _ in range(PROOFS)]
     olds = [numbers.randrange(1, size) for _ in range(PROOFS)]
@@ -324,6 +419,7 @@ def _proofs(tree: Tree, reader: TileReader, size: int, note: str, numbers: rando
     print(
         f"| {size:,} | {hashes} | {text:,} | {include:.1f} | {connect:.1f} | {verify:.1f} | {follow:.1f} |", flush=True
     )
+    return size, text, include, connect, verify, follow
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -55,6 +56,7 @@ class Publisher:
         self.folder = log_dir
         self._writer = TileWriter(log_dir)
         self._reader = TileReader(log_dir)  # published files never change, so what it caches stays true
+        self._open = lru_cache(maxsize=2)(lambda text: open_checkpoint(text, [self.signer.verifier]))
 
     def publish(self, tree: CompactRange, hashes: Range, entries: Range) -> None:
         """Publish a tree; nothing is done where it is published already. A run that was ended is run again.
@@ -108,7 +110,7 @@ class Publisher:
             text = self.checkpoint_text()
         except NotFound:
             return Checkpoint(self.signer.origin, 0, CompactRange().root())
-        return open_checkpoint(text, [self.signer.verifier])
+        return self._open(text)
 
     def checkpoint_text(self) -> str:
         """Return the signed checkpoint as published; NotFound before the first."""
@@ -121,11 +123,11 @@ class Publisher:
         ------
         NotFound : the published log does not reach so far yet.
         """
-        published = self.published()
+        text = self.checkpoint_text()  # once: the next one may be published meanwhile
+        published = self._open(text)
         if index >= published.size:
             raise NotFound(f"leaf {index} is not published yet: the checkpoint has {published.size}; try again shortly")
-        hashes = self._reader.inclusion(index, published.size)
-        return TlogProof(index, tuple(hashes), self.checkpoint_text(), entry)
+        return TlogProof(index, tuple(self._reader.inclusion(index, published.size)), text, entry)
 
     # ------------------------------------------------------------------ for the audit
 
