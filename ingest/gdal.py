@@ -3,9 +3,11 @@
 GDAL decides by content which driver opens a file, and some drivers open other files in turn: a "GeoJSON" that holds
 a virtual data source, or a stored command line, makes it hand out /etc/passwd. Two locks:
 
-- every driver but the four named here is switched off before pyogrio is loaded, and the list of what is left is
+- every driver but those named here is switched off before pyogrio is loaded, and the list of what is left is
   checked; where somebody else loaded it before, with all drivers, the file is read in a process of its own;
 - a file is given to GDAL only after its first bytes were seen to be those of the format its suffix claims.
+
+XML and geodatabases, whose parsers are the oldest code, are always read in a process of their own.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import atexit
 import importlib
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,14 +30,15 @@ from cim.errors import CimError, InvalidData
 
 Result = TypeVar("Result")
 
-DRIVERS = ("ESRI Shapefile", "FlatGeobuf", "GPKG", "GeoJSON")
+DRIVERS = ("ESRI Shapefile", "FlatGeobuf", "GML", "GPKG", "GeoJSON", "GeoJSONSeq", "LIBKML", "OpenFileGDB")
+# Of a process that reads; IFC models have the same (`ingest.ifc.process.Limits`).
+_MEMORY_BYTES = 6 * 1024**3
 # Every other vector driver of the pinned GDAL; with another GDAL `serve` names what is missing here.
 _SKIPPED = """
     ADBC, AIVector, AmigoCloud, AVCBin, AVCE00, Carto, CSV, CSW, DGN, DXF, EDIGEO, EEDA, Elasticsearch,
-    ESRIJSON, GDALG, GeoJSONSeq, GeoRSS, GML, GPSBabel, GPX, GTFS, HTTP, Idrisi, JML, JSONFG, KML, LIBKML,
-    LVBAG, MapInfo File, MapML, MBTiles, MEM, MiraMonVector, MVT, NGW, OAPIF, ODS, OGCAPI, OGR_GMT, OGR_PDS,
-    OGR_VRT, OpenFileGDB, OSM, PCIDSK, PDF, PDS4, PGDUMP, PLSCENES, PMTiles, S57, Selafin, SQLite, SXF,
-    TopoJSON, VDV, VFK, VICAR, WAsP, WFS, XLSX
+    ESRIJSON, GDALG, GeoRSS, GPSBabel, GPX, GTFS, HTTP, Idrisi, JML, JSONFG, KML, LVBAG, MapInfo File, MapML,
+    MBTiles, MEM, MiraMonVector, MVT, NGW, OAPIF, ODS, OGCAPI, OGR_GMT, OGR_PDS, OGR_VRT, OSM, PCIDSK, PDF, PDS4,
+    PGDUMP, PLSCENES, PMTiles, S57, Selafin, SQLite, SXF, TopoJSON, VDV, VFK, VICAR, WAsP, WFS, XLSX
 """
 
 
@@ -45,6 +49,8 @@ def pyogrio() -> ModuleType:
     os.environ["OGR_SKIP"] = ",".join(name.strip() for name in _SKIPPED.split(","))
     try:
         loaded = importlib.import_module("pyogrio")
+        # No driver of ours has business on the network; a proxy of no known kind keeps curl from it.
+        loaded.set_gdal_config_options({"GDAL_HTTP_PROXY": "none://"})
     finally:  # programs we start are not to inherit it
         os.environ.pop("OGR_SKIP")
         if before is not None:
@@ -101,7 +107,8 @@ class _Child:
     def __init__(self) -> None:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from ingest.gdal import serve; serve()"],
+            # -P: a module lying in the folder that the command is run from must not be taken for one of ours.
+            [sys.executable, "-P", "-c", "from ingest.gdal import serve; serve()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
@@ -145,6 +152,7 @@ def serve() -> None:
 
     The last item is None, or the CimError that the function raised.
     """
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     while call := _next_call():
         function, arguments = call
         try:
@@ -167,23 +175,30 @@ def _next_call() -> tuple[Callable[..., Iterator[object]], tuple[object, ...]] |
     return call
 
 
-def check_path(path: Path) -> Path:
+def check_path(path: Path, *, folder: bool = False) -> Path:
     """Return the real path of a local regular file; refuse everything GDAL would take for something else.
+
+    Parameters
+    ----------
+    folder : a folder is expected instead
 
     Raises
     ------
-    InvalidData : a URL, a GDAL virtual path, a connection string, a folder, a device, or no file at all.
+    InvalidData : a URL, a GDAL virtual path, a connection string, a name with control characters, a folder, a
+        device, or no file at all.
     """
     text = str(path)
     # Path("https://x") has lost one slash by now.
-    if ":/" in text or text.startswith(("/vsi", "vsi")) or "\0" in text:
+    if ":/" in text or text.startswith(("/vsi", "vsi")):
         raise InvalidData(f"{text}: only local files are read; download it, or unpack it, and give its path")
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise InvalidData(f"{text!r}: the name holds a control character (a line break or the like); rename it")
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise InvalidData(f"{text}: cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    if not real.is_file():
-        raise InvalidData(f"{text}: is not a regular file")
+    if not (real.is_dir() if folder else real.is_file()):
+        raise InvalidData(f"{text}: is not a {'folder' if folder else 'regular file'}")
     return real
 
 

@@ -190,7 +190,7 @@ def by_names(
         return None
     feature_type = dictionary.type(named)
     fields = {name.lower(): name for name in layer.schema.names if name not in RESERVED}
-    if path.suffix.lower() == ".shp":
+    if path.suffix.lower() in (".shp", ".zip"):
         fields |= _cut_names(feature_type, fields)
     columns = {p.name: Column(fields[p.name]) for p in feature_type.properties if p.name in fields}
     return LayerMapping(

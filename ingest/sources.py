@@ -38,14 +38,15 @@ class Fingerprint:
 def find(paths: Iterable[Path], excluded: Sequence[Path] = ()) -> tuple[list[Source], list[Path]]:
     """Return the files the paths mean, and those passed over because no format reads them.
 
-    A file named is taken or refused. A folder is searched for files of any format; its other files are passed over,
-    and a link that leads out of it is refused. `excluded` files (mappings beside the data) are no sources.
+    A file named is taken or refused, a folder that is one file of a format (a geodatabase) like a file. Any other
+    folder is searched for files of any format; its other files are passed over, and a link that leads out of it is
+    refused. `excluded` files (mappings beside the data) are no sources.
     """
     sources: dict[Path, Source] = {}
     passed: list[Path] = []
     hidden = {path.resolve() for path in excluded}
     for path in paths:
-        if path.is_dir():
+        if path.is_dir() and not _is_whole(path):
             for file in _files_of(path):
                 if file.resolve() in hidden:
                     continue
@@ -63,7 +64,8 @@ def find(paths: Iterable[Path], excluded: Sequence[Path] = ()) -> tuple[list[Sou
 def fingerprint(source: Source) -> Fingerprint:
     """Return digest and stamps of a source and of the sidecars its format counts in.
 
-    The digest is the SHA-256 of the file where it stands alone, else of the list of suffixes and SHA-256 of its parts.
+    The digest is the SHA-256 of the file where it stands alone, else of the list of suffixes (in a folder that is one
+    file: of names) and SHA-256 of its parts.
 
     Raises
     ------
@@ -71,14 +73,16 @@ def fingerprint(source: Source) -> Fingerprint:
     """
     parts = list(_parts(source))
     try:
-        digests = [(part.suffix.lower(), _sha256(part)) for part in parts]
+        folder = source.path.is_dir()
+        digests = [(part.name if folder else part.suffix.lower(), _sha256(part)) for part in parts]
     except OSError as error:
         raise InvalidData(f"{source.path}: cannot be read: {error.strerror}") from error
     before = stamps(source)
-    if len(digests) == 1:
+    if len(digests) == 1 and not folder:
         return Fingerprint(digests[0][1], digests[0][1], before)
-    listed = "".join(f"{suffix} {digest}\n" for suffix, digest in sorted(digests))
-    return Fingerprint(hashlib.sha256(listed.encode()).hexdigest(), digests[0][1], before)
+    listed = "".join(f"{name} {digest}\n" for name, digest in sorted(digests))
+    whole = hashlib.sha256(listed.encode()).hexdigest()
+    return Fingerprint(whole, whole if folder else digests[0][1], before)
 
 
 def stamps(source: Source) -> Stamps:
@@ -97,9 +101,14 @@ def stamps(source: Source) -> Stamps:
 
 def _named(path: Path) -> Source:
     try:
-        return Source(check_path(path), format_of(path))
+        return Source(check_path(path, folder=_is_whole(path)), format_of(path))
     except CimError as error:
         return Source(path, None, error)
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a folder is one file of a format."""
+    return path.is_dir() and any(f.folder and path.name.lower().endswith(f.suffixes) for f in formats().values())
 
 
 def _in_folder(file: Path, folder: Path) -> Source | None:
@@ -110,13 +119,20 @@ def _in_folder(file: Path, folder: Path) -> Source | None:
     if not file.resolve().is_relative_to(folder.resolve()):
         return Source(file, None, InvalidData(f"{file}: is a link that leads out of {folder}; name its target itself"))
     try:
-        return Source(check_path(file), found)
+        return Source(check_path(file, folder=_is_whole(file)), found)
     except CimError as error:
         return Source(file, None, error)
 
 
 def _files_of(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if not p.is_dir() and not p.name.startswith("."))
+    """Return the files under a folder, and the folders that are one file, without what lies in those."""
+    found: list[Path] = []
+    for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")):
+        if not path.is_dir() or _is_whole(path):
+            found.append(path)
+        elif not path.is_symlink():
+            found += _files_of(path)
+    return found
 
 
 def _is_sidecar(file: Path) -> bool:
@@ -124,6 +140,14 @@ def _is_sidecar(file: Path) -> bool:
 
 
 def _parts(source: Source) -> Iterator[Path]:
+    if source.path.is_dir():
+        for part in sorted(source.path.rglob("*")):
+            if part.is_symlink():
+                raise InvalidData(f"{part}: is a link inside {source.path.name}; put the file itself there")
+            # Locks come and go with whoever has the geodatabase open.
+            if part.is_file() and part.suffix.lower() != ".lock":
+                yield part
+        return
     yield source.path
     wanted = source.format.sidecars if source.format else ()
     for neighbour in sorted(source.path.parent.iterdir()) if wanted else []:

@@ -18,7 +18,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from sample_data import DATA, FORMATS, MAPPINGS, _city3d, _dbf, _district, _faults, _ifc, _networks, _osm, _records
+from sample_data import (
+    DATA,
+    FORMATS,
+    MAPPINGS,
+    _city3d,
+    _dbf,
+    _district,
+    _faults,
+    _ifc,
+    _interchange,
+    _networks,
+    _osm,
+    _records,
+)
 from sample_data._write import DAY, FLAG, GEOGRAPHIC, REAL, TEXT, WHOLE, degrees, gdal_layer, geojson
 
 Record = dict[str, Any]
@@ -210,5 +223,5 @@ if __name__ == "__main__":
         make(Path(sys.argv[1]))
     else:
         make(DATA)
-        _city3d.write(FORMATS)
-        _osm.write(FORMATS)
+        for recipe in (_city3d, _interchange, _osm):
+            recipe.write(FORMATS)

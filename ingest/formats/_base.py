@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyproj
 
+from cim.errors import InvalidData
 from cim.files import Keep, digest
 from ingest.city import Buildings
 
@@ -122,7 +123,7 @@ class Format:
     `sidecars` are the suffixes of files that belong to the one named: they count for its digest. `kept` says that
     objects refer to the file by its SHA-256, so that the file store keeps it. `claims` tells by content whether a
     file is of this format, for a suffix that several share; one of them has none and takes what nobody claims. It
-    never raises.
+    never raises. `folder` says that a folder may be one file of this format: all in it counts for its digest.
     """
 
     name: str
@@ -133,6 +134,26 @@ class Format:
     sidecars: tuple[str, ...] = ()
     kept: bool = False
     claims: Callable[[Path], bool] | None = None
+    folder: bool = False
+
+
+def free_name(name: str, taken: Mapping[str, object]) -> str:
+    """Return a name that keeps an attribute apart from our own columns and from a namesake."""
+    candidate, number = f"source_{name}" if name in RESERVED else name, 1
+    while candidate in taken:
+        candidate, number = f"{name}_{number}", number + 1
+    return candidate
+
+
+def check_only_layer(path: Path, options: ReadOptions) -> None:
+    """Refuse a layer by another name than the file's stem, which the one layer of a file without layers has.
+
+    Raises
+    ------
+    InvalidData : the operator asks for another.
+    """
+    if options.layer not in (None, path.stem):
+        raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {path.stem}")
 
 
 def head(path: Path, count: int = 65_536) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ import pyproj
 
 from cim import crs
 from cim.errors import InvalidData
-from ingest.formats._base import BATCH, FEATURE_ID, GEOMETRY, RESERVED, Layer, ReadOptions
+from ingest.formats._base import BATCH, FEATURE_ID, GEOMETRY, Layer, ReadOptions, free_name
 from ingest.gdal import apart, check_signature, confined, pyogrio
 
 # Names pyogrio gives to geometry and feature number where the file has none of its own.
@@ -45,50 +45,95 @@ def read_layers(
     InvalidData : not a file of this format, damaged, text in another encoding, without the layer asked for.
     """
     check_signature(path, signatures, title)
-    names = list(_names(path, title) if confined() else apart(_names, path, title))
-    if options.layer not in (None, *names):
-        raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {', '.join(names)}")
-    for name in names:
-        if options.layer in (None, name):
-            yield _layer(path, name, title, encoding)
+    yield from _Source(path, path, title, encoding, aside=not confined()).layers(options.layer)
 
 
-def _names(path: Path, title: str) -> Iterator[str]:
+def read_layers_apart(
+    path: Path, opened: Path, options: ReadOptions, title: str, settings: Mapping[str, str]
+) -> Iterator[Layer]:
+    """Yield as `read_layers` does, read in a process of its own under these settings of GDAL.
+
+    `opened` is what GDAL opens: `path`, or what was made of it. The caller has seen that it is of this format.
+    """
+    yield from _Source(path, opened, title, None, settings, aside=True).layers(options.layer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file for GDAL: `path` names it in messages, `opened` is what is opened; `aside` says in another process."""
+
+    path: Path
+    opened: Path
+    title: str
+    encoding: str | None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    aside: bool = False
+
+    def layers(self, wanted: str | None) -> Iterator[Layer]:
+        names = list(apart(_names, self) if self.aside else _names(self))
+        if not names:
+            raise InvalidData(f"{self}: is {self.title} without any layer")
+        if wanted not in (None, *names):
+            raise InvalidData(f"{self}: has no layer {wanted!r}; it has {', '.join(names)}")
+        for name in names:
+            if wanted in (None, name):
+                yield self._layer(name)
+
+    def _layer(self, name: str) -> Layer:
+        def items() -> Iterator[_Item]:
+            return apart(_items, self, name) if self.aside else _items(self, name)
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            # Opening may cost a pass over the file (GeoJSON), so the stream that gave the head goes on.
+            for item in opened.pop() if opened else items():
+                if isinstance(item, pa.RecordBatch):
+                    yield item
+                elif isinstance(item, str) and item not in said:
+                    said.append(item)
+
+        said: list[str] = []
+        opened = [items()]
+        head = next(opened[0])
+        assert isinstance(head, _Head)
+        return Layer(name, None, head.schema, batches, _crs(self.path, head.crs), said)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Put the settings into GDAL, and take them out again: the process is used for other files."""
+        gdal = pyogrio()
+        gdal.set_gdal_config_options(dict(self.settings))
+        try:
+            yield
+        finally:
+            gdal.set_gdal_config_options(dict.fromkeys(self.settings))
+
+
+def _names(source: _Source) -> Iterator[str]:
     gdal = pyogrio()
     try:
-        with warnings.catch_warnings(action="ignore"):  # they come again, one layer at a time
-            names = [str(name) for name, _ in gdal.list_layers(path)]
-    except gdal.errors.DataSourceError as error:
-        raise InvalidData(f"{path}: cannot be read as {title}: {_first_line(error)}") from error
+        with source.settled(), warnings.catch_warnings(action="ignore"):  # they come again, one layer at a time
+            names = [str(name) for name, _ in gdal.list_layers(source.opened)]
+    except (gdal.errors.DataSourceError, UnicodeDecodeError) as error:
+        raise InvalidData(f"{source}: cannot be read as {source.title}: {_first_line(error)}") from error
     yield from names
 
 
-def _layer(path: Path, name: str, title: str, encoding: str | None) -> Layer:
-    def items() -> Iterator[_Item]:
-        return _items(path, name, title, encoding) if confined() else apart(_items, path, name, title, encoding)
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        # Opening may cost a pass over the file (GeoJSON), so the stream that gave the head goes on.
-        for item in opened.pop() if opened else items():
-            if isinstance(item, pa.RecordBatch):
-                yield item
-            elif isinstance(item, str) and item not in said:
-                said.append(item)
-
-    said: list[str] = []
-    opened = [items()]
-    head = next(opened[0])
-    assert isinstance(head, _Head)
-    return Layer(name, None, head.schema, batches, _crs(path, head.crs), said)
-
-
-def _items(path: Path, name: str, title: str, encoding: str | None) -> Iterator[_Item]:
+def _items(source: _Source, name: str) -> Iterator[_Item]:
     gdal = pyogrio()
-    refusing = partial(_refusing, path, name, title, encoding)
+    refusing = partial(_refusing, source.path, name, source.title, source.encoding)
     with ExitStack() as stack:
+        stack.enter_context(source.settled())
         with refusing() as said:
             opened = gdal.open_arrow(
-                path, layer=name, encoding=encoding, return_fids=True, use_pyarrow=True, batch_size=BATCH
+                source.opened,
+                layer=name,
+                encoding=source.encoding,
+                return_fids=True,
+                use_pyarrow=True,
+                batch_size=BATCH,
             )
             meta, reader = stack.enter_context(opened)
             places = _places(reader.schema, meta)
@@ -145,7 +190,7 @@ def _places(schema: pa.Schema, meta: Mapping[str, Any]) -> dict[str, int | None]
         if name == geometry:
             shape = position
         elif name != fid or position > 0:
-            places[_free_name(name, places)] = position
+            places[free_name(name, places)] = position
     places[GEOMETRY] = shape
     if meta["fid_column"] not in ("", _UNNAMED_FID):
         places[FEATURE_ID] = 0
@@ -163,14 +208,6 @@ def _ours(batch: pa.RecordBatch, places: Mapping[str, int | None], schema: pa.Sc
         for field, place in zip(schema, places.values(), strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _free_name(name: str, taken: Mapping[str, object]) -> str:
-    """Keep an attribute apart from our own columns and from a namesake."""
-    candidate, number = f"source_{name}" if name in RESERVED else name, 1
-    while candidate in taken:
-        candidate, number = f"{name}_{number}", number + 1
-    return candidate
 
 
 def _crs(path: Path, text: str | None) -> pyproj.CRS | None:

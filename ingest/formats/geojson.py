@@ -6,15 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingest.formats._base import Format, Layer, ReadOptions
+from ingest.gdal import check_signature
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield the one layer of a GeoJSON file, named like the file.
 
-    Coordinates are degrees of WGS 84 (RFC 7946) unless the file has the `crs` member of the 2008 specification.
+    Coordinates are degrees of WGS 84 (RFC 7946) unless the file has the `crs` member of the 2008 specification,
+    which must name a CRS: one by link is refused, since GDAL would fetch it.
     """
+    from ingest.formats._json import check_no_link
     from ingest.formats._ogr import read_layers
 
+    check_signature(path, (b"{",), "GeoJSON")
+    check_no_link(path)
     yield from read_layers(path, options, "GeoJSON", (b"{",))
 
 

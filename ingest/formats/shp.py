@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from cim.errors import InvalidData
+from ingest.encoding import codec_of, detect
 from ingest.formats._base import Format, Layer, ReadOptions
 
 # Language driver of a DBF (byte 29) that says nothing about its text: none given, or "ANSI", the code page of the
 # machine that wrote it, whichever that was.
 _SILENT_DRIVERS = (0x00, 0x57)
+# Those of East Asia, by their code pages: 932, 949, 936, 950.
+_DRIVERS = {
+    0x13: "Shift_JIS", 0x7B: "Shift_JIS", 0x4E: "EUC-KR", 0x79: "EUC-KR",
+    0x4D: "GBK", 0x7A: "GBK", 0x4F: "Big5", 0x78: "Big5",
+}  # fmt: skip
 _SHP_HEADER = 100
 _DBF_HEADER = 32
 _NEEDED = (".shx", ".dbf")
@@ -21,11 +26,12 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield the one layer of a Shapefile, named like the file.
 
     The encoding of its text is what the operator says, else the `.cpg` file, else the DBF's language driver where
-    that is specific; else the bytes are tried as UTF-8 and then as GB18030, and the report says which was taken.
+    that is specific; else it is found out from the bytes. The report says which was taken, and why, unless all is
+    ASCII.
 
     Raises
     ------
-    InvalidData : a part is missing, or the text is neither UTF-8 nor GB18030 and nothing says what it is.
+    InvalidData : a part is missing, or nothing says what the text is in and it looks like no encoding we know.
     """
     from ingest.formats._ogr import read_layers
 
@@ -36,22 +42,35 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     _check_length(path)
     _check_length(parts[".shx"])
     _check_records(parts[".dbf"])
-    encoding, guess = options.encoding, None
-    if encoding is not None:
-        _check_encoding(encoding)
-    elif ".cpg" not in parts:
-        encoding = guess = _detect(parts[".dbf"])
+    encoding, because = _encoding(parts, options.encoding)
     for layer in read_layers(path, options, "Shapefile", (b"\x00\x00\x27\x0a",), encoding):
-        if guess is not None:
-            layer.warnings.append(f"no encoding is declared; the text reads as {guess}: say --encoding if it is not")
+        if because is not None:
+            layer.warnings.append(because)
         yield layer
 
 
-def _check_encoding(name: str) -> None:
-    try:
-        codecs.lookup(name)
-    except LookupError as error:
-        raise InvalidData(f"encoding {name!r} is unknown; name one such as UTF-8, GB18030, Big5, Shift_JIS") from error
+def _encoding(parts: Mapping[str, Path], stated: str | None) -> tuple[str | None, str | None]:
+    """Return the encoding to read in, None where GDAL finds it stated, and a sentence on how it is known."""
+    data = parts[".dbf"].read_bytes()
+    text = _text(data)
+    if stated is not None:
+        codec_of(stated)
+        return stated, None
+    if text.isascii():
+        return None, None
+    if ".cpg" in parts:
+        name = parts[".cpg"].read_bytes()[:40].decode("ascii", "replace").strip()
+        return None, f"text is read as {name}, as its .cpg says"
+    if data[29] not in _SILENT_DRIVERS:
+        name = _DRIVERS.get(data[29], "another code page")
+        return None, f"text is read as {name}, as language driver {data[29]:#04x} of its .dbf says"
+    found = detect(text)
+    if found is None:
+        raise InvalidData(
+            f"{parts['.dbf']}: its text is neither UTF-8 nor GB18030, Big5 or Shift_JIS; name its encoding, as"
+            " --encoding ISO-8859-1"
+        )
+    return codec_of(found), f"no encoding is declared; the text reads as {found}: say --encoding if it is not"
 
 
 def _check_length(path: Path) -> None:
@@ -73,21 +92,6 @@ def _check_size(path: Path, stated: int) -> None:
     actual = path.stat().st_size
     if actual < stated:
         raise InvalidData(f"{path}: is cut off: expected {stated} bytes, got {actual}; fetch it again")
-
-
-def _detect(dbf: Path) -> str | None:
-    """Return the encoding the text can be read in; None where it is ASCII or the file declares one itself."""
-    data = dbf.read_bytes()
-    text = _text(data)
-    if data[29] not in _SILENT_DRIVERS or text.isascii():
-        return None
-    for encoding in ("UTF-8", "GB18030"):
-        try:
-            text.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return encoding
-    raise InvalidData(f"{dbf}: its text is neither UTF-8 nor GB18030; name its encoding, as --encoding ISO-8859-1")
 
 
 def _text(data: bytes) -> bytes:

@@ -54,8 +54,35 @@ def test_what_is_not_there_is_an_error_of_its_own(tmp_path: Path, name: str) -> 
 
 
 def test_an_unknown_suffix_lists_those_known(tmp_path: Path) -> None:
-    (source,) = find([touch(tmp_path / "a.zip")])[0]
-    assert "no format reads .zip; readable are" in str(source.error)
+    (source,) = find([touch(tmp_path / "a.docx")])[0]
+    assert "no format reads .docx; readable are" in str(source.error)
+
+
+def test_a_folder_that_is_one_file_is_taken_as_one(tmp_path: Path) -> None:
+    inner = touch(tmp_path / "in" / "town.gdb" / "a00000001.gdbtable")
+    for place in (tmp_path, inner.parent):
+        (source,) = find([place])[0]
+        assert (source.path, source.format and source.format.name) == (inner.parent, "gdb")
+    before = fingerprint(source).sha256
+    touch(inner.parent / "host.sr.lock")
+    assert fingerprint(source).sha256 == before
+    touch(inner.parent / "gdb")
+    assert fingerprint(source).sha256 != before
+
+
+def test_a_link_in_a_folder_that_is_one_file_is_refused(tmp_path: Path) -> None:
+    inner = touch(tmp_path / "town.gdb" / "a00000001.gdbtable")
+    (inner.parent / "a00000009.gdbtable").symlink_to(touch(tmp_path / "secret"))
+    (source,) = find([inner.parent])[0]
+    with pytest.raises(InvalidData, match=r"is a link inside town\.gdb"):
+        fingerprint(source)
+
+
+def test_a_folder_behind_a_link_is_not_searched(tmp_path: Path) -> None:
+    touch(tmp_path / "outside" / "a.gpkg")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "more").symlink_to(tmp_path / "outside")
+    assert find([tmp_path / "in"]) == ([], [])
 
 
 def test_the_digest_is_the_files_own_and_counts_sidecars(tmp_path: Path) -> None:

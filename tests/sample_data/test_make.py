@@ -24,7 +24,7 @@ from cim import codes
 from cim.dictionary import Dictionary, load_dictionary
 from ingest import mapping
 from ingest.gdal import pyogrio
-from sample_data import DATA, FORMATS, MAPPINGS, _city3d, _osm
+from sample_data import DATA, FORMATS, MAPPINGS, _city3d, _interchange, _osm
 from sample_data.make import make
 
 Record = dict[str, Any]
@@ -431,5 +431,6 @@ def test_identifiers_in_a_model_are_unique(model: Any) -> None:
 def test_the_files_of_other_formats_are_what_their_recipe_writes(tmp_path: Path) -> None:
     _city3d.write(tmp_path)
     _osm.write(tmp_path)
+    _interchange.write(tmp_path)
     for path in tmp_path.iterdir():
         assert path.read_bytes() == (FORMATS / path.name).read_bytes()

@@ -1,0 +1,71 @@
+"""What a GeoJSON text must not say: where to fetch the CRS from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from cim.errors import InvalidData
+
+# A CRS by link, of the specification of 2008, which GDAL goes and fetches. Letters that are escaped, as no writer of
+# JSON does, may spell the same.
+_SUSPECT = re.compile(rb'"type"\s*:\s*"(?:link|url)"|\\u00[46][1-9a-f]|\\u00[57][0-9a]', re.IGNORECASE)
+_CHUNK = 1 << 24
+_OVERLAP = 256
+
+
+def check_no_link(path: Path) -> None:
+    """Refuse a GeoJSON file that states its CRS by a link.
+
+    Raises
+    ------
+    InvalidData : it does.
+    """
+    rest = b""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            if suspect(rest + chunk):
+                break
+            rest = chunk[-_OVERLAP:]
+        else:
+            return
+        file.seek(0)
+        refuse_links(path, file.read())
+
+
+def suspect(text: bytes) -> bool:
+    """Tell whether a text needs a closer look."""
+    return _SUSPECT.search(text) is not None
+
+
+def refuse_links(path: Path, text: bytes) -> None:
+    """Refuse a JSON text with a CRS by link anywhere in it; what is no JSON is left to the reader."""
+    try:
+        document = orjson.loads(text.removeprefix(b"\xef\xbb\xbf").strip(b"\x1e \t\r\n"))
+    except orjson.JSONDecodeError as error:
+        raise InvalidData(f"{path}: cannot be read as GeoJSON: {error}") from error
+    if any(_is_link(crs) for crs in _systems(document)):
+        raise InvalidData(
+            f"{path}: states its CRS by a link, and nothing is fetched: remove the member 'crs' and say"
+            " the CRS with --crs"
+        )
+
+
+def _systems(document: Any) -> list[Any]:
+    found, pending = [], [document]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            found += [inner for name, inner in value.items() if name.lower() == "crs"]
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+    return found
+
+
+def _is_link(system: Any) -> bool:
+    kinds = [v for k, v in system.items() if k.lower() == "type"] if isinstance(system, dict) else []
+    return any(isinstance(kind, str) and kind.lower() in ("link", "url") for kind in kinds)

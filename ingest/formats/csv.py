@@ -1,0 +1,249 @@
+"""CSV: a table as text, with geometry as WKT, as two columns of coordinates, or with none."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyproj
+
+from cim import crs
+from cim.errors import InvalidData
+from ingest.encoding import codec_of, detect
+from ingest.formats._base import BATCH, GEOMETRY, Format, Layer, ReadOptions, check_only_layer, free_name, head
+from ingest.formats._text import typed
+
+# What columns of geometry are called, letter case aside; east before north. Chinese surveying calls north X: a pair
+# named by axes alone is taken as the rest of the world means it, and lies outside the city where that is wrong.
+_SHAPE = ("wkt", "geom", "geometry", "the_geom", "wkt_geom", "_wkt_geom", "shape")
+_PAIRS = (
+    ("longitude", "latitude"),
+    ("lon", "lat"),
+    ("lng", "lat"),
+    ("long", "lat"),
+    ("经度", "纬度"),
+    ("easting", "northing"),
+    ("东坐标", "北坐标"),
+    ("x", "y"),
+    ("x坐标", "y坐标"),
+    ("point_x", "point_y"),
+)
+_DELIMITERS = (",", ";", "\t", "|")
+_SAMPLE = 1 << 20
+# A record is read in one piece: larger ones than this are refused.
+_BLOCK = 32 * 1024**2
+_NUMBER = r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$"
+_SRID = re.compile(r"^\s*SRID\s*=\s*(\d{4,6})\s*;", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """How the text is read: encoding, delimiter, and the names in its first row."""
+
+    path: Path
+    encoding: str
+    delimiter: str
+    names: list[str]
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the rows below the first as text, empty as missing, columns by their place.
+
+        Raises
+        ------
+        InvalidData : a row of another length than the first, text in another encoding.
+        """
+        import pyarrow.csv
+
+        places = [str(place) for place in range(len(self.names))]
+        parsing = pyarrow.csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True)
+        converting = pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(places, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
+        )
+        try:
+            reading = pyarrow.csv.ReadOptions(
+                encoding=self.encoding, column_names=places, skip_rows_after_names=1, block_size=_BLOCK
+            )
+            with self.path.open("rb") as file, pyarrow.csv.open_csv(file, reading, parsing, converting) as reader:
+                for batch in reader:
+                    yield from (batch.slice(start, BATCH) for start in range(0, batch.num_rows, BATCH))
+        except UnicodeDecodeError as error:
+            raise self._not_in_encoding(error) from error
+        except pa.ArrowInvalid as error:
+            if "UTF8" in str(error):
+                raise self._not_in_encoding(error) from error
+            raise InvalidData(f"{self.path}: is no sound CSV: {str(error)[:200]}") from error
+
+    def _not_in_encoding(self, error: Exception) -> InvalidData:
+        said = str(error)[:200]
+        return InvalidData(
+            f"{self.path}: is not in {self.encoding}: {said}; name the right encoding: --encoding GB18030"
+        )
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
+    """Yield the one layer of a CSV file, named like the file.
+
+    Geometry is a column of WKT (called `wkt`, `geom`, `geometry`, …) or a pair of coordinates (`lon` and `lat`, `x` and
+    `y`, 经度 and 纬度, …); without either the layer has none, and its records go by their code. The CRS is that of
+    the SRID before the first WKT, else unknown. Empty is missing. Text whose every value is a number as one would
+    write it is a number.
+
+    Raises
+    ------
+    InvalidData : not text, an encoding nobody knows, a quotation without end, rows of different lengths.
+    """
+    check_only_layer(path, options)
+    table, remarks = _opened(path, options.encoding)
+    lower = [name.lower() for name in table.names]
+    shape = next((lower.index(name) for name in _SHAPE if name in lower), None)
+    found = ((lower.index(x), lower.index(y)) for x, y in _PAIRS if x in lower and y in lower)
+    pair = next(found, None) if shape is None else None
+    names: dict[str, int] = {}
+    for place, name in enumerate(table.names):
+        if place not in (shape, *(pair or ())):
+            names[free_name(name or f"column_{place + 1}", names)] = place
+    fields = [pa.field(name, pa.string()) for name in names]
+    schema = pa.schema([*fields, pa.field(GEOMETRY, pa.binary())])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in table.batches():
+            arrays = [batch.column(place) for place in names.values()]
+            if shape is not None:
+                arrays.append(_from_wkt(batch.column(shape)))
+            elif pair is not None:
+                arrays.append(_from_pair(batch.column(pair[0]), batch.column(pair[1])))
+            else:
+                arrays.append(pa.nulls(batch.num_rows, pa.binary()))
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    system = None if shape is None else _system(table, shape)
+    yield typed(Layer(path.stem, None, schema, batches, system, remarks))
+
+
+def _opened(path: Path, encoding: str | None) -> tuple[_Table, list[str]]:
+    """Find out encoding, delimiter and names; return how the table is read and what is to be said about it."""
+    start = head(path, _SAMPLE)
+    if start.startswith(b"version https://git-lfs"):
+        raise InvalidData(f"{path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
+    found, remarks = _encoding_of(path, start, encoding)
+    text = codecs.getincrementaldecoder(found)("ignore").decode(start)
+    if not text.strip() or "\0" in text:
+        raise InvalidData(f"{path}: is not CSV: it begins with {start[:24] or 'nothing'!r}")
+    _check_quotations(path)
+    names, delimiter = max(((_names(text, d), d) for d in _DELIMITERS), key=lambda found: len(found[0]))
+    if len(names) < 2:
+        raise InvalidData(f"{path}: is not CSV: its first row has no comma, semicolon, tab or bar: {text[:60]!r}")
+    return _Table(path, found, delimiter, names), remarks
+
+
+def _encoding_of(path: Path, start: bytes, encoding: str | None) -> tuple[str, list[str]]:
+    if encoding is not None:
+        return codec_of(encoding), []
+    if start.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig", []
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", []
+    # A sample may end inside a character.
+    found = detect(start if len(start) < _SAMPLE else start[: start.rfind(b"\n") + 1])
+    if found is None:
+        raise InvalidData(
+            f"{path}: its text is neither UTF-8 nor GB18030, Big5 or Shift_JIS; name its encoding, as"
+            " --encoding ISO-8859-1"
+        )
+    plain = found in ("ASCII", "UTF-8")
+    return codec_of("UTF-8" if plain else found), [] if plain else [f"the text reads as {found}: say --encoding if not"]
+
+
+def _check_quotations(path: Path) -> None:
+    """Refuse a file with a quotation mark without its pair: all after it would be one value."""
+    marks = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_SAMPLE):
+            marks += chunk.count(b'"')
+    if marks % 2:
+        raise InvalidData(f"{path}: is no sound CSV: one of its {marks} quotation marks has no pair; is it cut off?")
+
+
+def _names(text: str, delimiter: str) -> list[str]:
+    try:
+        return [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=delimiter))]
+    except (csv.Error, StopIteration):
+        return []
+
+
+def _from_wkt(texts: pa.Array) -> pa.Array:
+    """Return ISO WKB of WKT, with or without SRID; what is none comes as its own bytes: a fault of its record."""
+    import shapely
+
+    values = np.array([text and _SRID.sub("", text) for text in texts.to_pylist()], dtype=object)
+    try:
+        shapes = shapely.from_wkt(values, on_invalid="ignore")
+    except NotImplementedError:  # a curve somewhere
+        shapes = np.array([_one_shape(value) for value in values], dtype=object)
+    return _binary(shapes, values)
+
+
+def _one_shape(text: str | None) -> object:
+    import shapely
+
+    try:
+        return shapely.from_wkt(text, on_invalid="ignore")
+    except NotImplementedError:
+        return None
+
+
+def _from_pair(x: pa.Array, y: pa.Array) -> pa.Array:
+    """Return ISO WKB of points, none where both are missing; what is no pair of numbers comes as its own bytes."""
+    import shapely
+
+    numbers = [
+        pc.if_else(pc.match_substring_regex(column, _NUMBER), column, None)
+        .cast(pa.float64())
+        .to_numpy(zero_copy_only=False)
+        for column in (x, y)
+    ]
+    points = shapely.points(*numbers)
+    points[np.isnan(numbers[0]) | np.isnan(numbers[1])] = None
+    texts = pc.binary_join_element_wise(x, y, " ", null_handling="replace", null_replacement="?")
+    values = pc.if_else(pc.and_(x.is_null(), y.is_null()), None, texts).to_numpy(zero_copy_only=False)
+    return _binary(points, values)
+
+
+def _binary(shapes: Any, texts: Any) -> pa.Array:
+    """Return ISO WKB, where there is no shape the bytes of its text, null where that is missing too."""
+    import shapely
+
+    binary = shapely.to_wkb(shapes, flavor="iso", byte_order=1)
+    for row in np.flatnonzero(shapely.is_missing(shapes)):
+        binary[row] = None if texts[row] is None else texts[row].encode().ljust(5)
+    return pa.array(binary, pa.binary())
+
+
+def _system(table: _Table, shape: int) -> pyproj.CRS | None:
+    """Return the CRS that the SRID before the first WKT names, None where there is none."""
+    for batch in table.batches():
+        first = pc.drop_null(batch.column(shape))
+        if len(first):
+            found = _SRID.match(first[0].as_py())
+            return crs.parse(int(found.group(1))) if found else None
+    return None
+
+
+FORMAT = Format(
+    name="csv",
+    title="Comma-separated values, with WKT or coordinates",
+    suffixes=(".csv", ".tsv"),
+    spec="RFC 4180, Common Format for CSV Files. https://www.rfc-editor.org/rfc/rfc4180",
+    read=read,
+)

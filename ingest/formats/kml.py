@@ -1,0 +1,81 @@
+"""KML and KMZ: places as a globe viewer shows them, in degrees of WGS 84."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from cim.errors import InvalidData
+from ingest.formats._base import Format, Layer, ReadOptions, head
+
+_NAMESPACES = ("http://www.opengis.net/kml/", "http://earth.google.com/kml/")
+# Fields the driver adds that say how a place is drawn, or repeat what its geometry says.
+_DRAWING = frozenset({"altitudeMode", "tessellate", "extrude", "visibility", "drawOrder", "icon", "snippet"})
+_CHUNK = 1 << 20
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
+    """Yield a layer for each folder of a KML file, or of the main file of a KMZ.
+
+    Links to other files are not followed; the report counts them. Text whose every value is a number as one would
+    write it is a number.
+
+    Raises
+    ------
+    InvalidData : no KML, a document type, a KMZ without a KML file, no places.
+    """
+    from ingest.formats._ogr import read_layers_apart
+    from ingest.formats._text import identified, typed, without
+    from ingest.formats._xml import stage
+    from ingest.scratch import Scratch
+
+    scratch = Scratch()
+    folder = scratch.path / "kml"
+    folder.mkdir()
+    source = _main_file(path, scratch.path / "kmz") if head(path, 4) == b"PK\x03\x04" else path
+    copy, root = stage(source, folder, "KML")
+    if root.name != "kml" or not (root.namespace.startswith(_NAMESPACES) or not root.namespace):
+        raise InvalidData(f"{path}: is not KML: its root element is {root.name!r}")
+    copy = copy.rename(folder / "source.kml")
+    links = _count(copy, b"<NetworkLink>") + _count(copy, b"<NetworkLink ")
+    said = [f"{links} links to other files are not followed; give those files themselves"] if links else []
+    for layer in read_layers_apart(path, copy, options, "KML", {}):
+        name = path.stem if layer.name == "source" else layer.name
+        yield replace(
+            scratch.hold(typed(identified(without(layer, _DRAWING), "id"))),
+            name=name,
+            warnings=[*layer.warnings, *said],
+        )
+        said = []
+
+
+def _main_file(path: Path, folder: Path) -> Path:
+    """Unpack the KML files of a KMZ and return the main one: `doc.kml`, else the first at the top."""
+    from ingest.unpack import unpack
+
+    folder.mkdir()
+    unpack(path, folder, lambda name: name.lower().endswith(".kml"))
+    found = sorted(folder.rglob("*"), key=lambda p: (p.name.lower() != "doc.kml", len(p.parts), p.name))
+    files = [p for p in found if p.is_file()]
+    if not files:
+        raise InvalidData(f"{path}: holds no .kml file, as a KMZ must")
+    return files[0]
+
+
+def _count(path: Path, text: bytes) -> int:
+    total, rest = 0, b""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            total += (rest + chunk).count(text)
+            rest = chunk[1 - len(text) :]
+    return total
+
+
+FORMAT = Format(
+    name="kml",
+    title="Keyhole Markup Language, also zipped",
+    suffixes=(".kml", ".kmz"),
+    spec="OGC 12-007r2, KML 2.3. https://www.ogc.org/standards/kml/",
+    read=read,
+)

@@ -1,0 +1,81 @@
+"""Zipped deliveries: what other formats read, packed together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from cim.errors import InvalidData
+from ingest.formats._base import Batches, Format, Layer, ReadOptions, head
+
+
+def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
+    """Yield the layers of every file in a zip; those of several files that have one name get their file's before it.
+
+    A zip inside the zip is not unpacked.
+
+    Raises
+    ------
+    InvalidData : no sound zip (see `ingest.unpack`), nothing in it that a format reads, a file in it that is refused.
+    """
+    from ingest.scratch import Scratch
+    from ingest.sources import find
+    from ingest.unpack import unpack
+
+    if head(path, 4) != b"PK\x03\x04":
+        raise InvalidData(f"{path}: is not a zip: it begins with {head(path, 24) or 'nothing'!r}")
+    scratch = Scratch()
+    folder = scratch.path
+    unpack(path, folder)
+    sources, passed = find([folder])
+    inner = [source for source in sources if source.format is not FORMAT]
+    over = [p.relative_to(folder).as_posix() for p in [*(s.path for s in sources if s.format is FORMAT), *passed]]
+    if not inner:
+        raise InvalidData(f"{path}: holds no file that a format reads; it has {', '.join(over) or 'none at all'}")
+    found: list[tuple[Path, Layer]] = []
+    with _renaming(folder, path):
+        for source in inner:
+            if source.format is None:
+                raise source.error or InvalidData(f"{source.path}: has no format")
+            found += [(source.path, layer) for layer in source.format.read(source.path, replace(options, layer=None))]
+    count = Counter(layer.name for _, layer in found)
+    named = [
+        replace(layer, name=layer.name if count[layer.name] == 1 else f"{file.stem}/{layer.name}")
+        for file, layer in found
+    ]
+    if options.layer is not None and options.layer not in {layer.name for layer in named}:
+        raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {', '.join(layer.name for layer in named)}")
+    if over:
+        named[0].warnings.append(f"passed over in the zip: {', '.join(over)}")
+    for layer in named:
+        if options.layer in (None, layer.name):
+            yield scratch.hold(replace(layer, batches=partial(_batches, layer.batches, folder, path)))
+
+
+def _batches(batches: Batches, folder: Path, path: Path) -> Iterator[pa.RecordBatch]:
+    with _renaming(folder, path):
+        yield from batches()
+
+
+@contextmanager
+def _renaming(folder: Path, path: Path) -> Iterator[None]:
+    """Name the zip in a refusal, not the folder that it was unpacked to."""
+    try:
+        yield
+    except InvalidData as error:
+        raise type(error)(str(error).replace(str(folder), str(path))) from error
+
+
+FORMAT = Format(
+    name="zip",
+    title="Zip of files of the other formats",
+    suffixes=(".zip",),
+    spec="APPNOTE.TXT, .ZIP File Format Specification. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT",
+    read=read,
+)
