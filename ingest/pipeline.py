@@ -31,6 +31,7 @@ from ingest.records import Context
 from ingest.report import FileReport, LayerReport, Report, Status
 from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
 from ingest.stream import take
+from ingest.vanished import end_vanished
 
 # Part of what decides whether a file was taken in before: raise it when the same input gives other rows.
 _REVISION = 1
@@ -259,12 +260,19 @@ class _File:
                 report.layers.append(take(connection, target, layer, mapping, context, mark.sha256))
             if stamps(self.source) != mark.stamps:
                 raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
+            self._end_vanished(connection, mark, report.layers)
             self._record(connection, report, basis)
             if self.options.dry_run:
                 transaction.rollback()
             else:
                 self.bodies.settle()
         return report
+
+    def _end_vanished(self, connection: sa.Connection, mark: Fingerprint, reports: list[LayerReport]) -> None:
+        if self.format.whole and self.options.layer is None:
+            said = end_vanished(connection, self.source.path.name, mark.sha256, mark.content)
+            if said is not None:
+                reports[0].warnings.append(said)
 
     def _context(self, connection: sa.Connection) -> Context:
         """Return what preparing needs; it has a connection of its own, as the other is busy copying meanwhile."""

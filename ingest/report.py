@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from cim.errors import InvalidData
 
@@ -25,6 +27,7 @@ class LayerReport:
     type : feature type, None for a layer that no mapping takes.
     repaired : of those taken, how many geometries were made valid; provisional : how many got such a code.
     reasons : why records were rejected, with how many.
+    understood : trees of `text` and `parts`: what a model was understood to be.
     """
 
     name: str
@@ -38,6 +41,7 @@ class LayerReport:
     provisional: int = 0
     warnings: list[str] = field(default_factory=list)
     reasons: Mapping[str, int] = field(default_factory=dict)
+    understood: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.type is not None and self.read != self.inserted + self.updated + self.unchanged + self.rejected:
@@ -109,9 +113,19 @@ def show(report: Report, console: Console) -> None:
     table.add_row("total", "", "", *(f"{total[n]:,}" for n in names))
     console.print(table)
     for file in report.files:
+        for layer in file.layers:
+            for node in layer.understood:
+                console.print(_tree(node, Tree(Text(node["text"]))), markup=False, highlight=False)
+    for file in report.files:
         _show_remarks(file, console)
     for path in report.passed_over:
         console.print(f"passed over: {path}", style="dim", markup=False, highlight=False)
+
+
+def _tree(node: Mapping[str, Any], shown: Tree) -> Tree:
+    for part in node["parts"]:
+        _tree(part, shown.add(Text(part["text"])))
+    return shown
 
 
 def _show_remarks(file: FileReport, console: Console) -> None:

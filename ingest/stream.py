@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import orjson
 import psycopg
@@ -106,6 +106,7 @@ class _Taking:
             provisional=provisional + settled,
             warnings=self.preparation.warnings,
             reasons=dict(self.reasons) | repeated,
+            understood=[asdict(node) for node in self.layer.understood],
         )
 
     def _batches(self) -> Iterator[_Batch]:

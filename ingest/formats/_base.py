@@ -29,6 +29,14 @@ Batches = Callable[[], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A sentence about what a file was understood to hold, and sentences about its parts."""
+
+    text: str
+    parts: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One layer of a file, not yet interpreted: what its records look like, and how to read them in batches.
 
@@ -47,6 +55,7 @@ class Layer:
         InvalidData where the file turns out to be damaged, at the latest with its last record.
     crs : of `geom` as read; None where the source does not say.
     warnings : sentences for the report, each about this layer; complete when the records have been read.
+    understood : what a model was understood to be, for the report.
     """
 
     name: str
@@ -55,6 +64,7 @@ class Layer:
     batches: Batches
     crs: pyproj.CRS | None
     warnings: list[str] = field(default_factory=list)
+    understood: list[Node] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -121,9 +131,10 @@ class Format:
     `read` yields the layers of one file one after another, without their records: those come from `Layer.batches`.
     Both raise InvalidData for a file they cannot take, naming the file, what is wrong with it and what to do.
     `sidecars` are the suffixes of files that belong to the one named: they count for its digest. `kept` says that
-    objects refer to the file by its SHA-256, so that the file store keeps it. `claims` tells by content whether a
-    file is of this format, for a suffix that several share; one of them has none and takes what nobody claims. It
-    never raises. `folder` says that a folder may be one file of this format: all in it counts for its digest.
+    objects refer to the file by its SHA-256, so that the file store keeps it; `whole` that what a later
+    file of the same name no longer has is gone. `claims` tells by content whether a file is of this format, for a
+    suffix that several share; one of them has none and takes what nobody claims. It never raises.
+    `folder` says that a folder may be one file of this format: all in it counts for its digest.
     """
 
     name: str
@@ -133,6 +144,7 @@ class Format:
     read: Callable[[Path, ReadOptions], Iterator[Layer]]
     sidecars: tuple[str, ...] = ()
     kept: bool = False
+    whole: bool = False
     claims: Callable[[Path], bool] | None = None
     folder: bool = False
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import shapely
@@ -18,6 +20,8 @@ from ingest import statement
 from ingest.formats._base import GEOMETRY, PARENT_SOURCE_ID, SOURCE_ID, Format, Layer, ReadOptions
 from ingest.georeference import Placement
 from ingest.ifc import placing, process
+from ingest.ifc.body import keep_body
+from ingest.ifc.outline import tree
 from ingest.ifc.process import Limits
 
 # Columns of the dictionary that a model can fill, by feature type; all layers of one type look alike.
@@ -28,6 +32,7 @@ COLUMNS: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
         ("name", _TEXT),
         ("address", _TEXT),
         ("usage", _TEXT),
+        ("structure", _TEXT),
         ("year_built", _WHOLE),
         ("year_renovated", _WHOLE),
         ("storeys_above", _WHOLE),
@@ -40,6 +45,7 @@ COLUMNS: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
         ("georeference_method", _TEXT),
         ("georeference_level", _WHOLE),
         ("georeference_accuracy", _NUMBER),
+        ("body_file", _TEXT),
         *_ORIGIN,
     ),
     "storey": (
@@ -53,6 +59,7 @@ COLUMNS: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
     "space": (
         ("name", _TEXT),
         ("number", _TEXT),
+        ("usage", _TEXT),
         ("net_floor_area", _NUMBER),
         ("gross_floor_area", _NUMBER),
         ("height", _NUMBER),
@@ -72,6 +79,14 @@ ATTRIBUTES: dict[str, pa.DataType] = {
     "footprint_area_source": _TEXT,
     "gross_floor_area_source": _TEXT,
     "net_floor_area_source": _TEXT,
+    "eaves_height": _NUMBER,
+    "ridge_height": _NUMBER,
+    "roof_area": _NUMBER,
+    "roof_outline": _JSON,
+    "blocks": _JSON,
+    "shell_gltf": _TEXT,
+    "materials": _JSON,
+    "zones": _JSON,
     "classifications": _JSON,
     "quantities": _JSON,
     "property_sets": _JSON,
@@ -105,6 +120,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     records = answer["buildings"]
     for record, placement in zip(records, placed.placements, strict=True):
         _describe_place(record, placement, options)
+        _describe_body(record, placement, options)
     official, code_warnings = _codes(records, placed.codes)
     warnings = [*answer["warnings"], *placed.warnings, *code_warnings]
     system = next((placement.crs for placement in placed.placements if placement is not None), None)
@@ -113,7 +129,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         table = _table(feature_type, answer[kind], outlines[kind], digest, answer["schema"])
         if feature_type == "building":
             table = table.append_column("code", pa.array(official, _TEXT))
-        yield Layer.of(kind, feature_type, table, system, warnings if feature_type == "building" else [])
+        building = feature_type == "building"
+        layer = Layer.of(kind, feature_type, table, system, warnings if building else [])
+        yield replace(layer, understood=tree(answer, official)) if building else layer
 
 
 def _name_file(answer: dict[str, Any], stem: str) -> None:
@@ -159,6 +177,20 @@ def _describe_place(record: dict[str, Any], placement: Placement | None, options
         "georeference_accuracy": _accuracy(placement, options.srid),
         "ground_elevation": None if height is None else round(height, 3),
     }
+
+
+def _describe_body(record: dict[str, Any], placement: Placement | None, options: ReadOptions) -> None:
+    """Keep the outside of a building in files of its own, and say where its roof is."""
+    storage = None if options.srid is None else crs.parse(options.srid)
+    name = record["columns"]["source_global_id"]
+    body, gltf = keep_body(record, name, placement, storage, options.keep)
+    record["columns"]["body_file"] = body
+    record["attributes"]["shell_gltf"] = gltf
+    if placement is not None and record["roof"]:
+        system = storage or placement.crs
+        (roof,) = crs.transform(np.array(placement.place([shapely.from_wkb(record["roof"])])), placement.crs, system)
+        said = shapely.geometry.mapping(shapely.set_precision(roof, 1e-9 if system.is_geographic else 0.001))
+        record["attributes"]["roof_outline"] = said | {"crs": crs.name(system)}
 
 
 def _accuracy(placement: Placement, srid: int | None) -> float | None:
@@ -218,4 +250,5 @@ FORMAT = Format(
     read=read,
     sidecars=(statement.SUFFIX,),
     kept=True,
+    whole=True,
 )

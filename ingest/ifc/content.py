@@ -6,40 +6,33 @@ column for goes to `attributes`. Persons named in the model (authors, owners) ar
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import shapely
 
-from ingest.footprint import Fabric, room
+from ingest.footprint import Fabric, Roof, Triangles, room
 from ingest.ifc import properties
 from ingest.ifc.geometry import Meshes, mesh
+from ingest.ifc.meaning import room_use_of, structure_of, usage_of, year_of
 from ingest.ifc.properties import Units, text
 from ingest.ifc.storeys import Floor, floors
 from ingest.ifc.structure import BuildingNode
+from ingest.shell import shell
 
 # Names under which models carry the official code of a building.
 CODE_PROPERTIES = ("BuildingCode", "不动产单元代码", "不动产单元号", "BDCDYH", "UnitCode")
 # What the versions of the standard, and the tools, call the area of the footprint.
 FOOTPRINT_QUANTITIES = ("FootPrintArea", "FootprintArea", "GrossFootprintArea")
-# Words of an occupancy type that leave no doubt about the use (values of the codelist building_usage).
-_USAGE_WORDS = {
-    "residential": ("residential", "dwelling", "apartment", "housing", "wohn", "住宅", "居住"),
-    "office": ("office", "büro", "办公"),
-    "commercial": ("retail", "shop", "commercial", "商业", "商铺"),
-    "education": ("school", "education", "kindergarten", "schule", "学校", "教育", "幼儿园"),
-    "medical": ("hospital", "clinic", "krankenhaus", "医院", "医疗", "卫生"),
-    "culture_sport": ("museum", "library", "theatre", "theater", "sport", "文化", "体育"),
-    "industrial": ("factory", "industrial", "industrie", "工业", "厂房"),
-    "warehouse": ("warehouse", "仓储", "仓库"),
-}
+# Heights of the roof over each part of a footprint, metres above the ground; the third is that of an LoD1 block.
+_ROOF_HEIGHTS = ("roof_lowest", "roof_middle", "roof_p70", "roof_highest")
+# Storeys at least this high count with their whole area, metres.
+FULL_HEIGHT = 2.2
 # So many elements are named in a warning.
 _NAMED = 3
-_YEAR = re.compile(r"(?<!\d)(1\d{3}|2[01]\d{2})(?!\d)")
 
 
 @dataclass(slots=True)
@@ -47,7 +40,8 @@ class Record:
     """One object of a model: dictionary columns, attributes, outline (metres, model coordinates) or None.
 
     `building` is the index of its building among the records of buildings; `codes` are values found where
-    models carry official codes, with the place they were found in.
+    models carry official codes, with the place they were found in. Buildings have a `roof`, a `shell` (the triangles
+    that can be reached from outdoors) and the height of the `ground`, metres in model coordinates.
     """
 
     source_id: str
@@ -56,6 +50,8 @@ class Record:
     columns: dict[str, Any]
     attributes: dict[str, Any]
     outline: shapely.MultiPolygon | None = None
+    roof: Roof | None = None
+    shell: Triangles | None = None
     codes: list[tuple[str, str]] = field(default_factory=list)
     ground: float = 0.0
 
@@ -158,6 +154,9 @@ class _Reader:
         if numbered:
             columns["storeys_above"] = sum(1 for number in numbered if number > 0)
             columns["storeys_below"] = sum(1 for number in numbered if number < 0)
+        used = self._materials()
+        columns["structure"] = structure_of(used.elements())
+        attributes["materials"] = dict(sorted(used.items()))
         record.codes = self._codes(entity, sets)
         if fabric is not None:
             self._shape(record, fabric, built)
@@ -172,11 +171,13 @@ class _Reader:
         # Some exporters place storeys at zero and the geometry at its height above the sea.
         record.ground = ground if ground is not None and low - 0.5 <= ground < high else low
         record.columns["height"] = round(high - record.ground, 3)
+        record.shell = shell(fabric.triangles)
         plan = fabric.plan(record.ground)
         if plan.outline.is_empty:
             self.content.warnings.append(f"{self._label()}: the cuts above the ground enclose nothing, no footprint")
             return
         record.outline = plan.outline
+        self._roof(record, fabric)
         amounts = properties.quantities(self.node.entity, self.units)
         stated = next((amounts[name] for name in FOOTPRINT_QUANTITIES if name in amounts), None)
         record.columns["footprint_area"] = round(stated or plan.outline.area, 3)
@@ -190,6 +191,26 @@ class _Reader:
                 f"{self._label()}: the footprint ({plan.outline.area:.1f} m²) is less than half of what the"
                 f" model covers ({plan.covered_area:.1f} m²); the model may hold only part of the building"
             )
+
+    def _roof(self, record: Record, fabric: Fabric) -> None:
+        assert record.outline is not None
+        record.roof = fabric.roof(record.outline, record.ground)
+        if record.roof is None:
+            return
+        record.attributes |= {
+            "eaves_height": round(record.roof.eaves - record.ground, 3),
+            "ridge_height": round(record.roof.ridge - record.ground, 3),
+            "roof_area": round(record.roof.outline.area, 3),
+            "blocks": [
+                {name: round(z - record.ground, 3) for name, z in zip(_ROOF_HEIGHTS, part, strict=True)}
+                for part in record.roof.parts
+            ],
+        }
+
+    def _materials(self) -> Counter[str]:
+        """Count the walls, columns, beams and slabs by their material, those that have one."""
+        named = (properties.material(product) for product in self.node.bearing())
+        return Counter(name for name in named if name)
 
     def _codes(self, entity: Any, sets: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
         wanted = (self.code_property,) if self.code_property else CODE_PROPERTIES
@@ -205,7 +226,7 @@ class _Reader:
         area = amounts.get("GrossFloorArea")
         source = "storey_quantities" if area else None
         if area is None and floor.number is not None and floor.outline is not None:
-            area, source = floor.outline.area, "storey_outline"
+            area, source = counted_area(floor.outline.area, floor.height), "storey_outline"
         record.columns |= {
             "name": text(entity.Name) or text(entity.LongName),
             "number": floor.number,
@@ -228,11 +249,15 @@ class _Reader:
         record.columns |= {
             "name": text(entity.LongName) or text(entity.Name),
             "number": text(entity.Name),
+            "usage": room_use_of(text(entity.LongName), text(entity.ObjectType), text(entity.Name)),
             "net_floor_area": _rounded(net),
             "gross_floor_area": _rounded(amounts.get("GrossFloorArea")),
             "height": _rounded(amounts.get("FinishCeilingHeight") or amounts.get("Height")),
         }
         record.attributes["net_floor_area_source"] = source if net is not None else None
+        record.attributes["zones"] = [
+            zone for relation in getattr(entity, "HasAssignments", ()) for zone in _zone(relation)
+        ]
         record.outline = outline
         return record
 
@@ -270,17 +295,24 @@ class _Reader:
                 return
 
 
-def usage_of(occupancy: str | None) -> str | None:
-    """Return the building use that an occupancy type names beyond doubt; None if it names none or several."""
-    words = (occupancy or "").casefold()
-    found = [usage for usage, signs in _USAGE_WORDS.items() if any(sign in words for sign in signs)]
-    return found[0] if len(found) == 1 else None
+def counted_area(area: float, height: float | None) -> float:
+    """Return how much of the area inside a storey's outer walls counts as gross floor area (m²).
+
+    All of it where the storey is 2.20 m high or its height (metres, floor to floor) is unknown, half of it below.
+
+    Source
+    ------
+    GB/T 50353-2013, 3.0.1 (likely).
+    """
+    return area if height is None or height >= FULL_HEIGHT else area / 2
 
 
-def year_of(value: Any) -> int | None:
-    """Return the one year (1000 to 2199) that a label names; None where there is none or several."""
-    years = set(_YEAR.findall(str(value))) if value is not None else set()
-    return int(years.pop()) if len(years) == 1 else None
+def _zone(relation: Any) -> Iterator[str]:
+    group = relation.RelatingGroup if relation.is_a("IfcRelAssignsToGroup") else None
+    if group is not None and group.is_a("IfcZone"):
+        name = text(group.Name) or text(getattr(group, "LongName", None))
+        if name:
+            yield name
 
 
 def _areas(storeys: list[Record], number_of: dict[str, int], source: str) -> tuple[float, float]:

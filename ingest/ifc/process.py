@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cim import errors
-from ingest.ifc.worker import RESULT, STDERR
+from ingest.ifc.worker import RESULT, SHELLS, STDERR
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ def end(host: subprocess.Popen[bytes]) -> None:
 def run(path: Path, limits: Limits, encoding: str | None = None, code_property: str | None = None) -> dict[str, Any]:
     """Read the model at `path` in a process of its own and return its content (see `worker.read_model`).
 
+    Each building also has its `shell`: float64 (n, 3, 3), metres in model coordinates, or None.
+
     Raises
     ------
     InvalidData, UnknownFormat : the process refused the model, crashed, or ran into a limit.
@@ -103,6 +107,10 @@ def run(path: Path, limits: Limits, encoding: str | None = None, code_property: 
                 f"{path.name}: {_ending(code, Path(scratch) / STDERR)}; simplify the model or export it again"
             )
         answer: dict[str, Any] = json.loads(result.read_bytes())
+        if "error" not in answer:
+            with np.load(Path(scratch) / SHELLS, allow_pickle=False) as shells:
+                for index, record in enumerate(answer["buildings"]):
+                    record["shell"] = shells.get(str(index))
     if "error" in answer:
         raise _error_class(answer["error"])(answer["message"])
     return answer

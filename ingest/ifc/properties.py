@@ -97,6 +97,24 @@ def classifications(entity: Any) -> list[dict[str, str]]:
     return [entry for entry in found if entry]
 
 
+def material(entity: Any) -> str | None:
+    """Return the material of an element, that of its thickest layer or first part; None without one."""
+    import ifcopenshell.util.element
+
+    found: Any = ifcopenshell.util.element.get_material(entity, should_skip_usage=True)
+    if found is None:
+        return None
+    if found.is_a("IfcMaterialLayerSet"):
+        layers = [layer for layer in found.MaterialLayers or () if layer.Material is not None]
+        found = max(layers, key=lambda layer: layer.LayerThickness or 0.0).Material if layers else None
+    elif found.is_a("IfcMaterialList"):
+        found = (found.Materials or (None,))[0]
+    elif found.is_a("IfcMaterialConstituentSet") or found.is_a("IfcMaterialProfileSet"):
+        parts = getattr(found, "MaterialConstituents", None) or getattr(found, "MaterialProfiles", None) or ()
+        found = next((part.Material for part in parts if part.Material is not None), None)
+    return text(getattr(found, "Name", None))
+
+
 def address(entity: Any) -> str | None:
     """Return an IfcPostalAddress on one line, lines first, country last; None if empty or a template."""
     if entity is None:

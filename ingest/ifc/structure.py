@@ -8,6 +8,8 @@ from typing import Any
 
 from ingest.ifc.geometry import is_fabric
 
+_BEARING = ("IfcWall", "IfcColumn", "IfcBeam", "IfcSlab")
+
 
 @dataclass(slots=True)
 class StoreyNode:
@@ -31,6 +33,10 @@ class BuildingNode:
     def rooms(self) -> list[Any]:
         """Return every space of the building."""
         return [*self.spaces, *(space for storey in self.storeys for space in storey.spaces)]
+
+    def bearing(self) -> list[Any]:
+        """Return the walls, columns, beams and slabs of the building."""
+        return [product for product in self.fabric() if any(product.is_a(name) for name in _BEARING)]
 
     def fabric(self) -> list[Any]:
         """Return every product of the building that has to do with its shape."""

@@ -1,7 +1,8 @@
 """The host process: `python -m ingest.ifc.worker`, one request a line on standard input, as JSON.
 
 It loads the geometry stack once and forks for each model. The fork writes `result.json` into the scratch folder of the
-request: the content of the model, or the error that refuses it. Models may crash it, make it hang or take all memory;
+request: the content of the model, or the error that refuses it;
+`shells.npz` holds the outside of each building. Models may crash it, make it hang or take all memory;
 then there is no result, and the parent (`process`) says what happened.
 """
 
@@ -19,15 +20,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cim.errors import CimError, InvalidData
 from ingest.ifc.container import ModelText, open_container
 
 RESULT = "result.json"
+SHELLS = "shells.npz"
 STDERR = "stderr.txt"
 
 
 def main() -> int:
     """Answer requests until standard input ends: how the process of each ended, null if its time was up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us by closing the pipe
     _load()
     while line := sys.stdin.buffer.readline():
         request: dict[str, Any] = json.loads(line)
@@ -147,11 +152,15 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     from ingest.ifc import place
     from ingest.ifc.content import read_content
     from ingest.ifc.properties import Units
+    from ingest.ifc.properties import text as label
     from ingest.ifc.structure import buildings
 
     units = Units.of(model)
     nodes = buildings(model)
     content = read_content(model, nodes, units, options.get("code_property"))
+    shells = {str(i): record.shell for i, record in enumerate(content.buildings) if record.shell is not None}
+    with (scratch / SHELLS).open("wb") as file:
+        np.savez(file, **shells)  # type: ignore[arg-type] # names are numbers, never an option of savez
     warnings = [
         *damage,
         *_text_warnings(text),
@@ -164,6 +173,7 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
         "schema": model.schema_identifier,
         "conversion": None if conversion is None else asdict(conversion),
         "sites": [None if site is None else asdict(site) for site in sites],
+        "site_names": [None if node.site is None else label(node.site.Name) for node in nodes],
         "true_north": place.true_north_of(model),
         "warnings": warnings,
         "buildings": [_plain(record) for record in content.buildings],
@@ -229,6 +239,7 @@ def _plain(record: Any) -> dict[str, Any]:
         "columns": record.columns,
         "attributes": attributes,
         "outline": None if record.outline is None else record.outline.wkb_hex,
+        "roof": None if record.roof is None else record.roof.outline.wkb_hex,
         "codes": record.codes,
         "ground": record.ground,
     }

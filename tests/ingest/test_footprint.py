@@ -97,3 +97,40 @@ def test_room_without_area_is_none() -> None:
     outline = footprint.room(box(0, 0, 0, 4, 3, 2.5))
     assert outline is not None
     assert outline.area == pytest.approx(12)
+
+
+def gable(width: float, length: float, eaves: float, ridge: float, overhang: float) -> NDArray[np.float64]:
+    """A saddle roof without thickness, its ridge along x."""
+    fall = (ridge - eaves) / (width / 2) * overhang
+    profile = ((-overhang, eaves - fall), (width / 2, ridge), (width + overhang, eaves - fall))
+    corners = [(x, y, z) for x in (-overhang, length + overhang) for y, z in profile]
+    faces = [(0, 3, 4), (0, 4, 1), (1, 4, 5), (1, 5, 2)]
+    return np.array([[corners[i] for i in face] for face in faces])
+
+
+def test_heights_of_a_saddle_roof() -> None:
+    fabric = footprint.Fabric(np.concatenate([ring(0, 0, 12, 10, 3), gable(10, 12, 3.2, 6.2, 0.5)]))
+    roof = fabric.roof(fabric.plan(0.0).outline, 0.0)
+    assert roof is not None
+    assert roof.outline.symmetric_difference(shapely.box(-0.5, -0.5, 12.5, 10.5)).area < 1e-6
+    # The slope is 3 m on 5 m; the outer wall meets the roof at 3.2 m, 5 cm within it at 3.23 m.
+    assert roof.eaves == pytest.approx(3.23, abs=0.01)
+    assert roof.ridge == pytest.approx(6.2, abs=0.07)
+    ((lowest, middle, block, highest),) = roof.parts
+    # Heights are spread evenly between eaves and ridge, and looked up every 0.2 m on a slope of 3 in 5.
+    assert (lowest, middle, block, highest) == pytest.approx((3.2, 4.7, 5.3, 6.2), abs=0.13)
+
+
+def test_roof_of_a_building_with_a_courtyard_keeps_it_open() -> None:
+    walls = np.concatenate([ring(0, 0, 20, 20, 3), ring(5.7, 5.7, 8.6, 8.6, 3)])
+    slabs = [box(0, 0, 3, 20, 6, 0.2), box(0, 14, 3, 20, 6, 0.2), box(0, 6, 3, 6, 8, 0.2), box(14, 6, 3, 6, 8, 0.2)]
+    fabric = footprint.Fabric(np.concatenate([walls, *slabs]))
+    roof = fabric.roof(fabric.plan(0.0).outline, 0.0)
+    assert roof is not None
+    assert roof.outline.area == pytest.approx(400 - 64)
+    assert roof.parts == [pytest.approx((3.2, 3.2, 3.2, 3.2))]
+
+
+def test_a_footprint_under_the_sky_has_no_roof() -> None:
+    low = footprint.Fabric(box(0, 0, 0, 5, 5, 1))
+    assert low.roof(shapely.MultiPolygon([shapely.box(0, 0, 5, 5)]), 0.0) is None

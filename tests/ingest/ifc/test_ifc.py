@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -286,3 +288,46 @@ def test_ring_of_placements_costs_what_is_in_it(house: Any, tmp_path: Path) -> N
     assert "SIGSEGV" in said
     assert first.PlacesObject[0].GlobalId in said
     assert rows(building)[0]["height"] == 6.3
+
+
+def test_form_of_a_building(house: Any, tmp_path: Path) -> None:
+    house.map_conversion()
+    files: dict[str, bytes] = {}
+
+    def keep(data: bytes) -> str:
+        files[hashlib.sha256(data).hexdigest()] = data
+        return hashlib.sha256(data).hexdigest()
+
+    (row,) = rows(read_all(house.write(tmp_path / "h.ifc"), srid=4548, keep=keep)[0])
+    # A flat roof of 13 × 11 m from 6.0 to 6.3 m.
+    assert (row["eaves_height"], row["ridge_height"], row["roof_area"]) == (6.3, 6.3, 143.0)
+    outline = json.loads(row["roof_outline"])
+    placed = shapely.geometry.shape(outline)
+    assert placed.symmetric_difference(shapely.box(499_999.5, 4_319_999.5, 500_012.5, 4_320_010.5)).area < 1e-3
+    assert outline["crs"].startswith("EPSG:4548")
+    assert json.loads(row["blocks"])[0]["roof_p70"] == 6.3
+    head, body = (json.loads(line) for line in files[row["body_file"]].splitlines())
+    assert head["metadata"]["referenceSystem"].endswith("EPSG/0/4548")
+    block, surface = body["CityObjects"][row["source_global_id"]]["geometry"]
+    assert (block["type"], block["lod"], surface["lod"]) == ("Solid", "1.2", "3")
+    (faces,) = block["boundaries"]
+    assert len(faces) == 6
+    numbers = {v for face in faces for ring in face for v in ring}
+    corners = {tuple(body["vertices"][number]) for number in numbers}
+    # The ground lies 8.5 m above the datum, the block is 6.3 m high.
+    assert corners == {
+        (x, y, z) for x in (500_000_000, 500_012_000) for y in (4_320_000_000, 4_320_010_000) for z in (8_500, 14_800)
+    }
+    assert files[row["shell_gltf"]][:4] == b"glTF"
+    assert volume(body["vertices"], faces) == pytest.approx(12 * 10 * 6.3, rel=1e-6)
+
+
+def volume(vertices: list[list[int]], faces: list[Any]) -> float:
+    """Volume of a solid whose faces, without holes, look outwards; cubic metres."""
+    total = 0.0
+    for (ring,) in faces:
+        corners = [[c - o for c, o in zip(vertices[v], vertices[faces[0][0][0]], strict=True)] for v in ring]
+        for one, two in itertools.pairwise(corners[1:]):
+            (a, b, c), (d, e, f), (g, h, i) = corners[0], one, two
+            total += a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return total / 6e9

@@ -1,0 +1,148 @@
+"""The outside of a building: those of its triangles that can be reached from outdoors.
+
+Space is cut into small cubes. Those that a triangle passes through are solid; from the edge of the box around the
+building all empty ones that hang together are outdoors. A triangle belongs to the shell if one of its cubes touches
+outdoors. As openings are not cut, and doors and windows are there, rooms stay indoors, and so do the walls between
+them.
+
+Source
+------
+J. van der Vaart et al., IFC_BuildingEnvExtractor, uses a voxel grid likewise.
+https://github.com/tudelft3d/IFC_BuildingEnvExtractor
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Triangles = NDArray[np.float64]
+
+# Edge of a cube, metres, at least; of so many cubes at most.
+CUBE = 0.3
+MOST_CUBES = 400_000
+# Points on a triangle lie at most so many cubes apart.
+_DENSITY = 0.7
+
+
+def shell(triangles: Triangles) -> Triangles:
+    """Return the triangles that can be reached from outdoors, in their order.
+
+    Parameters
+    ----------
+    triangles : float64 (n, 3, 3), metres
+    """
+    if not len(triangles):
+        return triangles
+    corners = triangles.reshape(-1, 3)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    edge = max(CUBE, float((np.prod(np.maximum(high - low, CUBE)) / MOST_CUBES) ** (1 / 3)))
+    # Two layers of empty cubes all round.
+    size = ((high - low) / edge).astype(int) + 5
+    owner, points = _points(triangles, edge * _DENSITY)
+    cubes = ((points - low) / edge).astype(int) + 2
+    solid = np.zeros(size, bool)
+    solid[tuple(cubes.T)] = True
+    near = _grown(_outdoors(solid))
+    kept = np.zeros(len(triangles), bool)
+    kept[owner[near[tuple(cubes.T)]]] = True
+    return triangles[kept]
+
+
+def _points(triangles: Triangles, apart: float) -> tuple[NDArray[np.int64], Triangles]:
+    """Return points spread over each triangle, and the index of the triangle that each lies on."""
+    longest = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(axis=1)
+    steps = np.maximum(1, np.ceil(longest / apart).astype(int))
+    owners, found = [], []
+    for count in np.unique(steps):
+        chosen = np.flatnonzero(steps == count)
+        u, v = (axis.ravel() for axis in np.meshgrid(np.arange(count + 1), np.arange(count + 1)))
+        inside = u + v <= count
+        shares = np.column_stack([count - u - v, u, v])[inside] / count
+        owners.append(np.repeat(chosen, len(shares)))
+        found.append(np.einsum("sc,ncx->nsx", shares, triangles[chosen]).reshape(-1, 3))
+    return np.concatenate(owners), np.concatenate(found)
+
+
+def _outdoors(solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the empty cubes that hang together with the corner of the box, face by face."""
+    free = ~solid
+    outdoors = np.zeros_like(solid)
+    outdoors[0] = outdoors[-1] = True
+    before = -1
+    while before != (now := int(outdoors.sum())):
+        before = now
+        for axis in range(3):
+            for seen, empty in (
+                (np.moveaxis(outdoors, axis, 0), np.moveaxis(free, axis, 0)),
+                (np.moveaxis(outdoors, axis, 0)[::-1], np.moveaxis(free, axis, 0)[::-1]),
+            ):
+                for layer in range(1, len(seen)):
+                    seen[layer] |= seen[layer - 1] & empty[layer]
+    return outdoors
+
+
+def _grown(cubes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the cubes and those that share a face with one."""
+    grown = cubes.copy()
+    for axis in range(3):
+        moved, still = np.moveaxis(grown, axis, 0), np.moveaxis(cubes, axis, 0)
+        moved[1:] |= still[:-1]
+        moved[:-1] |= still[1:]
+    return grown
+
+
+def to_glb(triangles: Triangles, origin: NDArray[np.float64], extras: Mapping[str, Any]) -> bytes:
+    """Return triangles as a binary glTF 2.0 of one mesh, y upwards, corners from `origin` on in single precision.
+
+    Parameters
+    ----------
+    triangles : float64 (n, 3, 3), n at least 1, z upwards, metres
+    origin : point that becomes 0, 0, 0; it belongs into `extras`, as viewers have no use for map coordinates
+    extras : JSON said of the scene
+
+    Source
+    ------
+    Khronos glTF 2.0, section 4.4 (GLB). https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html#binary-gltf-layout
+    """
+    local = np.round(triangles.reshape(-1, 3) - origin, 3).astype(np.float32)
+    # glTF has y upwards: x, z, -y.
+    corners, indices = np.unique(
+        np.column_stack([local[:, 0], local[:, 2], -local[:, 1]]) + 0.0, axis=0, return_inverse=True
+    )
+    positions, numbers = corners.astype("<f4").tobytes(), indices.astype("<u4").tobytes()
+    document = {
+        "asset": {"version": "2.0", "generator": "cim"},
+        "scene": 0,
+        "scenes": [{"nodes": [0], "extras": dict(extras)}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
+        "accessors": [
+            {
+                "bufferView": 0, "componentType": 5126, "count": len(corners), "type": "VEC3",
+                "min": corners.min(axis=0).tolist(), "max": corners.max(axis=0).tolist(),
+            },
+            {"bufferView": 1, "componentType": 5125, "count": indices.size, "type": "SCALAR"},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": 0, "byteLength": len(positions), "target": 34962},
+            {"buffer": 0, "byteOffset": len(positions), "byteLength": len(numbers), "target": 34963},
+        ],
+        "buffers": [{"byteLength": len(positions) + len(numbers)}],
+    }  # fmt: skip
+    head = _padded(json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(), b" ")
+    body = _padded(positions + numbers, b"\0")
+    total = 12 + 8 + len(head) + 8 + len(body)
+    return b"".join(
+        (struct.pack("<4sII", b"glTF", 2, total), struct.pack("<I4s", len(head), b"JSON"), head,
+         struct.pack("<I4s", len(body), b"BIN\0"), body)
+    )  # fmt: skip
+
+
+def _padded(data: bytes, filler: bytes) -> bytes:
+    return data + filler * (-len(data) % 4)

@@ -1,0 +1,32 @@
+"""What an earlier version of a model had and the one taken in now has not: it is ended, and said.
+
+Rooms and storeys are parts of a version of a model, so they are removed; a building is ended (`valid_to`), as whether
+it still stands is for someone else to say. The log keeps both.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from cim.db.script import query
+
+_STEPS = (
+    ("ingest/remove_spaces", "spaces removed"),
+    ("ingest/remove_storeys", "storeys removed"),
+    ("ingest/end_buildings", "buildings ended"),
+)
+
+
+def end_vanished(connection: sa.Connection, name: str, sha256: str, content: str) -> str | None:
+    """End what earlier files of this name had and the present one has not; return what, None where nothing.
+
+    Parameters
+    ----------
+    connection : its transaction holds the objects of the present file already
+    name : of the file
+    sha256, content : digest of the file with what belongs to it, and of the file alone
+    """
+    given = {"name": name, "sha256": sha256, "content": content}
+    counts = [(connection.execute(query(step), given).rowcount, said) for step, said in _STEPS]
+    said = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"an earlier version of this file had more: {said}" if said else None

@@ -1,0 +1,68 @@
+"""A new version of a model: what changed is updated, what vanished is ended, what stayed has no new revision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cim.db.engine import Database
+from ingest.pipeline import Options, ingest
+
+
+def count(database: Database, table: str, where: str = "true") -> int:
+    with database.engine.connect() as connection:
+        return int(connection.execute(sa.text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one())
+
+
+def two_houses(builder: Callable[..., Any]) -> Any:
+    model = builder(unit=1.0)
+    model.map_conversion()
+    site = model.site()
+    for index in (0, 1):
+        storey = model.storey(model.building(site, f"House {index}"), "Ground floor", 0.0)
+        model.shell(storey, 20 * index, 0, 0, 12, 10, 3)
+        model.space(storey, "1", "Hall", (20 * index + 0.3, 0.3, 0, 5, 9.4, 2.6))
+        model.space(storey, "2", "Kitchen", (20 * index + 6, 0.3, 0, 5, 9.4, 2.6))
+    return model
+
+
+def test_what_a_new_version_lacks_is_ended(database: Database, builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = two_houses(builder)
+    path = model.write(tmp_path / "houses.ifc")
+    ingest(database, [path])
+    assert [count(database, f"city.{kind}") for kind in ("building", "storey", "space")] == [2, 2, 4]
+    before = count(database, "cim.revision")
+    again = ingest(database, [path], Options(force=True))
+    assert count(database, "cim.revision") == before
+    assert again.files[0].layers[0].warnings == []
+
+    second = model.file.by_type("IfcBuilding")[1]
+    kitchen = model.file.by_type("IfcSpace")[1]
+    for relation in (*kitchen.Decomposes, *second.Decomposes):
+        model.file.remove(relation)
+    model.file.remove(kitchen)
+    model.file.remove(second)
+    report = ingest(database, [model.write(path)])
+    assert report.refused == []
+    said = [w for w in report.files[0].layers[0].warnings if "earlier version" in w]
+    assert said == ["an earlier version of this file had more: 1 spaces removed, 1 buildings ended"]
+    assert count(database, "city.space", "name = 'Kitchen' AND building_code = (SELECT code FROM city.building"
+                 " WHERE name = 'House 0')") == 0  # fmt: skip
+    assert count(database, "city.building", "name = 'House 1' AND valid_to = CURRENT_DATE") == 1
+    assert count(database, "city.building", "name = 'House 0' AND valid_to IS NULL") == 1
+    # The log remembers the room.
+    assert count(database, "cim.revision", "type = 'space' AND op = 'delete'") == 1
+
+
+def test_another_model_of_the_same_name_ends_nothing(
+    database: Database, builder: Callable[..., Any], tmp_path: Path
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        report = ingest(database, [two_houses(builder).write(tmp_path / folder / "model.ifc")])
+        assert [w for w in report.files[0].layers[0].warnings if "earlier version" in w] == []
+    assert count(database, "city.building", "valid_to IS NULL") == 4
+    assert count(database, "city.space") == 8
