@@ -9,10 +9,8 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import geopandas as gpd
-import pandas as pd
 import shapely
 import sqlalchemy as sa
 from shapely.geometry.base import BaseGeometry
@@ -30,7 +28,6 @@ from cim.db.replay import ReplayReport, replay
 from cim.db.script import query
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.db.supersession import supersede
-from cim.db.write import WriteCounts, write_frame
 from cim.errors import Conflict, InvalidData, NotFound
 from cim.log.audit import AuditReport, Progress, audit
 from cim.log.audit_record import AuditRecord
@@ -42,6 +39,13 @@ from cim.log.sequencer import sequence
 from cim.log.signer import KEY, VERIFIER
 from cim.log.tiles import TileReader
 from cim.settings import Settings
+
+if TYPE_CHECKING:
+    # A second of loading that only frames need: commands that neither read nor write one do not wait for it.
+    import geopandas as gpd
+    import pandas as pd
+
+    from cim.db.write import WriteCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,9 @@ class City:
         ------
         NotFound : no such type, or no such state. InvalidFilter : the box or the filter cannot be understood.
         """
+        import geopandas as gpd
+        import pandas as pd
+
         feature_type = self.database.dictionary.type(type_name)
         with self._snapshot() as connection:
             head = None if as_of is None else self._resolve(connection, as_of)
@@ -379,6 +386,8 @@ class City:
         InvalidData : a column the type does not have, a code its scheme refuses, a value out of its limits.
         CrsError : the frame has no CRS, or one with no known path to the storage CRS.
         """
+        from cim.db.write import write_frame
+
         with told():
             return write_frame(self.database, type_name, frame, actor=actor, reason=reason)
 

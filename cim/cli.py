@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import entry_points
 
 import typer
@@ -15,23 +16,34 @@ from cim.output import error_line
 
 COMMANDS = "cim.commands"
 
-app = typer.Typer(
-    name="cim",
-    help="City Information Model: coded city objects, a verifiable change log, renewal scenarios.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
 
-
+@cache
 def build() -> typer.Typer:
     """Return the application with every command, those of installed packages included."""
-    if not app.registered_commands:
-        for module in (database, objects, codes, log, scenario):
-            module.register(app)
-        for entry_point in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
-            entry_point.load()(app)
+    app = _ours()
+    for entry_point in sorted(entry_points(group=COMMANDS), key=lambda e: e.name):
+        entry_point.load()(app)
     return app
+
+
+def _ours() -> typer.Typer:
+    app = typer.Typer(
+        name="cim",
+        help="City Information Model: coded city objects, a verifiable change log, renewal scenarios.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    for module in (database, objects, codes, log, scenario):
+        module.register(app)
+    return app
+
+
+def _needed(arguments: list[str]) -> typer.Typer:
+    """Return the application; the other packages, slow to load, only where the command is not one of ours."""
+    app = _ours()
+    found = typer.main.get_group(app).commands
+    return app if arguments and arguments[0] in found else build()
 
 
 @contextmanager
@@ -49,4 +61,4 @@ def _one_line_per_error() -> Iterator[None]:
 def main() -> None:
     """Run the command line: one line and a distinct exit code for what we foresee, a traceback for our defects."""
     with _one_line_per_error():
-        build()()
+        _needed(sys.argv[1:])()

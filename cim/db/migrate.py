@@ -7,11 +7,6 @@ import json
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import produce_migrations
-from alembic.config import Config
-from alembic.operations import Operations, ops
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy.schema import AddConstraint, CheckConstraint, DropConstraint
 
 from cim.db.script import execute_script, functions, query
@@ -20,7 +15,6 @@ from cim.dictionary import Dictionary, FeatureType
 from cim.errors import Conflict, DatabaseError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-ADDITIVE = (ops.CreateTableOp, ops.AddColumnOp, ops.CreateIndexOp)
 
 
 def migrate(connection: sa.Connection, dictionary: Dictionary, srid: int) -> list[str]:
@@ -65,10 +59,10 @@ def _apply_platform(connection: sa.Connection) -> None:
     if applied.keys() == current.keys():
         _refresh_functions(connection)
         return
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    # Alembic takes longer to load than all of us, and almost every opening finds nothing to do.
+    from cim.db.upgrade import run_revisions
+
+    run_revisions(connection, MIGRATIONS)
     for version, digest in current.items():
         if version not in applied:
             connection.execute(query("migration/record"), {"version": version, "sha256": digest})
@@ -118,8 +112,10 @@ def _digest(feature_type: FeatureType, dictionary: Dictionary) -> str:
 
 
 def _apply_dictionary(connection: sa.Connection, dictionary: Dictionary, srid: int, changed: list[FeatureType]) -> None:
+    from cim.db.upgrade import add_tables_and_columns
+
     metadata = metadata_of(dictionary, srid)
-    _add_tables_and_columns(connection, metadata)
+    add_tables_and_columns(connection, metadata)
     for feature_type in changed:
         _record_type(connection, feature_type, dictionary)
     _record_hierarchy(connection, dictionary)
@@ -127,39 +123,6 @@ def _apply_dictionary(connection: sa.Connection, dictionary: Dictionary, srid: i
         _renew_checks(connection, feature_type, dictionary, metadata)
         connection.execute(query("migration/attach_type"), {"type": feature_type.name})
     connection.execute(query("migration/record_schema_entry"), {"digests": json.dumps(dictionary.digests())})
-
-
-def _add_tables_and_columns(connection: sa.Connection, metadata: sa.MetaData) -> None:
-    context = MigrationContext.configure(
-        connection,
-        opts={
-            "include_schemas": True,
-            "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
-            "include_object": lambda _object, _name, kind, _reflected, _other: kind != "unique_constraint",
-            "compare_type": False,
-        },
-    )
-    operations = Operations(context)
-    upgrade = produce_migrations(context, metadata).upgrade_ops
-    for operation in _flatten(upgrade.ops if upgrade else []):
-        if isinstance(operation, ADDITIVE):
-            operations.invoke(operation)
-        elif isinstance(operation, (ops.DropTableOp, ops.DropColumnOp)) or _narrows(operation):
-            raise Conflict(
-                f"the dictionary no longer agrees with the database: {operation.to_diff_tuple()}; columns and tables "
-                "are only ever added: keep the old one and add a new one"
-            )
-
-
-def _narrows(operation: ops.MigrateOperation) -> bool:
-    return isinstance(operation, ops.AlterColumnOp) and operation.modify_nullable is not None
-
-
-def _flatten(operations: list[ops.MigrateOperation]) -> list[ops.MigrateOperation]:
-    flat: list[ops.MigrateOperation] = []
-    for operation in operations:
-        flat += operation.ops if isinstance(operation, ops.ModifyTableOps) else [operation]
-    return flat
 
 
 def _renew_checks(
