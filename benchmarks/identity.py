@@ -108,10 +108,7 @@ def main() -> None:
         print(f"precision {precision:.4f}, recall {recall:.4f} at the default thresholds\n")
         _print_fates(delivery, decisions)
         drawn[title] = list(curves(delivery, pairs, limits))
-        print("\n| threshold | value | precision | recall |\n|---|---|---|---|")
-        for name, value, p, r in drawn[title]:
-            at = " (default)" if np.isclose(value, getattr(limits, name)) else ""
-            print(f"| {name} | {value:.2f}{at} | {p:.4f} | {r:.4f} |")
+    _print_curves(drawn, limits)
     _draw(drawn, limits)
     print(f"\nplot: {PLOT.relative_to(ROOT)}")
 
@@ -126,6 +123,16 @@ def _print_fates(delivery: Delivery, decisions: Decisions) -> None:
         here = {link for link in found if link[0] in ours}
         numbers = (len(ours), len(true), len(here & true), len(here - true), len(ours & undecided))
         print(f"| {fate} | {' | '.join(f'{n:,}' for n in numbers)} |")
+
+
+def _print_curves(drawn: dict[str, list[tuple[str, float, float, float]]], limits: Thresholds) -> None:
+    heads = [f"{title} {what}" for title in drawn for what in ("precision", "recall")]
+    print(f"\n| threshold | value | {' | '.join(heads)} |\n|{'---|' * (2 + len(heads))}")
+    for points in zip(*drawn.values(), strict=True):
+        name, value = points[0][:2]
+        shown = f"**{value:.2f}**" if np.isclose(value, getattr(limits, name)) else f"{value:.2f}"
+        measured = " | ".join(f"{p:.4f} | {r:.4f}" for _, _, p, r in points)
+        print(f"| {name} | {shown} | {measured} |")
 
 
 def _draw(drawn: dict[str, list[tuple[str, float, float, float]]], limits: Thresholds) -> None:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
+import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cim import crs
 from cim.city import City
+from cim.db.matching import Candidate, Undecided, candidates
+from cim.db.matching import undecided as undecided_of
 from cim.dictionary import load_dictionary
 from cim.errors import InvalidData
 from cim.output import AsJson, console, print_json, print_table
 from cim.settings import Settings
 from ingest.formats import ReadOptions, formats
 from ingest.mapping import load
+from ingest.page import write as write_page
+from ingest.picture import Picture, gather
 from ingest.pipeline import Options
 from ingest.pipeline import Progress as OnProgress
 from ingest.pipeline import ingest as run
-from ingest.rejects import RejectedRecord, rejects_of
-from ingest.report import show
+from ingest.rejects import export as write_rejects
+from ingest.rejects import rejects_of
+from ingest.report import FileReport, show
+from ingest.review import read as read_decisions
+from ingest.review import write as write_review
 from ingest.sources import find
 from ingest.suggest import suggest
 
@@ -54,6 +60,13 @@ def ingest(
     suggested: Annotated[
         bool, typer.Option("--suggest", help="Take nothing in: print a mapping proposed for the files, as TOML.")
     ] = False,
+    review: Annotated[
+        Path | None, typer.Option(help="Write the records nobody could place to this .gpkg, for a person to decide.")
+    ] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(help="A review with a person's decisions, to be taken into account.")
+    ] = None,
+    page: Annotated[Path | None, typer.Option("--report", help="Write the report as an HTML page with a map.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compare files again that were taken in before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and undo it.")] = False,
     actor: Annotated[str | None, typer.Option(help="Who writes, for the log. Default: the database user.")] = None,
@@ -69,6 +82,23 @@ def ingest(
     if suggested:
         _suggest(paths, ReadOptions(place, encoding, layer, srid=settings.srid), settings)
         return
+    _check_outputs(page, review)
+    said = {} if decisions is None else read_decisions(decisions)
+    pictures: list[Picture] = []
+    undecided: list[tuple[str, Undecided]] = []
+    around: dict[str, Candidate] = {}
+
+    def observe(connection: sa.Connection, file: FileReport) -> None:
+        """Look at what a file did while its transaction is open: a dry run leaves nothing to look at."""
+        assert file.sha256 is not None
+        types = [layer.type for layer in file.layers if layer.type is not None]
+        if page is not None:
+            pictures.append(gather(connection, file.sha256, types, settings.srid))
+        if review is not None:
+            records = undecided_of(connection, file.sha256)
+            undecided.extend((Path(file.path).name, record) for record in records)
+            around.update({c.code: c for c in candidates(connection, records)})
+
     with City(settings) as city, _bar(hidden=as_json) as progress:
         mappings = load(mapping or (), city.database.dictionary)
         report = run(
@@ -86,12 +116,21 @@ def ingest(
                 dry_run=dry_run,
                 actor=actor,
                 reason=reason,
-                excluded=[Path(m.origin) for m in mappings],
+                excluded=[Path(m.origin) for m in mappings] + [p for p in (review, decisions, page) if p is not None],
+                decisions=said,
+                observe=observe,
             ),
             progress,
         )
         head = None if dry_run else city.sequence()
         lag = city.lag()
+    if review is not None:
+        number = write_review(review, undecided, list(around.values()), settings.srid)
+        typer.echo(f"{number} records to be decided upon written to {review}", err=True)
+    if page is not None:
+        top = None if head is None else (head.size, head.root.hex())
+        write_page(report, pictures, page, srid=settings.srid, origin=settings.origin, head=top)
+        typer.echo(f"report written to {page}", err=True)
     if as_json:
         tree = (
             {} if head is None else {"tree_size": head.size, "tree_root": head.root.hex(), "unsequenced": lag.revisions}
@@ -119,7 +158,7 @@ def rejects(
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Only of this layer.")] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write the records as they came to a .geojson or .csv file.")
+        Path | None, typer.Option(help="Write the records as they came to a .gpkg, .geojson or .csv file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -127,12 +166,23 @@ def rejects(
     with City(Settings.from_environment()) as city:
         found = rejects_of(city.database, dataset, layer)
     if export is not None:
-        _export(found, export)
+        write_rejects(found, export)
         typer.echo(f"{len(found)} records written to {export}", err=True)
     elif as_json:
         print_json([asdict(record) for record in found])
     else:
         print_table(["file", "layer", "record", "reason"], [(r.file, r.layer, r.source_id, r.reason) for r in found])
+
+
+def _check_outputs(page: Path | None, review: Path | None) -> None:
+    """Refuse outputs that cannot be written before anything is done."""
+    for path, suffixes in ((page, (".html", ".htm")), (review, (".gpkg",))):
+        if path is None:
+            continue
+        if path.suffix.lower() not in suffixes:
+            raise InvalidData(f"{path}: give it a name that ends in {suffixes[0]}")
+        if not path.resolve().parent.is_dir():
+            raise InvalidData(f"{path}: there is no folder {path.parent}")
 
 
 def _suggest(paths: Sequence[Path], options: ReadOptions, settings: Settings) -> None:
@@ -158,45 +208,6 @@ def _bar(*, hidden: bool) -> Iterator[OnProgress]:
             bar.update(task, completed=done, total=total, description=name)
 
         yield advance
-
-
-def _export(found: Sequence[RejectedRecord], path: Path) -> None:
-    if path.suffix.lower() in (".geojson", ".json"):
-        path.write_bytes(orjson.dumps(_collection(found), option=orjson.OPT_INDENT_2))
-    elif path.suffix.lower() == ".csv":
-        with path.open("w", encoding="utf-8-sig", newline="") as file:
-            _write_csv(found, file)
-    else:
-        raise InvalidData(f"{path}: rejects are exported as .geojson or .csv; give the file such a name")
-
-
-def _collection(found: Sequence[RejectedRecord]) -> dict[str, Any]:
-    """Return the records as one GeoJSON collection, in the coordinates they came in."""
-    systems = sorted({record.record["crs"] for record in found if record.record["crs"] is not None})
-    if len(systems) > 1:
-        raise InvalidData(f"the records are in {', '.join(systems)}; export one --dataset or --layer at a time")
-    features = [
-        {
-            "type": "Feature",
-            "properties": r.record["properties"] | {"_reject_reason": r.reason, "_reject_layer": r.layer},
-            "geometry": r.record["geometry"],
-        }
-        for r in found
-    ]
-    collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
-    if systems:
-        # RFC 7946 knows degrees of WGS 84 only; readers of the 2008 specification understand this member.
-        collection["crs"] = {"type": "name", "properties": {"name": systems[0]}}
-    return collection
-
-
-def _write_csv(found: Sequence[RejectedRecord], file: Any) -> None:
-    names = list(dict.fromkeys(name for record in found for name in record.record["properties"]))
-    writer = csv.writer(file)
-    writer.writerow(["_reject_file", "_reject_layer", "_reject_record", "_reject_reason", *names])
-    for record in found:
-        values = [record.record["properties"].get(name) for name in names]
-        writer.writerow([record.file, record.layer, record.source_id, record.reason, *values])
 
 
 def register(app: typer.Typer) -> None:

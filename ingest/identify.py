@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,6 +34,13 @@ from ingest.values import text_of
 _CONTENT = "content"
 
 Codes = list[str | None]
+# Answers the objects of one type that (scheme, value) pairs name today, by their codes.
+Current = Callable[[set[tuple[str, str]], str], Mapping[tuple[str, str], Sequence[str]]]
+
+
+def unknown(_named: set[tuple[str, str]], _type_name: str) -> dict[tuple[str, str], list[str]]:
+    """Answer like a city that has no objects."""
+    return {}
 
 
 @dataclass
@@ -41,6 +48,18 @@ class Known:
     """Objects of the file so far, by source id: type, and code and references by the name of the type referred to."""
 
     objects: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def rename(self, codes: Mapping[str, str | None]) -> None:
+        """Put the codes that objects turned out to have for those they were given at first; None forgets them."""
+        if not codes:
+            return
+        for named in self.objects.values():
+            for of in [of for of, code in named.items() if code in codes]:
+                code = codes[named[of]]
+                if code is None:
+                    del named[of]
+                else:
+                    named[of] = code
 
 
 def identifiers(layer: Layer, mapping: LayerMapping) -> list[Value | None]:
@@ -102,6 +121,38 @@ def given_codes(values: pa.ChunkedArray, feature_type: FeatureType, faults: Faul
     for row, problem in problems.items():
         faults.add([row], f"code: {problem}")
     return found
+
+
+def by_identifiers(
+    found: Codes, others: Mapping[str, Sequence[str | None]], feature_type: FeatureType, current: Current
+) -> None:
+    """Put, in place, the code of the one object that the other identifiers of a record name, where it has no code.
+
+    Identifiers that name different objects, or none, decide nothing. An object is given to the first record only.
+    """
+    missing = [row for row, code in enumerate(found) if code is None]
+    asked = {(scheme, value) for scheme, values in others.items() for row in missing if (value := values[row])}
+    if not asked:
+        return
+    objects = current(asked, feature_type.name)
+    given = {code for code in found if code is not None}
+    for row in missing:
+        named = {
+            code
+            for scheme, values in others.items()
+            if (value := values[row]) is not None
+            for code in objects.get((scheme, value), ())
+        }
+        if len(named) == 1 and not named & given:
+            (found[row],) = named
+            given |= named
+
+
+def as_json(others: Mapping[str, Sequence[str | None]]) -> list[str | None]:
+    """Return the other identifiers of each record as a JSON object by scheme, None where it has none."""
+    rows = zip(*others.values(), strict=True)
+    named = ({scheme: value for scheme, value in zip(others, row, strict=True) if value is not None} for row in rows)
+    return [json.dumps(record) if record else None for record in named]
 
 
 def mint_missing(

@@ -60,7 +60,7 @@ def thresholds(type_name: str, said: Mapping[str, Any]) -> Thresholds:
     """Return the thresholds of a feature type out of `schemas/v1/matching.json`, changed by what a mapping says."""
     document = _document()
     found = {f.name: document["default"][f.name] for f in fields(Thresholds)}
-    return replace(Thresholds(**found), **document["types"].get(type_name, {}), **said)
+    return replace(Thresholds(**found), **(document["types"].get(type_name, {}) | dict(said)))
 
 
 @cache

@@ -18,6 +18,8 @@ import sqlalchemy as sa
 
 from cim import crs
 from cim.db.engine import Database
+from cim.db.identifiers import current_codes
+from cim.db.matching import clear
 from cim.db.merge import lock_types
 from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
@@ -27,18 +29,22 @@ from ingest.formats import Layer, ReadOptions
 from ingest.formats._base import RESERVED
 from ingest.identify import Known
 from ingest.mapping import NAMES, LayerMapping, by_names, choose, choose_published, published
+from ingest.matching import Said
 from ingest.records import Context
+from ingest.rejects import ids_of, returned
 from ingest.report import FileReport, LayerReport, Report, Status
 from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
 from ingest.stream import take
 from ingest.vanished import end_vanished
 
 # Part of what decides whether a file was taken in before: raise it when the same input gives other rows.
-_REVISION = 1
+_REVISION = 2
 # Digest prefix under which revisions name their dataset.
 _DIGEST = "sha256:"
 
 Progress = Callable[[int, int, str], None]
+# Sees each file before its transaction ends, with the connection of it: a dry run, too.
+Observe = Callable[[sa.Connection, FileReport], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,8 @@ class Options:
     place, encoding, layer : see ReadOptions.
     force : compare files again that were taken in before; dry_run : do everything, then undo it.
     actor, reason : recorded with every revision; None leaves the actor to the database session.
+    decisions : what a person decided about records, by their names; see `ingest.review`.
+    observe : called for each file that is not refused, within its transaction.
     published : the published mappings that choose their layers themselves; None takes those of `schemas/v1/mappings`.
     """
 
@@ -69,6 +77,8 @@ class Options:
     reason: str | None = None
     excluded: Sequence[Path] = field(default_factory=tuple)
     published: Sequence[LayerMapping] | None = None
+    decisions: Said = field(default_factory=dict)
+    observe: Observe | None = None
 
 
 def ingest(
@@ -140,6 +150,7 @@ class _File:
         self.mappings = [m for m in options.mappings if m.matches_file(source.path)]
         known = published(database.dictionary) if options.published is None else options.published
         self.published = [m for m in known if m.matches_file(source.path) and m.format in (None, self.format.name)]
+        self.came_back: list[tuple[int, str, str]] = []
         self.bodies = Batch(database.settings.files_dir)
 
     def take(self) -> FileReport:
@@ -148,6 +159,8 @@ class _File:
         basis = self._basis()
         with self.database.engine.connect() as connection:
             known = None if self.options.force else self._taken_before(connection, mark, basis)
+            if known is not None:
+                self._show(connection, known)
         if known is not None:
             return known
         try:
@@ -182,6 +195,7 @@ class _File:
             "name": self.source.path.name,  # may tell the type
             "mappings": [dict(m.document) for m in self.mappings],
             "published": [dict(m.document) for m in self.published],
+            "decisions": {name: list(said) for name, said in options.decisions.items()},
             "dictionary": self.database.dictionary.digests(),
         }
         return sha256(rfc8785.dumps(said)).hexdigest()
@@ -215,7 +229,14 @@ class _File:
             keep=digest if options.dry_run else self.bodies.keep,
         )
         found = list(self.format.read(self.source.path, read_options))
-        layers = [(layer, self._mapping_of(layer, alone=len(found) == 1)) for layer in found]
+        layers: list[tuple[Layer, LayerMapping | None]] = []
+        for layer in found:
+            origins = list(returned(layer))
+            for file, part in origins:
+                self.came_back += [(number, file, part.name) for number in ids_of(part)]
+                layers.append((part, self._mapping_of(part, self.source.path.with_name(Path(file).name), alone=True)))
+            if not origins:
+                layers.append((layer, self._mapping_of(layer, self.source.path, alone=len(found) == 1)))
         # Where a mapping speaks for the file, published or the operator's, it may leave layers out.
         spoken = self.mappings or any(mapping is not None and mapping.origin != NAMES for _, mapping in layers)
         unknown = [layer.name for layer, mapping in layers if mapping is None]
@@ -227,11 +248,14 @@ class _File:
         order = list(self.database.dictionary.types)
         return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))
 
-    def _mapping_of(self, layer: Layer, *, alone: bool) -> LayerMapping | None:
-        """Return the layer's mapping, None where its type is unknown: it is left out if a neighbour is mapped."""
-        path, dictionary = self.source.path, self.database.dictionary
+    def _mapping_of(self, layer: Layer, path: Path, *, alone: bool) -> LayerMapping | None:
+        """Return the mapping of a layer that came, at first, from a file of that name.
+
+        None where its type is unknown: it is left out if a neighbour is mapped.
+        """
+        dictionary = self.database.dictionary
         fields = [name for name in layer.schema.names if name not in RESERVED]
-        chosen = choose(self.mappings, path, layer.name, fields, self.format.name)
+        chosen = choose(self.options.mappings, path, layer.name, fields, self.format.name)
         type_name = layer.feature_type or self.options.type
         chosen = chosen or choose_published(self.published, path, layer.name, fields, self.format.name, type_name)
         return chosen or by_names(layer, path, dictionary, self.options.type, alone=alone)
@@ -251,17 +275,24 @@ class _File:
             report = FileReport(str(self.source.path), status, mark.sha256, self.format.name, [])
             self._record(connection, report, basis)
             connection.execute(query("ingest/clear_rejects"), {"dataset": mark.sha256})
+            clear(connection, mark.sha256)
             context = self._context(other)
             for layer, mapping in layers:
                 if mapping is None:
                     report.layers.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
                     continue
                 target = self.database.table(mapping.type)
-                report.layers.append(take(connection, target, layer, mapping, context, mark.sha256))
+                said = self.options.decisions
+                report.layers.append(take(connection, target, layer, mapping, context, mark.sha256, said))
+            if self.came_back:
+                ids, files, names = zip(*self.came_back, strict=True)
+                back = {"ids": list(ids), "files": list(files), "layers": list(names), "dataset": mark.sha256}
+                connection.execute(query("ingest/clear_returned"), back)
             if stamps(self.source) != mark.stamps:
                 raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
             self._end_vanished(connection, mark, report.layers)
             self._record(connection, report, basis)
+            self._show(connection, report)
             if self.options.dry_run:
                 transaction.rollback()
             else:
@@ -274,11 +305,19 @@ class _File:
             if said is not None:
                 reports[0].warnings.append(said)
 
+    def _show(self, connection: sa.Connection, report: FileReport) -> None:
+        if self.options.observe is not None:
+            self.options.observe(connection, report)
+
     def _context(self, connection: sa.Connection) -> Context:
         """Return what preparing needs; it has a connection of its own, as the other is busy copying meanwhile."""
 
         def linearise(shapes: list[bytes]) -> list[bytes | None]:
             return list(connection.execute(query("ingest/linearise"), {"shapes": shapes}).scalars())
+
+        def current(named: set[tuple[str, str]], type_name: str) -> dict[tuple[str, str], list[str]]:
+            found = current_codes(connection, named, type_name=type_name)
+            return {pair: [c.code for c in objects if c.live] for pair, objects in found.items()}
 
         return Context(
             path=self.source.path,
@@ -288,6 +327,7 @@ class _File:
             assumed=self.options.assume_crs,
             linearise=linearise,
             known=Known(),
+            current=current,
         )
 
     def _record(self, connection: sa.Connection, report: FileReport, basis: str) -> None:

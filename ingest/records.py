@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -18,28 +18,29 @@ import shapely
 
 from cim import codes, crs
 from cim.codes import provisional
+from cim.db.load import IDENTIFIERS
 from cim.db.merge import AttributeField, Carried
 from cim.dictionary import Dictionary
 from cim.errors import CrsError
 from cim.geometry import Geometries, to_wkb
 from cim.log.entry import MAX_ENTRY
-from ingest import identify
+from ingest import identify, rejects
 from ingest.clean import Linearise, Placed, clean
 from ingest.faults import Faults, Mask
 from ingest.formats import Layer
 from ingest.formats._base import BATCH, GEOMETRY, PARENT_SOURCE_ID, RESERVED
-from ingest.identify import Codes, Known
+from ingest.identify import Codes, Current, Known
 from ingest.mapping import LayerMapping, Value
 from ingest.seen import Seen
-from ingest.values import attribute_of, convert, is_json, repeat
+from ingest.values import attribute_of, convert, is_json, repeat, text_of
 
-# Fields our own export of rejects adds; they do not come back as attributes.
-REJECT_FIELDS = ("_reject_reason", "_reject_layer", "_reject_file", "_reject_record")
 # What an entry of the log holds besides the columns, at most, and how much JSON may swell a text.
 _ENTRY_FRAME = 4096
 _PER_COLUMN = 64
 # Smaller batches are joined till there are so many records, for whole columns to pay.
 _ENOUGH = BATCH // 2
+# So many remarks on a layer's records are made.
+_MOST_SAID = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Repeated:
     numbers: npt.NDArray[np.int64]
     first: npt.NDArray[np.int64]
     nameless: Mask
+    minted: Mask
     records: list[Rejected]
 
 
@@ -71,18 +73,20 @@ class Prepared:
     """What became of a batch of records before the database sees them.
 
     `rows` hold the columns of `Preparation.carried` and `code`; `numbers` are their places in the layer, from 0.
-    `nameless` says that the code of some is but the name of their content. `read` is the sum of rows, repeated and
-    rejected.
+    `nameless` says that the code of some is but the name of their content, `minted` tells which codes were made here,
+    `identified` how many came from another identifier. `read` is the sum of rows, repeated and rejected.
     """
 
     read: int
     rows: pa.Table
     numbers: npt.NDArray[np.int64]
     nameless: bool
+    minted: Mask
     repeated: Repeated | None
     rejected: list[Rejected]
     repaired: int
     provisional: int
+    identified: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class Context:
     assumed: pyproj.CRS | None
     linearise: Linearise
     known: Known
+    current: Current = identify.unknown
 
 
 class NotAnIdentifierError(Exception):
@@ -149,6 +154,13 @@ class Preparation:
             yield self._prepare(pa.Table.from_batches(waiting))
 
     @property
+    def system_name(self) -> str | None:
+        """The CRS the coordinates were taken for, None where there were none."""
+        if not self.carried.geometry or not self.has_shapes:
+            return None
+        return crs.name(self._system)
+
+    @property
     def warnings(self) -> list[str]:
         """Return the sentences for the report, when all batches are done."""
         said = [*self.layer.warnings, *self.said]
@@ -173,7 +185,11 @@ class Preparation:
         if self.mapping.code is not None:
             values = self._value(table, self.mapping.code, "code", faults)
             found = identify.given_codes(values, self.feature_type, faults)
-        self._lacking += sum(code is None for code in found)
+        own = sum(code is not None for code in found)
+        others = self._identifier_values(table, faults)
+        identify.by_identifiers(found, others, self.feature_type, self.context.current)
+        minted = np.array([code is None for code in found], dtype=bool)
+        self._lacking += int(minted.sum())
         named = columns | {f.key: attributes[f.column] for f in self.fields}
         content = pa.table(named | geometry)
         identity = self.mapping.identity or self.layer.name
@@ -181,12 +197,41 @@ class Preparation:
         self._nameless += int(nameless.sum())
         columns |= self._references(table, columns, found, faults)
         rows = pa.table({"code": pa.array(found, pa.string())} | columns | attributes | geometry)
+        if others:
+            rows = rows.append_column(IDENTIFIERS, pa.array(identify.as_json(others), pa.string()))
         _check_size(rows, faults)
         if self.layer.feature_type is not None:  # only such formats name parents
             named_here = [p.name for p in self.feature_type.properties if p.references and p.name in columns]
             refs = {name: columns[name].to_pylist() for name in named_here}
             identify.remember(self.context.known, ids, found, self.feature_type, refs)
-        return self._sort(table, rows, numbers, ids, nameless, repaired, faults)
+        identified = faults.count - own - int(minted.sum())
+        return self._sort(table, rows, numbers, ids, nameless, minted, repaired, identified, faults)
+
+    def rejected_again(self, reasons: Mapping[int, str]) -> Iterator[Rejected]:
+        """Read the layer once more and yield the records that turned out not to be taken, by their numbers."""
+        start = 0
+        left = sorted(reasons)
+        for batch in self.layer.batches():
+            here = [n - start for n in left if n < start + batch.num_rows]
+            left = left[len(here) :]
+            if here:
+                table = pa.Table.from_batches([batch])
+                ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, Faults(table.num_rows))
+                yield from self._rejected(table, ids, [(row, reasons[start + row]) for row in here], start)
+            start += batch.num_rows
+            if not left:
+                return
+
+    def _identifier_values(self, table: pa.Table, faults: Faults) -> dict[str, Sequence[str | None]]:
+        """Return, by scheme, the other identifiers of the records, canonical; what a scheme refuses names nothing."""
+        found: dict[str, Sequence[str | None]] = {}
+        for scheme, value in self.mapping.identifiers.items():
+            texts = text_of(self._value(table, value, scheme, faults)).to_pylist()
+            found[scheme], problems = codes.check_many(scheme, texts)
+            if problems and len(self.said) < _MOST_SAID:
+                first = next(iter(problems.values()))
+                self.said.append(f"identifiers that name nothing: {len(problems):,} of {scheme}, such as: {first}")
+        return found
 
     def _sort(
         self,
@@ -195,13 +240,16 @@ class Preparation:
         numbers: npt.NDArray[np.int64],
         ids: Codes,
         nameless: Mask,
+        minted: Mask,
         repaired: Mask,
+        identified: int,
         faults: Faults,
     ) -> Prepared:
         """Part the records into those to take, those whose code came before, and those at fault."""
         good = faults.good()
         if not good.all():
-            rows, numbers, nameless = rows.filter(pa.array(good)), numbers[good], nameless[good]
+            rows, numbers = rows.filter(pa.array(good)), numbers[good]
+            nameless, minted = nameless[good], minted[good]
         first = self._seen.first(rows.column("code").to_pylist(), numbers)
         again = first != numbers
         repeated = None
@@ -212,18 +260,21 @@ class Preparation:
                 numbers[again],
                 first[again],
                 nameless[again],
+                minted[again],
                 self._rejected(table, ids, [(int(row), "") for row in aside]),
             )
-            rows, numbers = rows.filter(pa.array(~again)), numbers[~again]
+            rows, numbers, minted = rows.filter(pa.array(~again)), numbers[~again], minted[~again]
         return Prepared(
             read=table.num_rows,
             rows=rows,
             numbers=numbers,
             nameless=bool(nameless.any()),
+            minted=minted,
             repeated=repeated,
             rejected=self._rejected(table, ids, list(faults)),
             repaired=int((repaired & good).sum()),
             provisional=int(pc.sum(pc.starts_with(rows["code"], provisional.PREFIX)).as_py() or 0),
+            identified=identified,
         )
 
     def _source_ids(self, table: pa.Table, numbers: npt.NDArray[np.int64], faults: Faults) -> Codes:
@@ -258,7 +309,7 @@ class Preparation:
     def _attribute_fields(self) -> list[AttributeField]:
         # What an expression reads stays: it may take only a part.
         used = {c.field for c in self.mapping.columns.values()} | {self.mapping.code}
-        used |= RESERVED.union(REJECT_FIELDS)
+        used |= RESERVED.union(rejects.FIELDS)
         fields = [field for field in self.layer.schema if field.name not in used]
         return [AttributeField(f"attribute_{n}", f.name, is_json(f.type)) for n, f in enumerate(fields)]
 
@@ -358,10 +409,13 @@ class Preparation:
             completed[prop.name] = pc.coalesce(*arrays)
         return completed
 
-    def _rejected(self, table: pa.Table, ids: Codes, reasons: list[tuple[int, str]]) -> list[Rejected]:
+    def _rejected(
+        self, table: pa.Table, ids: Codes, reasons: list[tuple[int, str]], start: int | None = None
+    ) -> list[Rejected]:
         if not reasons:
             return []
-        start = self._read - table.num_rows
+        if start is None:
+            start = self._read - table.num_rows
         records = table.take(pa.array([row for row, _ in reasons], pa.int64())).to_pylist()
         system = None if self.layer.crs is None else _crs_text(self.layer.crs)
         return [

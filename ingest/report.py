@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from rich.console import Console
@@ -14,6 +15,24 @@ from rich.tree import Tree
 from cim.errors import InvalidData
 
 Status = Literal["loaded", "unchanged", "refused", "dry-run"]
+# How the object of a record was found, in the order in which it is tried, and what that means.
+HOW: Mapping[str, str] = MappingProxyType(
+    {
+        "code": "by its own code",
+        "identifier": "by another published identifier",
+        "name": "by what names it in its source: known from a delivery before",
+        "recalled": "by a code that stands for another object today",
+        "person": "by a person's decision",
+        "same": "by its place: it covers the object",
+        "split": "new, a part of an object that was one",
+        "merge": "new, in the place of several objects",
+        "new": "new: no object is there",
+        "undecided": "left for a person to decide",
+        "left out": "left out by a person's decision",
+    }
+)
+# What the reason of an undecided record begins with.
+UNDECIDED = "identity: may be"
 # So many different reasons are shown per layer; `cim rejects` shows all.
 _REASONS_SHOWN = 5
 
@@ -26,8 +45,9 @@ class LayerReport:
     ----------
     type : feature type, None for a layer that no mapping takes.
     repaired : of those taken, how many geometries were made valid; provisional : how many got such a code.
-    reasons : why records were rejected, with how many.
     understood : trees of `text` and `parts`: what a model was understood to be.
+    reasons : why records were rejected, with how many. identity : how the objects of records were found, see `HOW`.
+    crs, encoding : of the coordinates and the text as they were read; None where there are none or it is not known.
     """
 
     name: str
@@ -42,6 +62,9 @@ class LayerReport:
     warnings: list[str] = field(default_factory=list)
     reasons: Mapping[str, int] = field(default_factory=dict)
     understood: list[dict[str, Any]] = field(default_factory=list)
+    identity: Mapping[str, int] = field(default_factory=dict)
+    crs: str | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         if self.type is not None and self.read != self.inserted + self.updated + self.unchanged + self.rejected:

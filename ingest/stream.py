@@ -6,18 +6,23 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 
 import orjson
 import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 
-from cim.db.load import FIRST, NAMELESS, RECORD, SOURCE, SOURCE_ID, Load, Payload
+from cim.codes import provisional as provisional_code
+from cim.db.load import FIRST, IDENTIFIERS, MINTED, NAMELESS, RECORD, SOURCE, SOURCE_ID, Load, Payload
+from cim.db.matching import name_sources
 from cim.db.script import query
 from ingest.ahead import ahead
 from ingest.formats import Layer
 from ingest.identify import identifiers, mint_apart
 from ingest.mapping import LayerMapping, Value
+from ingest.match import thresholds
+from ingest.matching import Matched, Said, match
 from ingest.records import Context, NotAnIdentifierError, Preparation, Prepared, Rejected
 from ingest.report import LayerReport, reason_of
 
@@ -33,9 +38,17 @@ class _Batch:
 
 
 def take(
-    connection: sa.Connection, target: sa.Table, layer: Layer, mapping: LayerMapping, context: Context, dataset: str
+    connection: sa.Connection,
+    target: sa.Table,
+    layer: Layer,
+    mapping: LayerMapping,
+    context: Context,
+    dataset: str,
+    said: Said = MappingProxyType({}),
 ) -> LayerReport:
     """Bring a layer into the table of its type, in the transaction of the connection, and report.
+
+    `said` is what a person decided about records, by their names.
 
     Raises
     ------
@@ -45,13 +58,13 @@ def take(
     for identifier in fields[:-1]:
         attempt = connection.begin_nested()
         try:
-            report = _Taking(connection, target, layer, mapping, context, identifier, dataset, proved=False).run()
+            report = _Taking(connection, target, layer, mapping, context, identifier, dataset, said, proved=False).run()
         except NotAnIdentifierError:
             attempt.rollback()
         else:
             attempt.commit()
             return report
-    return _Taking(connection, target, layer, mapping, context, fields[-1], dataset, proved=True).run()
+    return _Taking(connection, target, layer, mapping, context, fields[-1], dataset, said, proved=True).run()
 
 
 class _Taking:
@@ -66,10 +79,13 @@ class _Taking:
         context: Context,
         identifier: Value | None,
         dataset: str,
+        said: Said,
         *,
         proved: bool,
     ) -> None:
         self.connection = connection
+        self.mapping = mapping
+        self.said = said
         self.layer = layer
         self.dataset = dataset
         self.preparation = Preparation(layer, mapping, context, identifier, proved=proved)
@@ -77,7 +93,7 @@ class _Taking:
         self.reasons: Counter[str] = Counter()
 
     def run(self) -> LayerReport:
-        read = taken = rejected = repaired = provisional = 0
+        read = taken = rejected = repaired = provisional = minted = identified = 0
         with closing(ahead(self._batches())) as batches:
             for batch in batches:
                 done = batch.prepared
@@ -86,14 +102,20 @@ class _Taking:
                 rejected += len(done.rejected)
                 repaired += done.repaired
                 provisional += done.provisional
+                minted += int(done.minted.sum())
+                identified += done.identified
                 self.load.copy(batch.rows)
                 if batch.repeated is not None:
                     self.load.repeat(batch.repeated)
                 self._reject(done.rejected)
         settled = self._tell_apart()
+        matched = self._match()
+        if self.mapping.identifiers:
+            self.load.note_identifiers()
         counts = self.load.finish(geometry=self.preparation.has_shapes)
         repeated = self.load.reject_repeated(self.dataset, self.layer.name)
-        taken += settled
+        taken += settled - len(matched.reasons)
+        gone = sum(code is None or not code.startswith(provisional_code.PREFIX) for code in matched.renamed.values())
         return LayerReport(
             name=self.layer.name,
             type=self.preparation.feature_type.name,
@@ -101,18 +123,57 @@ class _Taking:
             inserted=counts.inserted,
             updated=counts.updated,
             unchanged=taken - counts.inserted - counts.updated,
-            rejected=rejected + sum(repeated.values()),
+            rejected=rejected + sum(repeated.values()) + len(matched.reasons),
             repaired=repaired,
-            provisional=provisional + settled,
+            provisional=provisional + settled - gone,
             warnings=self.preparation.warnings,
             reasons=dict(self.reasons) | repeated,
             understood=[asdict(node) for node in self.layer.understood],
+            identity=self._identity(taken + len(matched.reasons), minted + settled, identified, matched),
+            crs=self.preparation.system_name,
+            encoding=self.layer.encoding,
         )
+
+    def _match(self) -> Matched:
+        """Find out which objects the records are that came without a code the city knows."""
+        waiting = self.load.waiting()
+        feature_type = self.preparation.feature_type
+        if waiting is None:
+            return Matched()
+        limits = thresholds(feature_type.name, self.mapping.match)
+        matched = match(
+            self.connection, waiting, self.load.target, feature_type, limits, self.said, self.dataset, self.layer.name
+        )
+        self.preparation.context.known.rename(matched.renamed)
+        if matched.reasons:
+            rejected = list(self.preparation.rejected_again(matched.reasons))
+            self._reject(rejected)
+            names = {n + 1: r.source_id for n, r in zip(sorted(matched.reasons), rejected, strict=True)}
+            name_sources(self.connection, self.dataset, self.layer.name, names)
+        return matched
+
+    def _identity(self, taken: int, minted: int, identified: int, matched: Matched) -> dict[str, int]:
+        """Return how the objects of the records were found, in the words of `report.HOW`."""
+        decided = sum(matched.counts.values())
+        if self.load.had_objects:
+            named, new = minted - decided, matched.counts.get("new", 0)
+        else:
+            named, new = 0, minted
+        found = {"code": taken - minted - identified, "identifier": identified, "name": named, "new": new}
+        found |= {how: number for how, number in matched.counts.items() if how != "new"}
+        # A code that stands for another object today may have been the record's own.
+        if named < 0:
+            found |= {"name": 0, "code": found["code"] + named}
+        return {how: number for how, number in found.items() if number > 0}
 
     def _batches(self) -> Iterator[_Batch]:
         for prepared in self.preparation.batches():
-            settled = not prepared.nameless
-            rows = self.load.encode(prepared.rows, settled=settled, **{RECORD: pa.array(prepared.numbers)})
+            extra = {RECORD: pa.array(prepared.numbers), MINTED: pa.array(prepared.minted)}
+            if IDENTIFIERS in prepared.rows.column_names:
+                extra[IDENTIFIERS] = prepared.rows.column(IDENTIFIERS)
+            # Rows whose other identifiers are to be noted have to wait.
+            settled = not prepared.nameless and IDENTIFIERS not in extra
+            rows = self.load.encode(prepared.rows, settled=settled, **extra)
             yield _Batch(prepared, rows, self._encode_repeated(prepared))
 
     def _encode_repeated(self, prepared: Prepared) -> Payload | None:
@@ -123,6 +184,7 @@ class _Taking:
             RECORD: pa.array(repeated.numbers),
             FIRST: pa.array(repeated.first),
             NAMELESS: pa.array(repeated.nameless),
+            MINTED: pa.array(repeated.minted),
             SOURCE_ID: pa.array([record.source_id for record in repeated.records], pa.string()),
             SOURCE: pa.array([_json(record) for record in repeated.records], pa.string()),
         }

@@ -86,8 +86,11 @@ def suggest(path: Path, source_format: Format, options: ReadOptions, dictionary:
 def _sample(layer: Layer) -> _Sample:
     table = layer.head(SAMPLE)
     fields = [name for name in table.column_names if name not in RESERVED]
-    shapes = shapely.from_wkb(table.column(GEOMETRY).to_numpy(), on_invalid="ignore")
-    return _Sample(layer, table, fields, frozenset(shapely.get_type_id(shapes).tolist()) - {-1})
+    kinds: frozenset[int] = frozenset()
+    if GEOMETRY in table.column_names:
+        shapes = shapely.from_wkb(table.column(GEOMETRY).to_numpy(), on_invalid="ignore")
+        kinds = frozenset(shapely.get_type_id(shapes).tolist()) - {-1}
+    return _Sample(layer, table, fields, kinds)
 
 
 def _suggest_layer(sample: _Sample, path: Path, dictionary: Dictionary) -> str:

@@ -25,17 +25,22 @@ from cim.db.merge import REVISION, Carried, Merge, as_is, differ
 from cim.db.script import query
 
 # Columns of waiting rows beyond those of the feature table: the record's number in its layer, the record that had its
-# code before, whether the code is the name of its content, and the record as it came.
+# code before, whether the code is the name of its content, whether it was made here at all, other identifiers by
+# scheme, and the record as it came.
 CODE = "code"
 RECORD = "record_"
 FIRST = "first_"
 NAMELESS = "nameless_"
+MINTED = "minted_"
+IDENTIFIERS = "identifiers_"
 SOURCE_ID = "source_id_"
 SOURCE = "source_"
 _EXTRA: dict[str, sa.types.TypeEngine[Any]] = {
     RECORD: sa.BigInteger(),
     FIRST: sa.BigInteger(),
     NAMELESS: sa.Boolean(),
+    MINTED: sa.Boolean(),
+    IDENTIFIERS: JSONB(),
     SOURCE_ID: sa.Text(),
     SOURCE: JSONB(),
 }
@@ -158,6 +163,21 @@ class Load:
         if self._repeated is None:
             self._repeated = self._waiting("repeated")
         self._copy(self._repeated, payload)
+
+    def waiting(self) -> sa.Table | None:
+        """Return the table of rows that wait to be merged into one that has objects already; else None."""
+        return self._staged if self.had_objects else None
+
+    @property
+    def had_objects(self) -> bool:
+        """Whether the type had objects before this load."""
+        return not self._new
+
+    def note_identifiers(self) -> None:
+        """Add the other identifiers of the rows that wait to the crosswalk."""
+        if self._staged is not None:
+            said = {"staged": f'pg_temp."{self._staged.name}"', "type": self.target.name}
+            self._connection.execute(query("matching/note_identifiers"), said)
 
     def shared_names(self) -> list[tuple[int, str, str]]:
         """Return record, code and digest of the content of all rows whose name others of them have, too."""

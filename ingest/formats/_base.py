@@ -56,6 +56,7 @@ class Layer:
     crs : of `geom` as read; None where the source does not say.
     warnings : sentences for the report, each about this layer; complete when the records have been read.
     understood : what a model was understood to be, for the report.
+    encoding : of attribute text, where the format had to find it out; else None.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Layer:
     crs: pyproj.CRS | None
     warnings: list[str] = field(default_factory=list)
     understood: list[Node] = field(default_factory=list)
+    encoding: str | None = None
 
     @classmethod
     def of(

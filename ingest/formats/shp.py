@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cim.errors import InvalidData
@@ -46,7 +47,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     for layer in read_layers(path, options, "Shapefile", (b"\x00\x00\x27\x0a",), encoding):
         if because is not None:
             layer.warnings.append(because)
-        yield layer
+        yield replace(layer, encoding=encoding)
 
 
 def _encoding(parts: Mapping[str, Path], stated: str | None) -> tuple[str | None, str | None]:

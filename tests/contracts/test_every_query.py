@@ -36,6 +36,8 @@ def test_it_prepares(migrated: sa.Engine, name: str) -> None:
     with migrated.connect() as connection:
         if name.startswith("replay/"):
             connection.execute(query("replay/stage"))
+        if name.startswith("matching/"):
+            connection.execute(query("matching/stage"))
         connection.exec_driver_sql(
             f"PREPARE checked AS {numbered.replace('%%', '%')}", execution_options={"no_parameters": True}
         )

@@ -1,0 +1,1 @@
+SELECT cim.settle_unmatched(CAST(:staged AS regclass));

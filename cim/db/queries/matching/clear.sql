@@ -1,0 +1,1 @@
+DELETE FROM cim.decision WHERE dataset = :dataset;

@@ -1,0 +1,1 @@
+SELECT cim.note_identifiers(CAST(:staged AS regclass), :type);

@@ -1,0 +1,1 @@
+SELECT cim.record_decisions(CAST(:staged AS regclass), :type, :dataset, :layer);

@@ -1,0 +1,102 @@
+"""Which object is each record of a layer that came without a code the city knows: recalled, decided, placed, or new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from cim.db.matching import Matching, NotTaken, Overlaps, Settled
+from cim.dictionary import FeatureType
+from ingest.match import Pairs, Thresholds, decide
+from ingest.report import UNDECIDED
+
+# By the name of a record: `person` with the object's code, or None for a new one; or `left out`.
+Said = Mapping[str, tuple[str, str | None]]
+
+# So many objects that a record may be are named in its reason.
+_NAMED = 4
+_AREAS = frozenset({"Polygon", "MultiPolygon"})
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """What was decided: how many records which way, those not to be taken with the reason, and minted codes given up.
+
+    `renamed` holds, by minted code, the code of the object it turned out to be, None where the record is not taken.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    renamed: Mapping[str, str | None] = field(default_factory=dict)
+
+
+def match(
+    connection: sa.Connection,
+    waiting: sa.Table,
+    target: sa.Table,
+    feature_type: FeatureType,
+    limits: Thresholds,
+    said: Said,
+    dataset: str,
+    layer: str,
+) -> Matched:
+    """Decide about the waiting rows whose code no object has, give them their codes, and store the decisions.
+
+    Rows that are not to be taken are taken out of `waiting`. In this order: what a person said, what the crosswalk and
+    supersessions say, what the place says; the rest is new.
+    """
+    matching = Matching(connection, waiting, target, feature_type)
+    if matching.gather() == 0:
+        return Matched()
+    matching.settle_named(said)
+    matching.recall()
+    matching.apply()
+    if limits.geometry and feature_type.geometry in _AREAS and "geom" in waiting.c:
+        matching.settle(_placed(matching.overlaps(limits.touch, limits.same), limits))
+    matching.settle_rest()
+    matching.apply()
+    reasons = {row.record: _reason(row, feature_type) for row in matching.not_taken()}
+    renamed = dict(matching.renamed())
+    return Matched(matching.record(dataset, layer), reasons, renamed)
+
+
+def _placed(found: Overlaps, limits: Thresholds) -> list[Settled]:
+    """Return what the place of the rows decides."""
+    of_record, of_object, overlap, aligned = found.shares.T
+    decided = decide(Pairs(found.record, found.object, of_record, of_object, overlap, aligned), limits)
+    settled = [
+        Settled(record, "same", found.codes[place], score, {found.codes[place]: _rounded(score)})
+        for record, place, score in _rows(decided.same)
+    ]
+    same = {row.record: row for row in settled}
+    for how, pairs in (("split", decided.split), ("merge", decided.merge), ("undecided", decided.undecided)):
+        objects: dict[int, dict[str, float]] = {}
+        for record, place, score in _rows(pairs):
+            objects.setdefault(record, {})[found.codes[place]] = _rounded(score)
+        for record, scores in objects.items():
+            if record in same:
+                # It goes on as one object and has another as a part.
+                row = same[record]
+                same[record] = Settled(record, row.how, row.code, row.score, {**(row.objects or {}), **scores})
+            else:
+                settled.append(Settled(record, how, None, max(scores.values()), scores))
+    return [same.get(row.record, row) for row in settled]
+
+
+def _rows(pairs: Pairs) -> Sequence[tuple[int, int, float]]:
+    return list(zip(pairs.record.tolist(), pairs.object.tolist(), pairs.overlap.tolist(), strict=True))
+
+
+def _rounded(score: float) -> float:
+    return round(score, 4)
+
+
+def _reason(row: NotTaken, feature_type: FeatureType) -> str:
+    if row.how == "left out":
+        return "identity: left out by a person's decision"
+    ranked = sorted(row.objects.items(), key=lambda item: -item[1])
+    named = ", ".join(f"{code} ({score:.2f})" if score else code for code, score in ranked[:_NAMED])
+    more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
+    return f"{UNDECIDED} a {feature_type.name} the city has; decide with --review, got {named}{more}"
