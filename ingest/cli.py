@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import sqlalchemy as sa
 import typer
@@ -21,6 +21,7 @@ from cim.dictionary import load_dictionary
 from cim.errors import InvalidData
 from cim.output import AsJson, console, print_json, print_table
 from cim.settings import Settings
+from ingest.clean import FIX, OnInvalid, Repair
 from ingest.formats import ReadOptions, formats
 from ingest.mapping import load
 from ingest.page import write as write_page
@@ -57,6 +58,22 @@ def ingest(
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of attribute text, as GB18030.")] = None,
     layer: Annotated[str | None, typer.Option(help="Take only the layer of this name.")] = None,
+    on_invalid: Annotated[
+        str, typer.Option(help="Invalid geometry: fix it, reject the record, or raise and refuse the file.")
+    ] = FIX.on_invalid,
+    max_area_change: Annotated[
+        float, typer.Option(help="Share of its area, 0 to 1, by which a fix may change a shape; else it is rejected.")
+    ] = FIX.max_area_change,
+    shifted: Annotated[
+        str | None, typer.Option(help="The coordinates are gcj-02 or bd-09: turn them back to WGS 84.")
+    ] = None,
+    crs_parameters: Annotated[
+        str | None,
+        typer.Option(
+            help="3 or 7 numbers, as DX,DY,DZ,RX,RY,RZ,PPM (m, arc seconds of a position vector, ppm): of the change"
+            " from the layer's datum, as Beijing 1954, to that of the city."
+        ),
+    ] = None,
     suggested: Annotated[
         bool, typer.Option("--suggest", help="Take nothing in: print a mapping proposed for the files, as TOML.")
     ] = False,
@@ -112,6 +129,9 @@ def ingest(
                 place=_placement(place),
                 encoding=encoding,
                 layer=layer,
+                repair=Repair(cast("OnInvalid", on_invalid), max_area_change),
+                shifted=shifted,
+                crs_parameters=_numbers(crs_parameters),
                 force=force,
                 dry_run=dry_run,
                 actor=actor,
@@ -143,6 +163,13 @@ def ingest(
             if lag.revisions:
                 typer.echo(f"not in that tree: {lag}; `cim status` shows when they are", err=True)
     report.raise_refused()
+
+
+def _numbers(text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(number) for number in text.split(","))
+    except ValueError as error:
+        raise InvalidData(f"--crs-parameters: expected numbers with commas between, got {text!r}") from error
 
 
 def _placement(place: str | None) -> str | None:

@@ -25,6 +25,7 @@ from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
 from cim.files import Batch, digest, keeping
 from ingest.city import KnownBuildings
+from ingest.clean import FIX, Repair
 from ingest.formats import Layer, ReadOptions
 from ingest.formats._base import RESERVED
 from ingest.identify import Known
@@ -35,6 +36,7 @@ from ingest.rejects import ids_of, returned
 from ingest.report import FileReport, LayerReport, Report, Status
 from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
 from ingest.stream import take
+from ingest.unshift import unshifted
 from ingest.vanished import end_vanished
 
 # Part of what decides whether a file was taken in before: raise it when the same input gives other rows.
@@ -61,6 +63,9 @@ class Options:
     actor, reason : recorded with every revision; None leaves the actor to the database session.
     decisions : what a person decided about records, by their names; see `ingest.review`.
     observe : called for each file that is not refused, within its transaction.
+    repair : what becomes of invalid geometry.
+    shifted : the coordinates are GCJ-02 or BD-09, see `ingest.unshift`.
+    crs_parameters : of the datum change from the layer's system, see `cim.crs.with_parameters`.
     published : the published mappings that choose their layers themselves; None takes those of `schemas/v1/mappings`.
     """
 
@@ -79,6 +84,9 @@ class Options:
     published: Sequence[LayerMapping] | None = None
     decisions: Said = field(default_factory=dict)
     observe: Observe | None = None
+    repair: Repair = FIX
+    shifted: str | None = None
+    crs_parameters: tuple[float, ...] | None = None
 
 
 def ingest(
@@ -192,6 +200,9 @@ class _File:
             "place": options.place,
             "encoding": options.encoding,
             "layer": options.layer,
+            "repair": [options.repair.on_invalid, options.repair.max_area_change],
+            "shifted": options.shifted,
+            "crs_parameters": options.crs_parameters and list(options.crs_parameters),
             "name": self.source.path.name,  # may tell the type
             "mappings": [dict(m.document) for m in self.mappings],
             "published": [dict(m.document) for m in self.published],
@@ -229,6 +240,8 @@ class _File:
             keep=digest if options.dry_run else self.bodies.keep,
         )
         found = list(self.format.read(self.source.path, read_options))
+        if options.shifted is not None:
+            found = [unshifted(layer, options.shifted) for layer in found]
         layers: list[tuple[Layer, LayerMapping | None]] = []
         for layer in found:
             origins = list(returned(layer))
@@ -328,6 +341,8 @@ class _File:
             linearise=linearise,
             known=Known(),
             current=current,
+            repair=self.options.repair,
+            parameters=self.options.crs_parameters,
         )
 
     def _record(self, connection: sa.Connection, report: FileReport, basis: str) -> None:

@@ -25,7 +25,7 @@ from cim.errors import CrsError
 from cim.geometry import Geometries, to_wkb
 from cim.log.entry import MAX_ENTRY
 from ingest import identify, rejects
-from ingest.clean import Linearise, Placed, clean
+from ingest.clean import FIX, Linearise, Placed, Repair, clean
 from ingest.faults import Faults, Mask
 from ingest.formats import Layer
 from ingest.formats._base import BATCH, GEOMETRY, PARENT_SOURCE_ID, RESERVED
@@ -91,7 +91,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What preparing a layer needs beyond the layer: the dictionary, the systems, the operator's word."""
+    """What preparing a layer needs beyond the layer: the dictionary, the systems, the operator's word.
+
+    `parameters` are of the datum change from the layer's system, see `cim.crs.with_parameters`.
+    """
 
     path: Path
     dictionary: Dictionary
@@ -101,6 +104,8 @@ class Context:
     linearise: Linearise
     known: Known
     current: Current = identify.unknown
+    repair: Repair = FIX
+    parameters: Sequence[float] | None = None
 
 
 class NotAnIdentifierError(Exception):
@@ -338,7 +343,8 @@ class Preparation:
             storage,
             self.context.linearise,
             faults,
-            vouched=system is not self.layer.crs,
+            vouched=self._vouched,
+            repair=self.context.repair,
             placed=self._placed,
         )
         self.said += [remark for remark in cleaned.remarks if remark not in self.said]
@@ -374,7 +380,15 @@ class Preparation:
             raise CrsError(
                 f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping"
             )
+        if context.parameters is not None:
+            system = crs.with_parameters(system, context.parameters, context.storage)
         return system
+
+    @property
+    def _vouched(self) -> bool:
+        """Whether the system is the operator's word and not the layer's."""
+        told = self.context.assumed is not None or self.mapping.assume_crs is not None
+        return told or self.layer.crs is None
 
     def _told(self, columns: Sequence[str]) -> list[str]:
         """Return the reference columns that no field fills, but codes or the file itself may tell."""
