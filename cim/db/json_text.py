@@ -51,6 +51,8 @@ def _value(values: Array, nested: bool) -> Array:
 
 
 def _quoted(texts: Array) -> Array:
+    if isinstance(texts, pa.ChunkedArray):  # the mask below may have no chunks
+        texts = pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], texts.type)
     plain = pc.binary_join_element_wise('"', texts, '"', "")
     special = pc.match_substring_regex(texts, _SPECIAL)
     if not pc.any(special).as_py():

@@ -87,6 +87,14 @@ CASES = [
     Case("autotest/mapshaper_latin1-property/latin1-property.shp", 3857, "facility", 1),
     Case("autotest/mapshaper_latin1-property/latin1-property.json", 3857, "facility", 1),
     Case("autotest/mapshaper_gauss_kruger/gauss_kruger.shp", 3857, "road", refused="its .shx and .dbf is missing"),
+    Case("autotest/fiona_coutwildrnp.zip", 5070, "planning_zone", 67),
+    Case("autotest/geopandas_nybb_16a.zip", 26918, "planning_zone", 5),
+    Case("autotest/mapshaper_Albania.kmz", 3857, "facility", 63),
+    Case("autotest/fiona_curves_line.csv", 3857, "road", refused="states no CRS"),
+    Case("autotest/mapshaper_wkt.csv", 3857, "facility", refused="states no CRS"),
+    Case("autotest/mapshaper_utf8_bom.csv", 3857, "planning_zone", 1, rejected=1),
+    Case("autotest/mapshaper_nyc_boros.parquet", 26918, "planning_zone", 1),
+    Case("gis/natural-earth_countries_geo.parquet", 3857, "planning_zone", 177, rejected=1),  # Antarctica
     Case("autotest/mapshaper_sample.json", 3857, "facility", refused="Failed to read GeoJSON data; At line 3"),
 ]
 
@@ -136,7 +144,8 @@ def test_the_catalogue_is_right_about_it(case: Case, deployments: Callable[[int]
 
 
 def test_every_file_of_the_folders_is_among_the_cases_or_of_a_format_to_come(shared: Path) -> None:
-    suffixes = {s for f in formats().values() if f.name != "ifc" for s in f.suffixes}
+    others = ("ifc", "cityjson", "cityjsonseq", "citygml", "osm")  # these have tests of their own
+    suffixes = {s for f in formats().values() if f.name not in others for s in f.suffixes}
     data = shared / "data"
     files = [p for folder in ("gis", "autotest") for p in (data / folder).rglob("*")]
     found = {str(p.relative_to(data)) for p in files if p.suffix in suffixes}

@@ -23,6 +23,15 @@ def test_a_folder_is_searched_and_what_nobody_reads_is_told(tmp_path: Path) -> N
     assert [p.name for p in passed] == ["c.docx"]
 
 
+def test_in_a_folder_an_ending_that_means_little_needs_the_content(tmp_path: Path) -> None:
+    touch(tmp_path / "a.gpkg")
+    touch(tmp_path / "a.shp.xml", b"<metadata/>")
+    sources, passed = find([tmp_path])
+    assert [s.path.name for s in sources] == ["a.gpkg"]
+    assert [p.name for p in passed] == ["a.shp.xml"]
+    assert find([tmp_path / "a.shp.xml"])[0][0].format is not None  # named, it is told what is wrong with it
+
+
 def test_a_file_meant_twice_is_taken_once(tmp_path: Path) -> None:
     file = touch(tmp_path / "a.gpkg")
     (tmp_path / "link.gpkg").symlink_to(file)
