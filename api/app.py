@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api import errors
-from api.routes import codes, entry, features, files, log, metrics, processes
+from api.routes import changes, codes, entry, features, files, log, metrics, processes
 from api.site import Site
 from cim.city import City
 from cim.settings import Settings
@@ -45,6 +45,6 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     errors.install(app)
-    for module in (entry, features, files, log, processes, codes, metrics):
+    for module in (entry, features, changes, files, log, processes, codes, metrics):
         app.include_router(module.router)
     return app

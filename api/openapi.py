@@ -43,7 +43,7 @@ def openapi_document(dictionary: Dictionary, base: str) -> dict[str, Any]:
         "tags": [{"name": name} for name in ("Entry", "Features", "Processes", "Log")],
         "paths": paths,
         "components": {
-            "parameters": {p.name: p.document for p in (*parameters.ITEMS, *log.PROOF)},
+            "parameters": {p.name: p.document for p in (*parameters.ITEMS, parameters.SINCE, *log.PROOF)},
             "schemas": _schemas(),
             "responses": _errors(),
         },
@@ -84,6 +84,9 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         ),
         f"{root}/items": _get(
             "Features", f"{name}.getFeatures", f"{title}: features", [*map(_shared, parameters.ITEMS), *own], features
+        ),
+        f"{root}/changes": _get(
+            "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
         ),
         item: _get("Features", f"{name}.getFeature", f"{title}: one feature", one, {GEOJSON: _ref("feature")}),
         f"{item}/history": _get("Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT}),

@@ -130,6 +130,12 @@ def _day(text: str) -> date | None:
         ) from None
 
 
+def _since(text: str) -> int:
+    if not _TREE_SIZE.fullmatch(text):
+        raise ValueError(f"expected a tree size, a whole number from 0, got {text[:60]!r}")
+    return int(text)
+
+
 def _as_of(text: str) -> str:
     if text.isdigit() and not _TREE_SIZE.fullmatch(text):
         raise ValueError(f"{text[:60]!r} is no tree size")
@@ -205,6 +211,14 @@ RESULT_TYPE = _choices(
 )
 NEXT = Parameter("next", _STRING, "Where the page before ended; taken from its `next` link.", _code_of)
 
+SINCE = Parameter(
+    "since",
+    {"type": "integer", "minimum": 0, "default": 0},
+    "Tree size a mirror holds already: changes from that leaf on.",
+    _since,
+)
+
+CHANGES = (SINCE, LIMIT, CRS, AS_OF, F_JSON)
 ITEM = (F_JSON, CRS, AS_OF)
 ITEMS = (LIMIT, BBOX, BBOX_CRS, CRS, DATETIME, FILTER, FILTER_LANG, FILTER_CRS, RESULT_TYPE, NEXT, AS_OF, F_JSON)
 

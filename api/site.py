@@ -97,6 +97,16 @@ class Site:
         await self.sequencing.stop()
         await self.reader.close()
 
+    async def signed(self) -> State:
+        """Return the state of the last signed checkpoint.
+
+        Raises
+        ------
+        NotFound : nothing was published yet.
+        """
+        checkpoint = await run_in_threadpool(self.city.checkpoint)
+        return State.pinned(await run_in_threadpool(self.city.tree_head, checkpoint))
+
     async def pinned(self, as_of: str | None) -> State | None:
         """Return the state that `as-of` means; None where it is not given. Heads of tree sizes are remembered.
 

@@ -70,6 +70,7 @@ def _collection(request: Request, site: Site, feature_type: FeatureType, extent:
             link("items", url(request, "collections", name, "items"), GEOJSON, f"{title}: features"),
             link(links.REL_QUERYABLES, url(request, "collections", name, "queryables"), SCHEMA_JSON, "Queryables"),
             link(links.REL_SCHEMA, url(request, "collections", name, "schema"), SCHEMA_JSON, "Schema"),
+            link("related", url(request, "collections", name, "changes"), JSON, f"{title}: changes, leaf by leaf"),
         ],
     }
     if extent is not None:

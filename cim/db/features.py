@@ -13,7 +13,7 @@ from typing import Any
 
 import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from cim.crs import Bounds
@@ -167,6 +167,77 @@ def select_item(database: Database, type_name: str, code: str, tree_size: int | 
     return sa.select(text.label("feature"), one.c.rev).select_from(one.join(properties, sa.true()))
 
 
+def select_changes(
+    database: Database, type_name: str, since: int, end: int, output: Output, limit: int
+) -> sa.Select[Any]:
+    """Select the revisions of a type by their leaves, as one row: `changes`, `returned`, `last`, `more`.
+
+    `changes` is JSON objects joined by commas, None where there are none: `leaf`, `prev` (leaf of the object's revision
+    before), `op`, `code`, `rev`, `at`, `by`, `reason`, `dataset`, `superseded` (what took over) and `feature`, the
+    GeoJSON feature as that revision left it, null where it ended the object. `last` is the last one's leaf.
+
+    Parameters
+    ----------
+    since, end : leaves from `since` up to but without `end`; every one of them is looked at
+    limit : at least 1
+
+    Raises
+    ------
+    NotFound : no such type. CrsError : the output CRS cannot be reached.
+    """
+    feature_type = database.dictionary.type(type_name)
+    check_path(output.srid, database.settings.srid)
+    source = _LEAF.join(_REVISION, _REVISION.c.id == _LEAF.c.revision_id)
+    columns = {
+        "leaf": _LEAF.c.idx,
+        "prev": _LEAF.c.prev,
+        "op": _REVISION.c.op,
+        "code": _REVISION.c.code,
+        "rev": _REVISION.c.rev,
+        "at": sa.func.cim.rfc3339(_REVISION.c.at),
+        "by": _REVISION.c.actor,
+        "reason": _REVISION.c.reason,
+        "dataset": _REVISION.c.dataset,
+        "superseded": _REVISION.c.superseded,
+    }
+    count = sa.bindparam("limit", limit, sa.Integer)
+    page = (
+        sa.select(
+            *_recorded(database, feature_type),
+            *(column.label(f"change {name}") for name, column in columns.items()),
+            _REVISION.c.body.is_(None).label("change ends"),
+            sa.func.row_number().over(order_by=_LEAF.c.idx).label(_ROW),
+        )
+        .select_from(source)
+        .where(
+            _LEAF.c.idx >= sa.bindparam("since", since, sa.BigInteger),
+            _LEAF.c.idx < sa.bindparam("end", end, sa.BigInteger),
+            _REVISION.c.type == sa.literal(type_name, sa.Text),
+        )
+        .order_by(_LEAF.c.idx)
+        .limit(count + 1)
+        .subquery("page")
+    )
+    properties = _properties(page, feature_type)
+    change = sa.select(*(page.c[f"change {name}"].label(name) for name in columns)).correlate(page).lateral("change")
+    feature = _feature(page, properties, feature_type, output, database.settings.srid)
+    text = sa.func.concat(
+        sa.func.left(sa.cast(sa.func.to_json(change.table_valued()), sa.Text), -1),
+        sa.literal_column("""',"feature":'""", sa.Text),
+        sa.case((page.c["change ends"], sa.literal_column("'null'", sa.Text)), else_=feature),
+        sa.literal_column("'}'", sa.Text),
+        type_=sa.Text,
+    )
+    within = page.c[_ROW] <= count
+    separator = aggregate_order_by(sa.literal_column("','", sa.Text), page.c[_ROW])
+    return sa.select(
+        sa.func.string_agg(text, separator).filter(within).label("changes"),
+        sa.func.count().filter(within).label("returned"),
+        sa.func.max(page.c["change leaf"]).filter(within).label("last"),
+        (sa.func.count() > count).label("more"),
+    ).select_from(page.join(properties, sa.true()).join(change, sa.true()))
+
+
 def select_count(database: Database, type_name: str, selection: Selection) -> sa.Select[Any]:
     """Select the number of objects a selection matches.
 
@@ -298,6 +369,15 @@ def _valid(
 
 # A label no dictionary can take: a property's name is an identifier.
 _ROW = "row number"
+_LEAF = sa.table("leaf", sa.column("idx"), sa.column("revision_id"), sa.column("prev"), schema="cim")
+_REVISION = sa.table(
+    "revision",
+    *(sa.column(name) for name in ("id", "type", "code", "rev", "op", "at", "actor", "reason", "dataset")),
+    sa.column("body", JSONB),
+    sa.column("superseded", JSONB),
+    sa.column("geom", GEOMETRY),
+    schema="cim",
+)
 
 
 def _ordered(source: sa.FromClause) -> sa.ColumnElement[str]:
@@ -310,6 +390,23 @@ def _published(source: sa.FromClause, feature_type: FeatureType) -> list[sa.Colu
     names = ["code", *(p.name for p in feature_type.public_properties), "attributes"]
     geometry = [] if feature_type.geometry is None else [sa.type_coerce(source.c.geom, GEOMETRY).label("geom")]
     return [*(source.c[name] for name in names), *geometry]
+
+
+def _recorded(database: Database, feature_type: FeatureType) -> list[sa.ColumnElement[Any]]:
+    """Return a revision's columns as `_published` gives a row's, read from its body as the as-of functions do."""
+    kinds = {prop.name: prop.kind for prop in feature_type.public_properties} | {"attributes": "object"}
+    table = database.table(feature_type.name)
+    found: list[sa.ColumnElement[Any]] = [_REVISION.c.code]
+    for name, kind in kinds.items():
+        value = _REVISION.c.body[name]
+        if kind == "string":
+            value = value.astext
+        elif kind != "object":
+            value = sa.cast(value.astext, table.c[name].type)
+        found.append(value.label(name))
+    if feature_type.geometry is not None:
+        found.append(_REVISION.c.geom)
+    return found
 
 
 def _properties(rows: sa.Subquery, feature_type: FeatureType) -> LateralFromClause:
