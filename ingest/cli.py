@@ -31,6 +31,7 @@ from ingest.pipeline import Progress as OnProgress
 from ingest.pipeline import ingest as run
 from ingest.rejects import export as write_rejects
 from ingest.rejects import rejects_of
+from ingest.replacing import Mode
 from ingest.report import FileReport, show
 from ingest.review import read as read_decisions
 from ingest.review import write as write_review
@@ -74,6 +75,13 @@ def ingest(
             " from the layer's datum, as Beijing 1954, to that of the city."
         ),
     ] = None,
+    mode: Annotated[
+        Mode,
+        typer.Option(
+            help="upsert inserts and updates; insert-only leaves alone what is there; replace-layer also ends what "
+            "earlier deliveries of the file brought and this one lacks."
+        ),
+    ] = "upsert",
     suggested: Annotated[
         bool, typer.Option("--suggest", help="Take nothing in: print a mapping proposed for the files, as TOML.")
     ] = False,
@@ -85,7 +93,9 @@ def ingest(
     ] = None,
     page: Annotated[Path | None, typer.Option("--report", help="Write the report as an HTML page with a map.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Compare files again that were taken in before.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and undo it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report what would happen, object by object, and undo it.")
+    ] = False,
     actor: Annotated[str | None, typer.Option(help="Who writes, for the log. Default: the database user.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
     as_json: AsJson = False,
@@ -132,6 +142,7 @@ def ingest(
                 repair=Repair(cast("OnInvalid", on_invalid), max_area_change),
                 shifted=shifted,
                 crs_parameters=_numbers(crs_parameters),
+                mode=mode,
                 force=force,
                 dry_run=dry_run,
                 actor=actor,

@@ -24,6 +24,7 @@ from cim.db.merge import lock_types
 from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
 from cim.files import Batch, digest, keeping
+from ingest.changes import changes
 from ingest.city import KnownBuildings
 from ingest.clean import FIX, Repair
 from ingest.formats import Layer, ReadOptions
@@ -33,6 +34,7 @@ from ingest.mapping import NAMES, LayerMapping, by_names, choose, choose_publish
 from ingest.matching import Said
 from ingest.records import Context
 from ingest.rejects import ids_of, returned
+from ingest.replacing import MODES, Mode, Replacement
 from ingest.report import FileReport, LayerReport, Report, Status
 from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
 from ingest.stream import take
@@ -59,6 +61,7 @@ class Options:
     type : feature type of layers that no mapping takes.
     crs : of layers that state none; assume_crs : of all layers, whatever they state.
     place, encoding, layer : see ReadOptions.
+    mode : what becomes of objects that are there, or no longer in the source; see `ingest.replacing`.
     force : compare files again that were taken in before; dry_run : do everything, then undo it.
     actor, reason : recorded with every revision; None leaves the actor to the database session.
     decisions : what a person decided about records, by their names; see `ingest.review`.
@@ -76,6 +79,7 @@ class Options:
     place: str | None = None
     encoding: str | None = None
     layer: str | None = None
+    mode: Mode = "upsert"
     force: bool = False
     dry_run: bool = False
     actor: str | None = None
@@ -108,6 +112,8 @@ def ingest(
     chosen = options or Options()
     if chosen.published is None:
         chosen = replace(chosen, published=published(database.dictionary))
+    if chosen.mode not in MODES:
+        raise InvalidData(f"no mode {chosen.mode!r}; there are {', '.join(MODES)}")
     if chosen.type is not None:
         database.dictionary.type(chosen.type)
     sources, passed = find(paths, chosen.excluded)
@@ -203,6 +209,7 @@ class _File:
             "repair": [options.repair.on_invalid, options.repair.max_area_change],
             "shifted": options.shifted,
             "crs_parameters": options.crs_parameters and list(options.crs_parameters),
+            "mode": options.mode,
             "name": self.source.path.name,  # may tell the type
             "mappings": [dict(m.document) for m in self.mappings],
             "published": [dict(m.document) for m in self.published],
@@ -217,7 +224,9 @@ class _File:
             return None
         layers = [LayerReport(**layer) for layer in found.report["layers"]]
         unchanged = [
-            replace(x, inserted=0, updated=0, unchanged=x.read - x.rejected, repaired=0) if x.type else x
+            replace(x, inserted=0, updated=0, unchanged=x.read - x.rejected, repaired=0, ended=0, revived=0)
+            if x.type
+            else x
             for x in layers
         ]
         return FileReport(str(self.source.path), "unchanged", mark.sha256, self.format.name, unchanged)
@@ -289,7 +298,7 @@ class _File:
             self._record(connection, report, basis)
             connection.execute(query("ingest/clear_rejects"), {"dataset": mark.sha256})
             clear(connection, mark.sha256)
-            context = self._context(other)
+            context = self._context(other, connection, mark.sha256)
             for layer, mapping in layers:
                 if mapping is None:
                     report.layers.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
@@ -301,12 +310,16 @@ class _File:
                 ids, files, names = zip(*self.came_back, strict=True)
                 back = {"ids": list(ids), "files": list(files), "layers": list(names), "dataset": mark.sha256}
                 connection.execute(query("ingest/clear_returned"), back)
+            if context.replacement is not None:
+                report = self._replace(context.replacement, report, [m for _, m in layers if m is not None])
             if stamps(self.source) != mark.stamps:
                 raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
             self._end_vanished(connection, mark, report.layers)
             self._record(connection, report, basis)
             self._show(connection, report)
             if self.options.dry_run:
+                types = [layer.type for layer in report.layers if layer.type is not None]
+                report = replace(report, changes=changes(connection, self.database.dictionary, types))
                 transaction.rollback()
             else:
                 self.bodies.settle()
@@ -322,8 +335,16 @@ class _File:
         if self.options.observe is not None:
             self.options.observe(connection, report)
 
-    def _context(self, connection: sa.Connection) -> Context:
+    def _replace(self, replacement: Replacement, report: FileReport, mappings: list[LayerMapping]) -> FileReport:
+        """End what earlier deliveries of the file had and this one has not."""
+        carried: dict[str, set[str]] = {}
+        for mapping in mappings:
+            carried.setdefault(mapping.type, set()).update(mapping.columns)
+        return replace(report, layers=replacement.close(report.layers, carried))
+
+    def _context(self, connection: sa.Connection, writing: sa.Connection, dataset: str) -> Context:
         """Return what preparing needs; it has a connection of its own, as the other is busy copying meanwhile."""
+        replacing = self.options.mode == "replace-layer"
 
         def linearise(shapes: list[bytes]) -> list[bytes | None]:
             return list(connection.execute(query("ingest/linearise"), {"shapes": shapes}).scalars())
@@ -343,10 +364,12 @@ class _File:
             current=current,
             repair=self.options.repair,
             parameters=self.options.crs_parameters,
+            insert_only=self.options.mode == "insert-only",
+            replacement=Replacement(writing, self.database, self.source.path, dataset) if replacing else None,
         )
 
     def _record(self, connection: sa.Connection, report: FileReport, basis: str) -> None:
-        kept: dict[str, Any] = {"layers": [asdict(layer) for layer in report.layers]}
+        kept: dict[str, Any] = {"mode": self.options.mode, "layers": [asdict(layer) for layer in report.layers]}
         connection.execute(
             query("ingest/record_dataset"),
             {

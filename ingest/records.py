@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +29,8 @@ from ingest.formats import Layer
 from ingest.formats._base import BATCH, GEOMETRY, PARENT_SOURCE_ID, RESERVED
 from ingest.identify import Codes, Current, Known
 from ingest.mapping import LayerMapping, Value
+from ingest.rejected import Rejected, as_feature, crs_text
+from ingest.replacing import Replacement
 from ingest.seen import Seen
 from ingest.values import attribute_of, convert, is_json, repeat, text_of
 
@@ -41,15 +41,6 @@ _PER_COLUMN = 64
 _ENOUGH = BATCH // 2
 # So many remarks on a layer's records are made.
 _MOST_SAID = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A record that cannot be taken: where it was, why, and all of it as a GeoJSON feature with its CRS."""
-
-    source_id: str | None
-    reason: str
-    record: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +85,7 @@ class Context:
     """What preparing a layer needs beyond the layer: the dictionary, the systems, the operator's word.
 
     `parameters` are of the datum change from the layer's system, see `cim.crs.with_parameters`.
+    `insert_only` and `replacement` are what happens to objects of earlier deliveries; see `ingest.replacing`.
     """
 
     path: Path
@@ -106,6 +98,8 @@ class Context:
     current: Current = identify.unknown
     repair: Repair = FIX
     parameters: Sequence[float] | None = None
+    insert_only: bool = False
+    replacement: Replacement | None = None
 
 
 class NotAnIdentifierError(Exception):
@@ -166,6 +160,11 @@ class Preparation:
         return crs.name(self._system)
 
     @property
+    def lineage(self) -> str:
+        """Return the name of the data set across deliveries."""
+        return self.mapping.identity or self.layer.name
+
+    @property
     def warnings(self) -> list[str]:
         """Return the sentences for the report, when all batches are done."""
         said = [*self.layer.warnings, *self.said]
@@ -197,8 +196,7 @@ class Preparation:
         self._lacking += int(minted.sum())
         named = columns | {f.key: attributes[f.column] for f in self.fields}
         content = pa.table(named | geometry)
-        identity = self.mapping.identity or self.layer.name
-        nameless = identify.mint_missing(found, ids, content, identity, self.feature_type, faults)
+        nameless = identify.mint_missing(found, ids, content, self.lineage, self.feature_type, faults)
         self._nameless += int(nameless.sum())
         columns |= self._references(table, columns, found, faults)
         rows = pa.table({"code": pa.array(found, pa.string())} | columns | attributes | geometry)
@@ -222,7 +220,8 @@ class Preparation:
             if here:
                 table = pa.Table.from_batches([batch])
                 ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, Faults(table.num_rows))
-                yield from self._rejected(table, ids, [(row, reasons[start + row]) for row in here], start)
+                why = [(row, reasons[start + row]) for row in here]
+                yield from self._rejected(table, ids, [None] * table.num_rows, why, start)
             start += batch.num_rows
             if not left:
                 return
@@ -238,6 +237,18 @@ class Preparation:
                 self.said.append(f"identifiers that name nothing: {len(problems):,} of {scheme}, such as: {first}")
         return found
 
+    def _about(self, found: Codes, ids: Codes, faults: Faults) -> Codes:
+        """Return the codes of the objects that records at fault are about, as far as they tell."""
+        about: Codes = [None] * faults.count if self.mapping.code is None else found
+        if self.mapping.code is None:
+            named = [row for row, _ in faults if ids[row] is not None]
+            names = [ids[row] or "" for row in named]
+            for row, code in zip(
+                named, provisional.mint_many(self.feature_type.name, self.lineage, names), strict=True
+            ):
+                about[row] = code
+        return about
+
     def _sort(
         self,
         table: pa.Table,
@@ -252,6 +263,7 @@ class Preparation:
     ) -> Prepared:
         """Part the records into those to take, those whose code came before, and those at fault."""
         good = faults.good()
+        about = self._about(rows.column("code").to_pylist(), ids, faults)
         if not good.all():
             rows, numbers = rows.filter(pa.array(good)), numbers[good]
             nameless, minted = nameless[good], minted[good]
@@ -266,7 +278,7 @@ class Preparation:
                 first[again],
                 nameless[again],
                 minted[again],
-                self._rejected(table, ids, [(int(row), "") for row in aside]),
+                self._rejected(table, ids, about, [(int(row), "") for row in aside]),
             )
             rows, numbers, minted = rows.filter(pa.array(~again)), numbers[~again], minted[~again]
         return Prepared(
@@ -276,7 +288,7 @@ class Preparation:
             nameless=bool(nameless.any()),
             minted=minted,
             repeated=repeated,
-            rejected=self._rejected(table, ids, list(faults)),
+            rejected=self._rejected(table, ids, about, list(faults)),
             repaired=int((repaired & good).sum()),
             provisional=int(pc.sum(pc.starts_with(rows["code"], provisional.PREFIX)).as_py() or 0),
             identified=identified,
@@ -424,16 +436,16 @@ class Preparation:
         return completed
 
     def _rejected(
-        self, table: pa.Table, ids: Codes, reasons: list[tuple[int, str]], start: int | None = None
+        self, table: pa.Table, ids: Codes, about: Codes, reasons: list[tuple[int, str]], start: int | None = None
     ) -> list[Rejected]:
         if not reasons:
             return []
         if start is None:
             start = self._read - table.num_rows
         records = table.take(pa.array([row for row, _ in reasons], pa.int64())).to_pylist()
-        system = None if self.layer.crs is None else _crs_text(self.layer.crs)
+        system = None if self.layer.crs is None else crs_text(self.layer.crs)
         return [
-            Rejected(ids[row] or str(start + row + 1), reason, _feature(record, system))
+            Rejected(ids[row] or str(start + row + 1), reason, as_feature(record, system), about[row])
             for (row, reason), record in zip(reasons, records, strict=True)
         ]
 
@@ -450,39 +462,3 @@ def _check_size(rows: pa.Table, faults: Faults) -> None:
         size > MAX_ENTRY,
         lambda row: f"holds about {size[row]} bytes, and the log takes at most {MAX_ENTRY} a record",
     )
-
-
-def _feature(record: dict[str, Any], system: str | None) -> dict[str, Any]:
-    """Return the record as a GeoJSON feature, coordinates as they came; hexadecimal WKB where that cannot be."""
-    wkb = record.get(GEOMETRY)
-    geometry: dict[str, Any] | None = None
-    feature: dict[str, Any] = {
-        "type": "Feature",
-        "properties": {name: _plain(value) for name, value in record.items() if name not in RESERVED},
-    }
-    if wkb is not None:
-        try:
-            shape = shapely.from_wkb(wkb)
-            geometry = shapely.geometry.mapping(shape)
-            if not np.isfinite(shapely.get_coordinates(shape)).all():
-                geometry = None
-        except (shapely.errors.GEOSException, NotImplementedError):
-            geometry = None
-        if geometry is None:
-            feature["wkb"] = wkb.hex()
-    return feature | {"geometry": geometry, "crs": system}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, date):  # datetime too
-        return value.isoformat()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
-
-
-def _crs_text(system: pyproj.CRS) -> str:
-    authority = system.to_authority()
-    return ":".join(authority) if authority else str(system.to_wkt())

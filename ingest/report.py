@@ -13,6 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from cim.errors import InvalidData
+from ingest.changes import Change, lines
 
 Status = Literal["loaded", "unchanged", "refused", "dry-run"]
 # How the object of a record was found, in the order in which it is tried, and what that means.
@@ -48,6 +49,8 @@ class LayerReport:
     understood : trees of `text` and `parts`: what a model was understood to be.
     reasons : why records were rejected, with how many. identity : how the objects of records were found, see `HOW`.
     crs, encoding : of the coordinates and the text as they were read; None where there are none or it is not known.
+    lineage : name of the data set across deliveries. ended, revived : of the type, objects that the source no longer
+        has, and has again; counted with its last layer, and beside the records read.
     """
 
     name: str
@@ -65,6 +68,9 @@ class LayerReport:
     identity: Mapping[str, int] = field(default_factory=dict)
     crs: str | None = None
     encoding: str | None = None
+    lineage: str | None = None
+    ended: int = 0
+    revived: int = 0
 
     def __post_init__(self) -> None:
         if self.type is not None and self.read != self.inserted + self.updated + self.unchanged + self.rejected:
@@ -73,7 +79,7 @@ class LayerReport:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """One file: `sha256` is None and `error` says why where it was refused."""
+    """One file: `sha256` is None and `error` says why where it was refused; `changes` are those a dry run undid."""
 
     path: str
     status: Status
@@ -82,6 +88,7 @@ class FileReport:
     layers: list[LayerReport] = field(default_factory=list)
     error: str | None = None
     seconds: float = 0.0
+    changes: list[Change] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ class Report:
 
     def total(self) -> dict[str, int]:
         """Return the sum of each count over all layers."""
-        names = ("read", "inserted", "updated", "unchanged", "rejected", "repaired", "provisional")
+        names = ("read", "inserted", "updated", "unchanged", "rejected", "repaired", "provisional", "ended", "revived")
         layers = [layer for file in self.files for layer in file.layers]
         return {name: sum(getattr(layer, name) for layer in layers) for name in names}
 
@@ -123,16 +130,16 @@ def show(report: Report, console: Console) -> None:
     table = Table(box=None, header_style="bold")
     for name in ("file", "layer", "type"):
         table.add_column(name, overflow="fold")
-    for name in ("read", "inserted", "updated", "unchanged", "rejected", "repaired"):
+    names = ("read", "inserted", "updated", "unchanged", "rejected", "repaired", "ended")
+    for name in names:
         table.add_column(name, justify="right")
     for file in report.files:
         shown = file.path.rpartition("/")[2]
         for layer in file.layers:
-            counts = (layer.read, layer.inserted, layer.updated, layer.unchanged, layer.rejected, layer.repaired)
-            table.add_row(shown, layer.name, layer.type or "not mapped", *(f"{n:,}" for n in counts))
+            counts = (f"{getattr(layer, name):,}" for name in names)
+            table.add_row(shown, layer.name, layer.type or "not mapped", *counts)
     total = report.total()
     table.add_section()
-    names = ("read", "inserted", "updated", "unchanged", "rejected", "repaired")
     table.add_row("total", "", "", *(f"{total[n]:,}" for n in names))
     console.print(table)
     for file in report.files:
@@ -156,6 +163,8 @@ def _show_remarks(file: FileReport, console: Console) -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     shown = file.path.rpartition("/")[2]
+    for line in lines(file.changes):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if file.status == "unchanged":
         say(f"{shown}: was taken in before with this mapping; --force compares it again", "dim")
     for layer in file.layers:

@@ -23,7 +23,8 @@ from ingest.identify import identifiers, mint_apart
 from ingest.mapping import LayerMapping, Value
 from ingest.match import thresholds
 from ingest.matching import Matched, Said, match
-from ingest.records import Context, NotAnIdentifierError, Preparation, Prepared, Rejected
+from ingest.records import Context, NotAnIdentifierError, Preparation, Prepared
+from ingest.rejected import Rejected
 from ingest.report import LayerReport, reason_of
 
 # So many different reasons are counted by their own; the database keeps the reason of every record.
@@ -89,7 +90,15 @@ class _Taking:
         self.layer = layer
         self.dataset = dataset
         self.preparation = Preparation(layer, mapping, context, identifier, proved=proved)
-        self.load = Load(connection, target, self.preparation.carried)
+        replacement = context.replacement
+        self.delivered = None if replacement is None else replacement.of(target.name)
+        self.load = Load(
+            connection,
+            target,
+            self.preparation.carried,
+            insert_only=context.insert_only,
+            delivered=self.delivered,
+        )
         self.reasons: Counter[str] = Counter()
 
     def run(self) -> LayerReport:
@@ -116,6 +125,9 @@ class _Taking:
         repeated = self.load.reject_repeated(self.dataset, self.layer.name)
         taken += settled - len(matched.reasons)
         gone = sum(code is None or not code.startswith(provisional_code.PREFIX) for code in matched.renamed.values())
+        self.load.close()
+        if self.delivered is not None:
+            self.delivered.read += read
         return LayerReport(
             name=self.layer.name,
             type=self.preparation.feature_type.name,
@@ -126,12 +138,13 @@ class _Taking:
             rejected=rejected + sum(repeated.values()) + len(matched.reasons),
             repaired=repaired,
             provisional=provisional + settled - gone,
-            warnings=self.preparation.warnings,
+            warnings=self._warnings(taken - counts.inserted),
             reasons=dict(self.reasons) | repeated,
             understood=[asdict(node) for node in self.layer.understood],
             identity=self._identity(taken + len(matched.reasons), minted + settled, identified, matched),
             crs=self.preparation.system_name,
             encoding=self.layer.encoding,
+            lineage=self.preparation.lineage,
         )
 
     def _match(self) -> Matched:
@@ -166,6 +179,12 @@ class _Taking:
             found |= {"name": 0, "code": found["code"] + named}
         return {how: number for how, number in found.items() if number > 0}
 
+    def _warnings(self, known: int) -> list[str]:
+        said = self.preparation.warnings
+        if self.preparation.context.insert_only and known:
+            said.append(f"there already, so left as they were: {known:,}")
+        return said
+
     def _batches(self) -> Iterator[_Batch]:
         for prepared in self.preparation.batches():
             extra = {RECORD: pa.array(prepared.numbers), MINTED: pa.array(prepared.minted)}
@@ -196,6 +215,10 @@ class _Taking:
         for record in records:
             reason = reason_of(record.reason)
             self.reasons[reason if reason in self.reasons or len(self.reasons) < _REASONS else "other reasons"] += 1
+        if self.delivered is not None:
+            named = [record.code for record in records if record.code is not None]
+            self.delivered.add(named)
+            self.delivered.unknown += len(records) - len(named)
         driver: psycopg.Connection = self.connection.connection.driver_connection  # type: ignore[assignment]
         with driver.cursor() as cursor, cursor.copy(query("ingest/copy_rejects").text) as copy:
             for record in records:

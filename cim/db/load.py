@@ -20,6 +20,7 @@ from pgpq.encoders import StringEncoderBuilder
 from pgpq.schema import Jsonb
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from cim.db.ending import Delivered
 from cim.db.json_text import objects
 from cim.db.merge import REVISION, Carried, Merge, as_is, differ
 from cim.db.script import query
@@ -91,7 +92,9 @@ def merge(connection: sa.Connection, target: sa.Table, rows: Rows) -> MergeCount
     """Insert and update so that the table holds the rows; columns they do not carry stay as they are."""
     load = Load(connection, target, rows.carried)
     load.copy(load.encode(rows.table))
-    return load.finish()
+    counts = load.finish()
+    load.close()
+    return counts
 
 
 def encode(table: pa.Table, json_columns: Sequence[str]) -> Payload:
@@ -108,12 +111,23 @@ def encode(table: pa.Table, json_columns: Sequence[str]) -> Payload:
 class Load:
     """One load of rows into the table of a feature type, in the transaction of its connection.
 
-    `encode` may run in another thread than the rest: it does not touch the connection.
+    `encode` may run in another thread than the rest: it does not touch the connection. `insert_only` leaves objects
+    alone that are there; `delivered` is where the codes are noted that the rows hold, None where nobody asks.
     """
 
-    def __init__(self, connection: sa.Connection, target: sa.Table, carried: Carried) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        target: sa.Table,
+        carried: Carried,
+        *,
+        insert_only: bool = False,
+        delivered: Delivered | None = None,
+    ) -> None:
         self.target = target
         self.carried = carried
+        self._insert_only = insert_only
+        self._delivered = delivered
         self._connection = connection
         self._before: int = connection.execute(query("ingest/last_revision")).scalar_one()
         self._staged: sa.Table | None = None
@@ -226,8 +240,8 @@ class Load:
             # Without it the planner takes the table for empty and the join for a nested loop. The join's column will
             # do: sampling geometries takes longer than copying them.
             self._execute("ANALYZE {} (code)", self._staged)
-            self._connection.execute(Merge(self.target, self._staged, self.carried))
-            self._staged.drop(self._connection)
+            self._connection.execute(Merge(self.target, self._staged, self.carried, insert_only=self._insert_only))
+        self._note_delivered()
         for index in self._dropped:
             index.create(self._connection)
         if self._staged is None:
@@ -246,8 +260,10 @@ class Load:
         if self._repeated is None:
             return {}
         rows = self._repeated
-        joined = rows.outerjoin(self.target, self.target.c.code == rows.c[CODE])
-        word = sa.case((differ(self.target, rows, self.carried), "contradicts"), else_="is a duplicate of")
+        # What was left alone does not show what the row before said; what is new went straight in, or equals it.
+        first = self._staged if self._insert_only and not self._new and self._staged is not None else self.target
+        joined = rows.outerjoin(first, first.c.code == rows.c[CODE])
+        word = sa.case((differ(first, rows, self.carried), "contradicts"), else_="is a duplicate of")
         kinds = sa.select(word.label("word"), sa.func.count().label("number")).select_from(joined).group_by("word")
         counts = {f"code: {r.word} another record of this layer": r.number for r in self._connection.execute(kinds)}
         reason = sa.func.format(
@@ -258,8 +274,20 @@ class Load:
             ["dataset", "layer", "source_id", "reason", "record"], record.select_from(joined).order_by(rows.c[RECORD])
         )
         self._connection.execute(into)
-        rows.drop(self._connection)
         return counts
+
+    def close(self) -> None:
+        """Drop what waited, after all else: the next layer of the type brings its own."""
+        for table in (self._staged, self._repeated):
+            if table is not None:
+                table.drop(self._connection)
+
+    def _note_delivered(self) -> None:
+        if self._delivered is not None:
+            if self._copied:  # to a type that had no objects
+                self._delivered.add_from(self.target)
+            if self._staged is not None:
+                self._delivered.add_from(self._staged)
 
     def _is_new(self) -> bool:
         """Tell whether there never was an object of the type."""

@@ -18,7 +18,13 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from cim.db.script import query
 
-REVISION = sa.table("revision", sa.column("type", sa.Text), sa.column("code", sa.Text), schema="cim")
+REVISION = sa.table(
+    "revision",
+    *(sa.column(n, sa.Text) for n in ("type", "code", "op", "dataset")),
+    sa.column("rev", sa.BigInteger),
+    sa.column("body", JSONB),
+    schema="cim",
+)
 _EMPTY = sa.cast(sa.literal("{}", sa.Text), JSONB)
 
 
@@ -65,14 +71,17 @@ def lock_types(connection: sa.Connection, types: Sequence[str]) -> None:
 
 
 class Merge(sa.Executable, ClauseElement):
-    """MERGE INTO target USING staged: SQLAlchemy has no construct for it."""
+    """MERGE INTO target USING staged: SQLAlchemy has no construct for it.
+
+    With `insert_only`, objects that are there stay as they are.
+    """
 
     inherit_cache = False
 
-    def __init__(self, target: sa.Table, staged: sa.Table, carried: Carried) -> None:
+    def __init__(self, target: sa.Table, staged: sa.Table, carried: Carried, *, insert_only: bool = False) -> None:
         self.target = target
         self.staged = staged
-        self.updates = _updates(target, staged, carried)
+        self.updates = {} if insert_only else _updates(target, staged, carried)
         self.inserts: dict[str, sa.ColumnElement[Any]] = {name: as_is(staged.c[name]) for name in carried.names()}
         self.inserts["rev"] = _first_rev(target, staged)
 
