@@ -52,6 +52,9 @@ def load(
         with database.engine.begin() as connection:
             dataset = {"sha256": "d", "name": "d", "format": "d", "mapping": None, "report": "{}"}
             connection.execute(query("ingest/record_dataset"), dataset)
+            # A load of a file may name parents that are still to come.
+            context_of = {"actor": None, "reason": None, "dataset": "sha256:d"}
+            connection.execute(query("ingest/set_context"), context_of)
             return take(connection, database.table("building"), given, mapping, context, "d")
 
     return run
