@@ -76,6 +76,11 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     history = [_path("code"), parameters.F_JSON.document, _shared(parameters.AS_OF)]
     one = [_path("code"), *map(_shared, parameters.ITEM)]
     features = {GEOJSON: _ref("featureCollection")}
+    feature = _get("Features", f"{name}.getFeature", f"{title}: one feature", one, {GEOJSON: _ref("feature")})
+    feature["get"]["responses"]["303"] = {
+        "description": "The code that the identifier given instead of it stands for",
+        "headers": {"Location": {"schema": _TEXT}},
+    }
     return {
         root: _get("Features", f"{name}.getCollection", title, json_only, {JSON: _ref("collection")}),
         f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", json_only, {SCHEMA_JSON: _OBJECT}),
@@ -88,7 +93,7 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         f"{root}/changes": _get(
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
         ),
-        item: _get("Features", f"{name}.getFeature", f"{title}: one feature", one, {GEOJSON: _ref("feature")}),
+        item: feature,
         f"{item}/history": _get("Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT}),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -206,7 +207,10 @@ def history(request: Request, type_name: str, code: str) -> Response:
 
 @router.api_route("/collections/{type_name}/items/{code:path}", methods=READ)
 async def item(request: Request, type_name: str, code: str) -> Response:
-    """Give one feature. Its ETag is the revision, in this form and CRS."""
+    """Give one feature. Its ETag is the revision, in this form and CRS.
+
+    Any other identifier of an object, the codes it gave up included, leads to its code (303).
+    """
     site, feature_type = _found(request, type_name)
     asked = parameters.read(request, parameters.ITEM)
     pinned = await site.pinned(asked.get("as-of"))
@@ -214,7 +218,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, output.output)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"
-        raise NotFound(f"{type_name} {code} does not exist{when}")
+        return await run_in_threadpool(_elsewhere, request, site, type_name, code, when)
     state = pinned or State.live(found.live)
     etag = f'"r{found.rev}-{output.srid}{"f" if output.flip else ""}-{schema_digest(feature_type)}"'
     headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>"}
@@ -232,6 +236,23 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         own.append(link("alternate", url(request, "files", body_file), bodies.MEDIA_TYPE, "Body in three dimensions"))
     body = b'%s,"links":%s}' % (found.feature.encode()[:-1], orjson.dumps(own))
     return Response(body, headers={**headers, "Link": links.link_header(own)}, media_type=GEOJSON)
+
+
+def _elsewhere(request: Request, site: Site, type_name: str, text: str, when: str) -> Response:
+    """Lead to the one object that a text names otherwise.
+
+    Not for ever (308): a code may give way to another again.
+
+    Raises
+    ------
+    NotFound : it names none, or several, as after a split.
+    """
+    objects = sorted({one.code for one in site.city.resolve(text) if one.type == type_name and one.live} - {text})
+    if len(objects) == 1:
+        target = url(request, "collections", type_name, "items", objects[0], query=request.query_params)
+        return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": target, "Cache-Control": "no-cache"})
+    today = f"; today it names {', '.join(objects[:20])}" if objects else ""
+    raise NotFound(f"{type_name} {text} does not exist{when}{today}")
 
 
 def _etags(text: str) -> set[str]:
