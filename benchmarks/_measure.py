@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,22 @@ def measure(
             if turn:
                 samples[name].append(Sample(wall, _client_cpu() - cpu, server() - served))
     return samples
+
+
+def run(command: Sequence[str], more: Mapping[str, str]) -> str:
+    """Run a contestant as a process of its own, with `more` in its environment, and return what it prints.
+
+    It may keep its bytecode, as where people run it: else each start compiles all packages anew, seconds of it.
+
+    Raises
+    ------
+    SystemExit : it failed; with the end of what it said.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | dict(more)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command[0]} failed ({done.returncode}): {(done.stderr or done.stdout)[-2000:]}")
+    return done.stdout
 
 
 def _client_cpu() -> float:

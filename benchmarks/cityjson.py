@@ -14,7 +14,6 @@ Run: python -m benchmarks.cityjson [rounds], with ../shared/data beside the chec
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks._measure import cpu_of_tree, machine, measure, report, scratch
+from benchmarks._measure import cpu_of_tree, machine, measure, report, run, scratch
 from cim.db.cluster import ensure_running, stop
 from cim.db.engine import Database
 from cim.settings import Settings
@@ -124,11 +123,11 @@ class Race:
     def check(self) -> None:
         """Let each fill its tables once, and say what ground each found."""
         said = []
-        for name, run in self.contestants().items():
+        for name, take in self.contestants().items():
             if name.startswith("raw"):
                 continue
             self.fresh()
-            run()
+            take()
             if name == "cjdb":
                 query = "SELECT count(*), sum(ST_Area(ground_geometry)) FROM cjdb.city_object"
             else:
@@ -156,15 +155,8 @@ class Race:
         self.engine.dispose()
 
     def _run(self, command: list[str], more: dict[str, str] | None = None) -> None:
-        environment = os.environ | {
-            "CIM_HOME": tempfile.mkdtemp(dir=self.folder),
-            "CIM_DATABASE_URL": self.url,
-            "CIM_SRID": str(self.work.srid),
-            **(more or {}),
-        }
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{command[0]} failed: {(done.stderr or done.stdout)[-2000:]}")
+        home = tempfile.mkdtemp(dir=self.folder)
+        run(command, {"CIM_HOME": home, "CIM_DATABASE_URL": self.url, "CIM_SRID": str(self.work.srid), **(more or {})})
 
     def _execute(self, *statements: str) -> None:
         with self.engine.connect() as connection:
@@ -189,13 +181,12 @@ def replicate(source: Path, target: Path, copies: int) -> None:
                 file.write(line.replace('"UUID_LOD2_', f'"UUID_LOD2_{copy:02d}_') + "\n")
 
 
-def peak_memory(path: Path, srid: int, home: Path, buildings: int) -> float:
+def peak_memory(path: Path, srid: int, home: Path, url: str, buildings: int) -> float:
     """Return the peak memory in MB of a process that takes the file in, as it is run by hand."""
     code = TO_COMMIT + "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    environment = os.environ | {"CIM_HOME": str(home), "CIM_SRID": str(srid)}
     command = [sys.executable, "-c", code, str(path), str(srid), str(buildings)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1]) / 1024
+    said = run(command, {"CIM_HOME": str(home), "CIM_DATABASE_URL": url, "CIM_SRID": str(srid)})
+    return float(said.split()[-1]) / 1024
 
 
 def main() -> None:
@@ -239,10 +230,8 @@ def _memory(folder: Path, vienna: Path, url: sa.URL) -> None:
     race = Race(folder, url, Work("", large, 31256, 592 * LARGE, 149 * LARGE), None)
     try:
         race.fresh()
-        os.environ["CIM_DATABASE_URL"] = race.url
-        peak = peak_memory(large, 31256, Path(tempfile.mkdtemp(dir=folder)), 149 * LARGE)
+        peak = peak_memory(large, 31256, Path(tempfile.mkdtemp(dir=folder)), race.url, 149 * LARGE)
     finally:
-        os.environ.pop("CIM_DATABASE_URL", None)
         race.close()
     print(f"\npeak memory of ours at {large.stat().st_size / 1e6:.0f} MB: {peak:,.0f} MB")
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import pyogrio
 import sqlalchemy as sa
 
-from benchmarks._measure import cpu_of_tree, machine, measure, report, scratch
+from benchmarks._measure import cpu_of_tree, machine, measure, report, run, scratch
 from cim.db.cluster import ensure_running, stop
 from cim.db.engine import Database
 from cim.settings import Settings
@@ -139,11 +139,11 @@ class Race:
         self.fresh("")
         contestants = self.contestants()
         areas: dict[str, tuple[int, float]] = {}
-        for name, run in contestants.items():
+        for name, fill in contestants.items():
             if name.startswith("raw"):
                 continue
             self.fresh(name)
-            run()
+            fill()
             table = "city.building" if "to commit" in name or "sequenced" in name else "peer"
             column = "geometry" if name == "geopandas" else "geom"
             areas[name] = self._query(f"SELECT count(*), sum(ST_Area({column})) FROM {table}")
@@ -178,15 +178,9 @@ class Race:
         self._run(["psql", "-q", "-X", self.url.replace("+psycopg", ""), *arguments])
 
     def _run(self, command: list[str]) -> None:
-        environment = os.environ | {
-            "CIM_HOME": tempfile.mkdtemp(dir=self.folder),
-            "CIM_DATABASE_URL": self.url,
-            "CIM_SRID": str(SRID),
-            "PG_USE_COPY": "YES",
-        }
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{command[0]} failed: {done.stderr[-2000:]}")
+        home = tempfile.mkdtemp(dir=self.folder)
+        own = {"CIM_HOME": home, "CIM_DATABASE_URL": self.url, "CIM_SRID": str(SRID), "PG_USE_COPY": "YES"}
+        run(command, own)
 
     def _execute(self, *statements: str) -> None:
         with self.engine.connect() as connection:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import numpy.typing as npt
 import pyproj
@@ -47,6 +46,8 @@ def write(
     srid : EPSG code of the storage CRS
     origin : name of the log; head : tree size and root up to which everything is recorded, None for a dry run
     """
+    import jinja2  # slow to load, and few loads write a page
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, trim_blocks=True
     )

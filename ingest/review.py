@@ -18,7 +18,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import shapely
@@ -71,6 +70,8 @@ def _ranked(record: Undecided) -> list[tuple[str, float]]:
 def _write(
     path: Path, layer: str, rows: Sequence[Mapping[str, object]], shapes: Sequence[bytes | None], srid: int
 ) -> None:
+    import geopandas as gpd  # slow to load, and few loads write a review
+
     frame = gpd.GeoDataFrame(list(rows), geometry=list(shapely.from_wkb(np.array(shapes, dtype=object))), crs=srid)
     if frame.empty:
         frame = gpd.GeoDataFrame({"code": []}, geometry=[], crs=srid)

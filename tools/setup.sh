@@ -138,7 +138,8 @@ install_python_packages() {
     if [ ! -x .venv/bin/uv ]; then .venv/bin/pip install --quiet --disable-pip-version-check uv; fi
     follow_pip
     say "installing Python packages"
-    .venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.txt
+    # Compiled once here, and not again at each start where Python is told to write no bytecode (3 s of `cim ingest`).
+    .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python -r requirements.txt
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
 }
 

@@ -9,8 +9,6 @@ from datetime import date, datetime
 from typing import Any, ClassVar, Self, cast
 
 import shapely
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 from shapely.geometry import mapping
 
 from cim.errors import InvalidData
@@ -152,6 +150,9 @@ class Scenario(ABC):
         unknown = sorted(given.keys() - schema["properties"].keys())
         if unknown:
             raise InvalidData(f"{cls.name} has no input {', '.join(unknown)}; it has {', '.join(schema['properties'])}")
+        from jsonschema import Draft202012Validator  # slow to load, and most commands compute nothing
+        from jsonschema.exceptions import best_match
+
         validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
         error = best_match(validator.iter_errors(given))
         if error is not None:
