@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ def absent() -> Callable[[str], None]:
 
 
 # ---------------------------------------------------------------- the browser
+
+
+PATIENCE = 60  # seconds
 
 
 class Browser:
@@ -84,6 +88,8 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            if not select.select([self._answers], [], [], PATIENCE)[0]:
+                raise RuntimeError(f"the browser said nothing for {PATIENCE} seconds")
             data = os.read(self._answers, 1 << 20)
             if not data:
                 raise RuntimeError("the browser has ended")
@@ -95,7 +101,9 @@ class Browser:
         """Load a page and wait for it."""
         self.events.clear()
         self.call("Page.navigate", url=url)
-        self.run("new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        # The answer may come while the page before is still there, so that its readiness would say nothing.
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._read())
 
     def run(self, script: str) -> Any:
         """Run JavaScript in the page, wait for what it promises, and return its value."""
