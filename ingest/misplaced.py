@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyproj
+import shapely
 
 from cim import crs, zones
 from cim.crs import Bounds
 from cim.errors import CrsError
+from ingest.formats import Layer
+from ingest.formats._base import BATCH, GEOMETRY
 
 
 def likeness(bounds: Bounds, stated: pyproj.CRS | None, storage: pyproj.CRS) -> str | None:
@@ -35,6 +39,20 @@ def likeness(bounds: Bounds, stated: pyproj.CRS | None, storage: pyproj.CRS) -> 
     if stated is not None and stated.is_geographic:
         return _exchanged(bounds, datum, storage)
     return _exchanged(bounds, stated or storage, storage)
+
+
+def looks(layer: Layer, storage: pyproj.CRS) -> str:
+    """Return, as the end of a sentence, between which numbers the first records of a layer lie that states no CRS.
+
+    Empty where they have no coordinates.
+    """
+    shapes = shapely.from_wkb(layer.head(BATCH).column(GEOMETRY).to_pylist(), on_invalid="ignore")
+    west, south, east, north = (float(bound) for bound in shapely.total_bounds(shapes))
+    if not np.isfinite([west, south, east, north]).all():
+        return ""
+    runs = f"; x runs from {west:.8g} to {east:.8g}, y from {south:.8g} to {north:.8g}"
+    like = likeness((west, south, east, north), None, storage)
+    return runs if like is None else f"{runs}: {like}"
 
 
 def _exchanged(bounds: Bounds, system: pyproj.CRS, storage: pyproj.CRS) -> str | None:

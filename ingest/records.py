@@ -29,6 +29,7 @@ from ingest.formats import Layer
 from ingest.formats._base import BATCH, GEOMETRY, PARENT_SOURCE_ID, RESERVED
 from ingest.identify import Codes, Current, Known
 from ingest.mapping import LayerMapping, Value
+from ingest.misplaced import looks
 from ingest.rejected import Rejected, as_feature, crs_text
 from ingest.replacing import Replacement
 from ingest.seen import Seen
@@ -324,8 +325,8 @@ class Preparation:
         return identify.value_of(table, value, self.layer, self.context.path, name, faults)
 
     def _attribute_fields(self) -> list[AttributeField]:
-        # What an expression reads stays: it may take only a part.
-        used = {c.field for c in self.mapping.columns.values()} | {self.mapping.code}
+        # What an expression reads stays: it may take only a part. So do words that may all become the same one.
+        used = {c.field for c in self.mapping.columns.values() if c.otherwise is None} | {self.mapping.code}
         used |= RESERVED.union(rejects.FIELDS)
         fields = [field for field in self.layer.schema if field.name not in used]
         return [AttributeField(f"attribute_{n}", f.name, is_json(f.type)) for n, f in enumerate(fields)]
@@ -391,6 +392,7 @@ class Preparation:
         if system is None:
             raise CrsError(
                 f"{context.path}: layer {layer.name!r} states no CRS; say which with --crs, or in its mapping"
+                f"{looks(layer, context.storage)}"
             )
         if context.parameters is not None:
             system = crs.with_parameters(system, context.parameters, context.storage)

@@ -290,6 +290,8 @@ def test_the_crs_is_never_guessed(database: Database, tmp_path: Path, write: Wri
     silent = write(tmp_path / "building.gpkg", [{"code": BUILDING}], [square()], system=None)
     (file,) = ingest(database, [silent]).files
     assert "states no CRS; say which with --crs" in str(file.error)
+    assert "x runs from 421000 to 421010, y from 4318000 to 4318010" in str(file.error)
+    assert str(file.error).endswith("CM 117E); if so, --crs EPSG:4548")
     assert counts(ingest(database, [silent], Options(crs=crs.parse(4548)))) == {"read": 1, "inserted": 1}
 
 
@@ -379,3 +381,18 @@ def test_a_model_is_kept_in_the_file_store_by_the_digest_its_objects_carry(
     ingest(database, [path])
     (building,) = rows("building", "model_file")
     assert stored_path(database.settings.files_dir, building["model_file"]).read_bytes() == path.read_bytes()
+
+
+def test_the_word_that_otherwise_takes_for_another_is_kept(
+    database: Database, tmp_path: Path, write: Write, square: Shape
+) -> None:
+    path = write(tmp_path / "a.gpkg", [{"id": "1", "use": "住宅"}, {"id": "2", "use": "祠堂"}], [square(), square(20)])
+    mapping = tmp_path / "a.toml"
+    mapping.write_text(
+        'type = "building"\n[source]\nfile = "a.gpkg"\n[columns]\nusage = {field = "use", otherwise = "other"}\n'
+    )
+    ingest(database, [path], Options(mappings=load([mapping], database.dictionary)))
+    table = database.table("building")
+    with database.engine.connect() as connection:
+        found = connection.execute(sa.select(table.c.usage, table.c.attributes["use"].astext)).all()
+    assert sorted(found) == [("other", "祠堂"), ("residential", "住宅")]
