@@ -22,7 +22,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks._measure import cpu_of_tree, machine, measure, report, run, scratch
+from benchmarks._measure import PRINT_PEAK, cpu_of_tree, machine, measure, report, run, scratch
 from cim.db.cluster import ensure_running, stop
 from cim.db.engine import Database
 from cim.settings import Settings
@@ -183,8 +183,7 @@ def replicate(source: Path, target: Path, copies: int) -> None:
 
 def peak_memory(path: Path, srid: int, home: Path, url: str, buildings: int) -> float:
     """Return the peak memory in MB of a process that takes the file in, as it is run by hand."""
-    code = TO_COMMIT + "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    command = [sys.executable, "-c", code, str(path), str(srid), str(buildings)]
+    command = [sys.executable, "-c", TO_COMMIT + PRINT_PEAK, str(path), str(srid), str(buildings)]
     said = run(command, {"CIM_HOME": str(home), "CIM_DATABASE_URL": url, "CIM_SRID": str(srid)})
     return float(said.split()[-1]) / 1024
 

@@ -138,13 +138,15 @@ class Batch:
         CimError : there is no room.
         """
         name = digest(data)
+        # Text and not paths: thousands of files are named here, and making a path takes as long as asking the system.
         local = isinstance(self._folder, Path)
-        if name in self._new or (local and stored_path(self._folder, name).exists()):
+        if name in self._new or (local and os.path.exists(f"{self._folder}/{name[:2]}/{name}")):  # noqa: PTH110
             return name
         try:
             if self._aside is None:
                 self._aside = self._make_room()
-            (self._aside / name).write_bytes(data)
+            with open(f"{self._aside}/{name}", "wb") as file:  # noqa: PTH123
+                file.write(data)
         except OSError as error:
             raise CimError(f"cannot keep a file of {len(data)} bytes: {error.strerror or error}; make room") from error
         self._new.add(name)
@@ -162,8 +164,10 @@ class Batch:
         try:
             if isinstance(self._folder, Path):
                 os.sync()  # once for all: one sync a file takes a turn of the disk each
+            for prefix in {name[:2] for name in self._new}:
+                (self._folder / prefix).mkdir(parents=True, exist_ok=True)
             for name in self._new:
-                self._name(self._aside / name, stored_path(self._folder, name))
+                self._name(self._aside, name)
         except OSError as error:
             raise CimError(f"cannot keep files in {self._folder}: {error.strerror or error}; make room") from error
         self._new.clear()
@@ -180,12 +184,11 @@ class Batch:
         aside.mkdir(parents=True)
         return aside
 
-    def _name(self, aside: Path, target: Store) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(target, Path):
-            aside.replace(target)
+    def _name(self, aside: Path, name: str) -> None:
+        if isinstance(self._folder, Path):
+            os.replace(f"{aside}/{name}", f"{self._folder}/{name[:2]}/{name}")  # noqa: PTH105
         else:
-            _copy(aside, target)
+            _copy(aside / name, stored_path(self._folder, name))
 
 
 def _copy(source: Path | bytes, staged: Store) -> None:

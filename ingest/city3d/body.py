@@ -189,7 +189,7 @@ def _heights(
             continue
         numbers = [getattr(found[row], which) for row in rows]
         lengths = np.array([len(some) for some in numbers])
-        flat = np.fromiter((n for some in numbers for n in some), np.int64, int(lengths.sum()))
+        flat = np.fromiter(chain.from_iterable(numbers), np.int64, int(lengths.sum()))
         values = heights[flat + np.repeat(starts[rows], lengths)]
         groups = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         extremes = (np.minimum if least else np.maximum).reduceat(values, groups)
@@ -246,7 +246,7 @@ def _polygons(
     if not rings:
         return np.array([], dtype=object), owners
     lengths = np.array([len(ring) for ring in rings])
-    flat = np.fromiter((n for ring in rings for n in ring), np.int64, int(lengths.sum()))
+    flat = np.fromiter(chain.from_iterable(rings), np.int64, int(lengths.sum()))
     flat += np.repeat(starts[owners[ring_of]], lengths)
     lines: Any = shapely.linearrings(coordinates[flat, :2], indices=np.repeat(np.arange(len(rings)), lengths))
     polygons: Any = shapely.polygons(lines, indices=np.array(ring_of))

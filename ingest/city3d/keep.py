@@ -48,8 +48,8 @@ def compact(feature: Feature) -> Feature:
     if order != list(range(len(vertices))):
         number = {old: new for new, old in enumerate(order)}
         for ring in lists:
-            ring[:] = [number[old] for old in ring]
-        vertices = [vertices[old] for old in order]
+            ring[:] = map(number.__getitem__, ring)
+        vertices = list(map(vertices.__getitem__, order))
     if not set(map(len, vertices)) <= {3}:
         raise ValueError("a vertex is not three numbers")
     return Feature(feature.id, objects, vertices)
