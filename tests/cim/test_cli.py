@@ -171,3 +171,11 @@ def test_commands_and_settings_stand_in_the_docs() -> None:
     root = Path(__file__).parents[2]
     text = "".join((root / name).read_text(encoding="utf-8") for name in ("README.md", "ARCHITECTURE.md"))
     assert [name for name in (*commands(build()), *VARIABLES) if name not in text] == []
+
+
+def test_an_ingest_starts_without_what_it_does_not_need(cim: Run, house: Path) -> None:
+    said = cim("ingest", house, "--assume-crs", "EPSG:4490", "--force", PYTHONPROFILEIMPORTTIME="1")
+    assert said.returncode == 0, said.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in said.stderr.splitlines() if line.startswith("import time:")}
+    assert "pyarrow" in loaded
+    assert not loaded & {"pandas", "geopandas", "alembic", "ifcopenshell", "jinja2"}
