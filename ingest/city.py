@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import shapely
@@ -29,8 +30,10 @@ class Buildings(Protocol):
 class KnownBuildings:
     """The buildings of a database; footprints that came out of models are no evidence for others."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, turn: Callable[[], None] | None = None) -> None:
+        """`turn` is called before the city is asked: it waits for those that may still bring buildings."""
         self.engine = engine
+        self.turn = turn
 
     def of(self, code: str) -> shapely.MultiPolygon | None:
         """Return the footprint of a building; None if it is unknown or has none."""
@@ -45,6 +48,8 @@ class KnownBuildings:
         return self._ask("ingest/footprints_like", area=area, perimeter=perimeter, most=_MOST)
 
     def _ask(self, name: str, **parameters: object) -> dict[str, shapely.MultiPolygon]:
+        if self.turn is not None:
+            self.turn()
         with self.engine.connect() as connection:
             rows = connection.execute(query(name), parameters).all()
         shapes = shapely.from_wkb([row.geom for row in rows])

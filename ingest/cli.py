@@ -96,6 +96,9 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report what would happen, object by object, and undo it.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Take so many files at a time; not with --report or --review.")
+    ] = 1,
     actor: Annotated[str | None, typer.Option(help="Who writes, for the log. Default: the database user.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
     as_json: AsJson = False,
@@ -149,9 +152,10 @@ def ingest(
                 reason=reason,
                 excluded=[Path(m.origin) for m in mappings] + [p for p in (review, decisions, page) if p is not None],
                 decisions=said,
-                observe=observe,
+                observe=None if page is None and review is None else observe,
             ),
             progress,
+            workers,
         )
         head = None if dry_run else city.sequence()
         lag = city.lag()

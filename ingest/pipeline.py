@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from cim.files import Batch, digest, keeping
 from ingest.changes import changes
 from ingest.city import KnownBuildings
 from ingest.clean import FIX, Repair
+from ingest.fanout import Turn, fan_out
 from ingest.formats import Layer, ReadOptions
 from ingest.formats._base import RESERVED
 from ingest.identify import Known
@@ -94,7 +96,11 @@ class Options:
 
 
 def ingest(
-    database: Database, paths: Iterable[Path], options: Options | None = None, progress: Progress | None = None
+    database: Database,
+    paths: Iterable[Path],
+    options: Options | None = None,
+    progress: Progress | None = None,
+    workers: int = 1,
 ) -> Report:
     """Take files and folders of files into the database; one that fails leaves nothing and does not stop the others.
 
@@ -103,6 +109,7 @@ def ingest(
     database : where to; committed file by file, to be sequenced afterwards (`City.sequence`)
     paths : files and folders; files of parent types go first
     progress : called with files done, files in all, and what is being done
+    workers : how many processes take files at a time, with the same result; none but this one for one
 
     Raises
     ------
@@ -119,11 +126,20 @@ def ingest(
     sources, passed = find(paths, chosen.excluded)
     order = {name: position for position, name in enumerate(database.dictionary.types)}
     sources.sort(key=lambda s: _rank(s, chosen, order))
-    files: list[FileReport] = []
-    for done, source in enumerate(sources):
+    if workers < 1 or (workers > 1 and chosen.observe is not None):
+        raise InvalidData(f"{workers} workers: expected one or more, and one where each file is looked at under way")
+
+    def started(done: int, source: Source) -> None:
         if progress is not None:
             progress(done, len(sources), source.path.name)
-        files.append(_take(database, source, chosen))
+
+    files: list[FileReport] = []
+    if min(workers, len(sources)) > 1:
+        files = fan_out(database, sources, partial(_take, options=chosen), workers, started)
+    else:
+        for done, source in enumerate(sources):
+            started(done, source)
+            files.append(_take(database, source, options=chosen))
     if progress is not None:
         progress(len(sources), len(sources), "done")
     return Report(files, [str(path) for path in passed])
@@ -137,12 +153,13 @@ def _rank(source: Source, options: Options, order: dict[str, int]) -> int:
     return min(mapped or named, default=len(order))
 
 
-def _take(database: Database, source: Source, options: Options) -> FileReport:
+def _take(database: Database, source: Source, turn: Turn | None = None, *, options: Options) -> FileReport:
+    """Take one file in, in one transaction; `turn` waits for the files before it, None where they are in."""
     started = time.perf_counter()
     try:
         if source.error is not None or source.format is None:
             raise source.error or InvalidData(f"{source.path}: has no format")
-        report = _File(database, source, options).take()
+        report = _File(database, source, options, turn).take()
     except DatabaseError:
         raise
     except CimError as error:
@@ -155,12 +172,14 @@ def _take(database: Database, source: Source, options: Options) -> FileReport:
 class _File:
     """One file on its way in."""
 
-    def __init__(self, database: Database, source: Source, options: Options) -> None:
+    def __init__(self, database: Database, source: Source, options: Options, turn: Turn | None) -> None:
         assert source.format is not None
         self.database = database
         self.source = source
         self.format = source.format
         self.options = options
+        self.turn = turn
+        self.entered = False
         self.mappings = [m for m in options.mappings if m.matches_file(source.path)]
         known = published(database.dictionary) if options.published is None else options.published
         self.published = [m for m in known if m.matches_file(source.path) and m.format in (None, self.format.name)]
@@ -245,7 +264,7 @@ class _File:
             crs=options.crs,
             assume_crs=options.assume_crs,
             srid=self.database.settings.srid,
-            buildings=KnownBuildings(self.database.engine),
+            buildings=KnownBuildings(self.database.engine, self.turn),
             keep=digest if options.dry_run else self.bodies.keep,
         )
         found = list(self.format.read(self.source.path, read_options))
@@ -293,12 +312,14 @@ class _File:
                 query("ingest/set_context"),
                 {"actor": self.options.actor, "reason": self.options.reason, "dataset": _DIGEST + mark.sha256},
             )
-            lock_types(connection, [mapping.type for _, mapping in layers if mapping is not None])
+            types = [mapping.type for _, mapping in layers if mapping is not None]
+            if self.turn is None:
+                self._enter(connection, types)
             report = FileReport(str(self.source.path), status, mark.sha256, self.format.name, [])
             self._record(connection, report, basis)
             connection.execute(query("ingest/clear_rejects"), {"dataset": mark.sha256})
             clear(connection, mark.sha256)
-            context = self._context(other, connection, mark.sha256)
+            context = self._context(other, connection, mark.sha256, types)
             for layer, mapping in layers:
                 if mapping is None:
                     report.layers.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
@@ -306,6 +327,7 @@ class _File:
                 target = self.database.table(mapping.type)
                 said = self.options.decisions
                 report.layers.append(take(connection, target, layer, mapping, context, mark.sha256, said))
+            self._enter(connection, types)
             if self.came_back:
                 ids, files, names = zip(*self.came_back, strict=True)
                 back = {"ids": list(ids), "files": list(files), "layers": list(names), "dataset": mark.sha256}
@@ -318,12 +340,19 @@ class _File:
             self._record(connection, report, basis)
             self._show(connection, report)
             if self.options.dry_run:
-                types = [layer.type for layer in report.layers if layer.type is not None]
                 report = replace(report, changes=changes(connection, self.database.dictionary, types))
                 transaction.rollback()
             else:
                 self.bodies.settle()
         return report
+
+    def _enter(self, connection: sa.Connection, types: list[str]) -> None:
+        """Wait until the objects of these types may be seen and changed, and keep others off from then on."""
+        if not self.entered:
+            if self.turn is not None:
+                self.turn()
+            lock_types(connection, types)
+            self.entered = True
 
     def _end_vanished(self, connection: sa.Connection, mark: Fingerprint, reports: list[LayerReport]) -> None:
         if self.format.whole and self.options.layer is None:
@@ -342,7 +371,7 @@ class _File:
             carried.setdefault(mapping.type, set()).update(mapping.columns)
         return replace(report, layers=replacement.close(report.layers, carried))
 
-    def _context(self, connection: sa.Connection, writing: sa.Connection, dataset: str) -> Context:
+    def _context(self, connection: sa.Connection, writing: sa.Connection, dataset: str, types: list[str]) -> Context:
         """Return what preparing needs; it has a connection of its own, as the other is busy copying meanwhile."""
         replacing = self.options.mode == "replace-layer"
 
@@ -350,6 +379,8 @@ class _File:
             return list(connection.execute(query("ingest/linearise"), {"shapes": shapes}).scalars())
 
         def current(named: set[tuple[str, str]], type_name: str) -> dict[tuple[str, str], list[str]]:
+            if self.turn is not None:
+                self.turn()
             found = current_codes(connection, named, type_name=type_name)
             return {pair: [c.code for c in objects if c.live] for pair, objects in found.items()}
 
@@ -365,6 +396,7 @@ class _File:
             repair=self.options.repair,
             parameters=self.options.crs_parameters,
             insert_only=self.options.mode == "insert-only",
+            enter=lambda: self._enter(writing, types),
             replacement=Replacement(writing, self.database, self.source.path, dataset) if replacing else None,
         )
 

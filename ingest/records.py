@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,7 +86,9 @@ class Context:
     """What preparing a layer needs beyond the layer: the dictionary, the systems, the operator's word.
 
     `parameters` are of the datum change from the layer's system, see `cim.crs.with_parameters`.
-    `insert_only` and `replacement` are what happens to objects of earlier deliveries; see `ingest.replacing`.
+    `enter` is called before objects of the city are compared with the records, or written; it returns when others that
+    come first have done. `insert_only` and `replacement` are what happens to objects of earlier deliveries; see
+    `ingest.replacing`.
     """
 
     path: Path
@@ -101,6 +103,7 @@ class Context:
     parameters: Sequence[float] | None = None
     insert_only: bool = False
     replacement: Replacement | None = None
+    enter: Callable[[], None] = lambda: None
 
 
 class NotAnIdentifierError(Exception):

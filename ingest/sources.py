@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,28 @@ def stamps(source: Source) -> Stamps:
     except OSError as error:
         raise InvalidData(f"{source.path}: cannot be read: {error.strerror}") from error
     return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)
+
+
+def repeated(sources: Sequence[Source]) -> set[int]:
+    """Return the places of sources that have the name or the content of an earlier one; unreadable ones have none."""
+    names: set[str] = set()
+    sizes: dict[int, list[int]] = {}
+    found: set[int] = set()
+    for place, source in enumerate(sources):
+        if source.path.name in names:
+            found.add(place)
+        names.add(source.path.name)
+        with suppress(CimError):
+            sizes.setdefault(sum(size for _, size, _ in stamps(source)), []).append(place)
+    for places in sizes.values():
+        digests: set[str] = set()
+        for place in places if len(places) > 1 else ():
+            with suppress(CimError):
+                digest = fingerprint(sources[place]).sha256
+                if digest in digests:
+                    found.add(place)
+                digests.add(digest)
+    return found
 
 
 def _named(path: Path) -> Source:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from cim.codes import provisional as provisional_code
-from cim.db.load import FIRST, IDENTIFIERS, MINTED, NAMELESS, RECORD, SOURCE, SOURCE_ID, Load, Payload
+from cim.db.load import FIRST, IDENTIFIERS, MINTED, NAMELESS, RECORD, SOURCE, SOURCE_ID, Load, Payload, is_new
 from cim.db.matching import name_sources
 from cim.db.script import query
 from ingest.ahead import ahead
@@ -55,6 +55,10 @@ def take(
     ------
     InvalidData, CrsError : see `Preparation`; nothing of the transaction may be kept.
     """
+    # A first load goes straight into the table: it compares nothing, so who comes first must be done before it begins.
+    # Not after a savepoint, whose end may give up locks.
+    if is_new(connection, target):
+        context.enter()
     fields = identifiers(layer, mapping)
     for identifier in fields[:-1]:
         attempt = connection.begin_nested()
@@ -117,6 +121,7 @@ class _Taking:
                 if batch.repeated is not None:
                     self.load.repeat(batch.repeated)
                 self._reject(done.rejected)
+        self.preparation.context.enter()
         settled = self._tell_apart()
         matched = self._match()
         if self.mapping.identifiers:

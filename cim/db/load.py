@@ -108,6 +108,13 @@ def encode(table: pa.Table, json_columns: Sequence[str]) -> Payload:
     return Payload(table.num_rows, table.column_names, b"".join(parts))
 
 
+def is_new(connection: sa.Connection, target: sa.Table) -> bool:
+    """Tell whether there never was an object of the table's type."""
+    objects_there = sa.exists(sa.select(sa.literal(1)).select_from(target))
+    recorded = sa.exists().where(REVISION.c.type == target.name)
+    return not connection.execute(sa.select(objects_there | recorded)).scalar_one()
+
+
 class Load:
     """One load of rows into the table of a feature type, in the transaction of its connection.
 
@@ -132,7 +139,7 @@ class Load:
         self._before: int = connection.execute(query("ingest/last_revision")).scalar_one()
         self._staged: sa.Table | None = None
         self._repeated: sa.Table | None = None
-        self._new = self._is_new()
+        self._new = is_new(connection, target)
         self._straight: bool | None = None
         self._copied = 0
         self._dropped: list[sa.Index] = []
@@ -288,12 +295,6 @@ class Load:
                 self._delivered.add_from(self.target)
             if self._staged is not None:
                 self._delivered.add_from(self._staged)
-
-    def _is_new(self) -> bool:
-        """Tell whether there never was an object of the type."""
-        objects_there = sa.exists(sa.select(sa.literal(1)).select_from(self.target))
-        recorded = sa.exists().where(REVISION.c.type == self.target.name)
-        return not self._connection.execute(sa.select(objects_there | recorded)).scalar_one()
 
     def _drop_indexes(self) -> None:
         """Drop the spatial index until the rows are in, if nobody is reading the table that is still empty."""

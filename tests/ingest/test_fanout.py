@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shapely
+import sqlalchemy as sa
+
+from cim.db.engine import Database
+from cim.db.merge import lock_types
+from cim.errors import InvalidData
+from cim.settings import Settings
+from ingest import Options, Report, ingest
+from ingest.sources import find, repeated
+
+Write = Callable[..., Path]
+Shape = Callable[..., shapely.Polygon]
+
+PARCEL = "130638003001GB00001"
+ONE, TWO, THREE, FOUR = (f"{PARCEL}F000{n}0000" for n in (1, 2, 3, 4))
+
+
+@pytest.fixture
+def second(clone: Callable[[], str], tmp_path: Path) -> Iterator[Database]:
+    """Another empty database."""
+    database = Database(Settings(home=tmp_path / "second", database_url=clone(), origin="example.org/test"))
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write: Write, square: Shape) -> Path:
+    """Files that depend on each other's order: one object in several, one file twice, names twice, one broken."""
+    root = tmp_path / "folder"
+
+    def layer(name: str, *records: dict[str, Any]) -> Path:
+        shapes = [square(20 * int(r.get("code", "0")[-6]) if len(r.get("code", "")) > 20 else 0) for r in records]
+        return write(root / name, list(records), shapes)
+
+    layer("a/building.gpkg", {"code": ONE, "height": 1.0}, {"code": TWO, "height": 1.0})
+    layer("b/building.geojson", {"code": ONE, "height": 2.0}, {"code": "1", "height": 2.0})
+    layer("c/building.geojson", {"code": THREE, "height": 3.0}, {"code": ONE, "height": 3.0})
+    (root / "d").mkdir()
+    (root / "d/building.geojson").write_bytes((root / "b/building.geojson").read_bytes())
+    (root / "e_building.geojson").write_text("{", encoding="utf-8")
+    layer("f/building.fgb", {"code": FOUR, "height": 4.0}, {"code": TWO, "height": 4.0})
+    layer("z/parcel.gpkg", {"code": PARCEL})
+    return root
+
+
+def told(report: Report) -> list[dict[str, Any]]:
+    """The report without what may differ: how long it took."""
+    return [asdict(file) | {"seconds": 0} for file in report.files]
+
+
+def recorded(database: Database) -> list[tuple[Any, ...]]:
+    """Every revision in its order, and every reject."""
+    with database.engine.connect() as connection:
+        revisions = connection.exec_driver_sql(
+            "SELECT type, code, rev, op, dataset, body::text, ST_AsText(geom) FROM cim.revision"
+            " WHERE type <> 'schema' ORDER BY id"
+        ).all()
+        rejects = connection.exec_driver_sql(
+            "SELECT dataset, layer, source_id, reason FROM cim.reject ORDER BY id"
+        ).all()
+    return [tuple(row) for row in [*revisions, *rejects]]
+
+
+def test_several_workers_do_what_one_does(database: Database, second: Database, folder: Path) -> None:
+    alone = ingest(database, [folder], Options(type="building"))
+    seen: list[str] = []
+    several = ingest(second, [folder], Options(type="building"), lambda _, __, name: seen.append(name), workers=3)
+    assert told(several) == told(alone)
+    assert recorded(second) == recorded(database)
+    # By hand: the parcel goes first; ONE has three revisions, as the copy of b brings its height back once more.
+    assert [file.status for file in several.files].count("refused") == 1
+    assert seen[0] == "parcel.gpkg"
+    with second.engine.connect() as connection:
+        heights = connection.exec_driver_sql("SELECT code, height, rev FROM city.building ORDER BY code").all()
+    assert [tuple(row) for row in heights] == [(ONE, 2.0, 4), (TWO, 4.0, 2), (THREE, 3.0, 1), (FOUR, 4.0, 1)]
+
+
+def test_files_of_one_name_or_content_are_known(folder: Path) -> None:
+    sources, _ = find([folder])
+    names = [str(sources[place].path.relative_to(folder)) for place in sorted(repeated(sources))]
+    assert names == ["c/building.geojson", "d/building.geojson"]
+
+
+def wait_for_waiting(connection: sa.Connection, database: str | None, number: int) -> None:
+    """Wait until so many sessions of a database wait for a lock."""
+    waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND wait_event_type = 'Lock'")
+    deadline = time.monotonic() + 60
+    while connection.execute(waiting, {"name": database}).scalar_one() < number:
+        assert time.monotonic() < deadline, "no worker came to the lock"
+        time.sleep(0.05)
+
+
+def test_the_file_of_a_killed_worker_is_tried_once_more_and_then_reported(
+    database: Database, tmp_path: Path, write: Write, square: Shape
+) -> None:
+    write(tmp_path / "in" / "parcel.gpkg", [{"code": PARCEL}], [square(side=100)])
+    write(tmp_path / "in" / "building.gpkg", [{"code": ONE}], [square()])
+    reports: list[Report] = []
+    run = threading.Thread(target=lambda: reports.append(ingest(database, [tmp_path / "in"], workers=2)))
+    with database.engine.connect() as holder, database.engine.connect() as watching:
+        watcher = watching.execution_options(isolation_level="AUTOCOMMIT")
+        lock_types(holder, ["building", "parcel"])
+        run.start()
+        # Workers 1 and 2 have a file each, 3 is hired for the parcel of 1. When that is given up it is the turn of 2.
+        # The session of a worker that was killed goes on waiting, and the next one of the file waits for it.
+        for number, victim in enumerate(("ingest 1", "ingest 3", "ingest 2"), 1):
+            wait_for_waiting(watcher, database.engine.url.database, number)
+            (process,) = (p for p in multiprocessing.active_children() if p.name == victim)
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+        wait_for_waiting(watcher, database.engine.url.database, 4)
+        holder.rollback()
+        run.join(60)
+    (report,) = reports
+    assert [(Path(file.path).name, file.status) for file in report.files] == [
+        ("parcel.gpkg", "refused"),
+        ("building.gpkg", "loaded"),
+    ]
+    assert "its worker was ended by SIGKILL, 2 times; nothing of the file is in" in (report.files[0].error or "")
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT type, rev FROM cim.revision WHERE type <> 'schema'").all()
+    assert [tuple(row) for row in found] == [("building", 1)]
+
+
+def test_looking_at_each_file_takes_one_worker(database: Database, tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="2 workers: expected one or more"):
+        ingest(database, [tmp_path], Options(observe=lambda _, __: None), workers=2)
