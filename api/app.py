@@ -45,6 +45,6 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     errors.install(app)
-    for module in (entry, features, changes, files, log, processes, codes, metrics):
+    for module in (log, entry, features, changes, files, processes, codes, metrics):  # in the order they are looked at
         app.include_router(module.router)
     return app

@@ -65,3 +65,9 @@ def json_response(
 ) -> Response:
     """Return a document as JSON."""
     return Response(orjson.dumps(document), status, headers=headers, media_type=media_type)
+
+
+def unchanged(request: Request, etag: str) -> bool:
+    """Return whether the client holds what has this ETag: If-None-Match, compared weakly as RFC 9110 says."""
+    held = request.headers.get("if-none-match")
+    return held is not None and etag in {tag.strip().removeprefix("W/") for tag in held.split(",")}

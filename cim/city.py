@@ -221,9 +221,7 @@ class City:
         NotFound : the code was never recorded, or its revision is not sequenced yet.
         """
         with self._snapshot() as connection:
-            size = None if as_of is None else self._resolve(connection, as_of).size
-            found = self._type_of(connection, code, type_name)
-            leaf = self._leaf_of(connection, found, code, size)
+            leaf = self._leaf_of(connection, code, type_name, as_of)
         return self.publisher.prove(leaf.idx, leaf.entry).to_text()
 
     def disclose(self, code: str, field: str, *, type_name: str | None = None, as_of: AsOf = None) -> str:
@@ -235,10 +233,8 @@ class City:
         NotFound : the code was never recorded, its revision is not sequenced yet, or has no such value (any more).
         """
         with self._snapshot() as connection:
-            size = None if as_of is None else self._resolve(connection, as_of).size
-            found = self._type_of(connection, code, type_name)
-            leaf = self._leaf_of(connection, found, code, size)
-            feature_type = self.database.dictionary.type(found)
+            leaf = self._leaf_of(connection, code, type_name, as_of)
+            feature_type = self.database.dictionary.type(leaf.type)
             salt, value = privacy.opening(connection, feature_type, code, leaf.rev, field)
         return Disclosure(field, salt, value, self.publisher.prove(leaf.idx, leaf.entry).to_text()).to_text()
 
@@ -511,11 +507,10 @@ class City:
             raise InvalidData(f"no key: give the log's verifier key, or restore the keys folder (there is no {path})")
         return path.read_text(encoding="utf-8").strip()
 
-    def _leaf_of(self, connection: sa.Connection, type_name: str, code: str, size: int | None) -> StoredLeaf:
-        leaf = history.latest_leaf(connection, type_name, code, size)
-        if leaf is None:
-            raise NotFound(f"{type_name} {code} has no leaf in the log yet; run `cim log checkpoint` and try again")
-        return leaf
+    def _leaf_of(self, connection: sa.Connection, code: str, type_name: str | None, as_of: AsOf) -> StoredLeaf:
+        size = None if as_of is None else self._resolve(connection, as_of).size
+        parameters = {"types": self.database.dictionary.names(type_name), "code": code, "size": size}
+        return history.only_leaf(code, connection.execute(history.LEAF_OF, parameters).all())
 
     def _type_of(self, connection: sa.Connection, code: str, type_name: str | None) -> str:
         if type_name is not None:

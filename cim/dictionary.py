@@ -137,6 +137,10 @@ class Dictionary:
             raise NotFound(f"no feature type {name!r}; there are {', '.join(self.types)}")
         return self.types[name]
 
+    def names(self, only: str | None = None) -> list[str]:
+        """Return the names of all feature types, or the one of `only`; NotFound where there is no such type."""
+        return list(self.types) if only is None else [self.type(only).name]
+
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each type's schema (its JCS bytes, RFC 8785) by type name, for the log."""
         return {

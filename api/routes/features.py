@@ -222,7 +222,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     state = pinned or State.live(found.live)
     etag = f'"r{found.rev}-{output.srid}{"f" if output.flip else ""}-{schema_digest(feature_type)}"'
     headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>"}
-    if etag in _etags(request.headers.get("if-none-match", "")):
+    if links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     own = [
         link("self", links.here(request), GEOJSON, "This feature"),
@@ -253,11 +253,6 @@ def _elsewhere(request: Request, site: Site, type_name: str, text: str, when: st
         return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": target, "Cache-Control": "no-cache"})
     today = f"; today it names {', '.join(objects[:20])}" if objects else ""
     raise NotFound(f"{type_name} {text} does not exist{when}{today}")
-
-
-def _etags(text: str) -> set[str]:
-    """Return the validators of If-None-Match, compared weakly as RFC 9110 says."""
-    return {tag.strip().removeprefix("W/") for tag in text.split(",")}
 
 
 def _found(request: Request, type_name: str) -> tuple[Site, FeatureType]:

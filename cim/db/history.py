@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from cim.db.script import query
 from cim.db.tables import SCHEMA
-from cim.errors import NotFound
+from cim.errors import Conflict, NotFound
 
 LAG = query("log/lag")
+LEAF_OF = query("history/leaf_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Lag:
 class StoredLeaf:
     """The leaf of one revision, with the entry bytes as they were hashed."""
 
+    type: str
     rev: int
     op: str
     idx: int
@@ -90,9 +92,29 @@ def lag(connection: sa.Connection) -> Lag:
 
 def latest_leaf(connection: sa.Connection, type_name: str, code: str, size: int | None) -> StoredLeaf | None:
     """Return the leaf that holds the object's state at tree size `size` (None: the latest), or None."""
-    parameters = {"types": [type_name], "code": code, "size": size}
-    row = connection.execute(query("history/leaf_of"), parameters).one_or_none()
-    return None if row is None else StoredLeaf(row.rev, row.op, row.idx, bytes(row.entry))
+    row = connection.execute(LEAF_OF, {"types": [type_name], "code": code, "size": size}).one_or_none()
+    return None if row is None or row.idx is None else _stored(row)
+
+
+def only_leaf(code: str, rows: Sequence[Any]) -> StoredLeaf:
+    """Return the leaf out of the rows of `LEAF_OF`.
+
+    Raises
+    ------
+    NotFound : the code was never recorded, or not in a leaf yet. Conflict : several types know it.
+    """
+    if not rows:
+        raise NotFound(f"no object has the code {code!r}")
+    if len(rows) > 1:
+        raise Conflict(f"{code} is known to {', '.join(row[0] for row in rows)}; name the type")
+    if rows[0][3] is None:
+        raise NotFound(f"{rows[0][0]} {code} has no leaf in the log yet; run `cim log checkpoint` and try again")
+    return _stored(rows[0])
+
+
+def _stored(row: Any) -> StoredLeaf:
+    type_name, rev, op, idx, entry = row
+    return StoredLeaf(type_name, rev, op, idx, bytes(entry))
 
 
 def types_of(connection: sa.Connection, code: str, types: Sequence[str]) -> list[str]:

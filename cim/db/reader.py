@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from cim.crs import Bounds
-from cim.db import features
+from cim.db import features, history
 from cim.db.engine import Database
 from cim.db.features import Output, Selection
+from cim.db.history import StoredLeaf
 from cim.errors import DatabaseError, InvalidFilter
 
 # libpq's names that asyncpg takes in a URL as well; it would send any other to the server as a setting.
@@ -91,6 +92,7 @@ class Reader:
         self.timeout = timeout
         self._dialect = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
         self._statements: dict[Hashable, tuple[str, dict[str, Any]]] = {}
+        self._leaf_of = self._compiled(history.LEAF_OF)
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> Self:
@@ -190,6 +192,17 @@ class Reader:
 
         row = await self._one(build, features.shape(self.database, selection), ("count", type_name), {})
         return row["matched"], _live(row)
+
+    async def leaf(self, code: str, type_name: str | None, size: int | None) -> StoredLeaf:
+        """Return the leaf that holds an object's state at tree size `size` (None: the latest).
+
+        Raises
+        ------
+        NotFound, Conflict : as `history.only_leaf`. DatabaseError : as `page`.
+        """
+        text, names = self._leaf_of
+        values = {"types": self.database.dictionary.names(type_name), "code": code, "size": size}
+        return history.only_leaf(code, await self._rows(text, [values[name] for name in names]))
 
     async def extents(self) -> dict[str, Bounds | None]:
         """Return west, south, east, north of each feature type in CRS84; None where it has no geometry to speak of."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 from cim.errors import InvalidProof
 
 # Go's tlog reads sizes as int64; a size beyond it could not be verified by that software.
 MAX_SIZE = 2**63 - 1
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 
 
 def read_decimal(text: str, what: str) -> int:
@@ -61,10 +63,9 @@ def read_utf8(data: str | bytes, what: str) -> str:
         text.encode("utf-8")
     except UnicodeError as error:
         raise InvalidProof(f"{what}: expected UTF-8 text: {error}") from None
-    control = next((c for c in text if c < " " and c != "\n"), None)
-    if control is not None:
+    if control := _CONTROL.search(text):
         raise InvalidProof(
-            f"{what}: control character U+{ord(control):04X} is not allowed; "
+            f"{what}: control character U+{ord(control[0]):04X} is not allowed; "
             "a transfer that rewrites line ends would do that"
         )
     return text

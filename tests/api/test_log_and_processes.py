@@ -28,6 +28,40 @@ def test_checkpoint_is_signed_by_the_published_key(http: httpx.Client, city: Cit
     assert (checkpoint.size, checkpoint.root) == (city.tree_head().size, city.tree_head().root)
 
 
+def test_checkpoint_is_sent_again_only_when_it_changed(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    first = http.get("/log/checkpoint")
+    held = {"If-None-Match": f'"other", W/{first.headers["etag"]}'}
+    unchanged = http.get("/log/checkpoint", headers=held)
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.insert(city.database.table("building")), [{"code": "one more"}])
+    city.sequence()
+    changed = http.get("/log/checkpoint", headers=held)
+    assert changed.status_code == 200
+    assert int(changed.text.splitlines()[1]) == int(first.text.splitlines()[1]) + 1
+
+
+def test_proof_names_what_is_missing(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.insert(city.database.table("building")), [{"code": "twin"}, {"code": "late"}])
+        connection.execute(sa.insert(city.database.table("parcel")), [{"code": "twin", "geom": LOT}])
+        before = city.tree_head().size
+    city.sequence()
+    for asked, status, told in (
+        ({"code": "nobody"}, 404, "no object has the code 'nobody'"),
+        ({"code": "twin"}, 409, "building, parcel; name the type"),
+        ({"code": "late", "type": "parcel"}, 404, "no object has the code 'late'"),
+        ({"code": "late", "as-of": str(before)}, 404, "building late has no leaf"),
+    ):
+        answer = http.get("/log/proof", params=asked)
+        assert (answer.status_code, told in answer.json()["detail"]) == (status, True), answer.text
+    key = http.get("/").json()["x-cim-log"]["verifier"]
+    proof = http.get("/log/proof", params={"code": "twin", "type": "parcel"})
+    assert verify_proof(proof.text, key).entry["type"] == "parcel"
+
+
 def test_proof_verifies_offline(http: httpx.Client) -> None:
     key = http.get("/").json()["x-cim-log"]["verifier"]
     response = http.get("/log/proof", params={"code": "building-00007"})
