@@ -130,6 +130,7 @@ class LogStore:
         That is the horizon, where all that was read below it got its leaf; else the oldest that has none is looked for.
         """
         with self.connection.begin():
+            self.connection.execute(query("log/commit_later"))
             if self._waiting:
                 self.connection.execute(query("log/raise_floor"))
             else:

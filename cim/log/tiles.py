@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from struct import pack
 
@@ -59,6 +60,8 @@ def tile_path(level: int | str, index: int, width: int = WIDTH) -> str:
 
 def tile_widths(old_count: int, new_count: int) -> Iterator[tuple[int, int]]:
     """Give (index, width) of each tile that a level needs to grow from old_count to new_count hashes."""
+    if old_count == new_count:
+        return
     for index in range(old_count // WIDTH, -(-new_count // WIDTH)):
         yield index, min(WIDTH, new_count - index * WIDTH)
 
@@ -106,6 +109,7 @@ class TileWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._staging = folder / STAGING
+        self._durable = False  # the staging folder, and what is above it, by this writer's hand
 
     def publish(self, old_size: int, new_size: int, root: bytes, hashes: Range, entries: Range) -> None:
         """Write what the tree of new_size leaves needs beyond that of old_size; durable on return.
@@ -135,18 +139,23 @@ class TileWriter:
                 f"the leaf hashes and the tiles in {self._folder} lead to root {computed.hex()} at size "
                 f"{new_size}, but the tree head says {root.hex()}; nothing was published. Run `cim log audit`"
             )
-        make_folder(self._staging)
+        self._make_staging()
         there: set[Path] = set()
+        files = chain(_bundles(old_size, new_size, rows[0][1], entries), _tiles(old_size, new_size, rows))
         with locked(self._staging):
-            write_files(self._staging, self._new(_bundles(old_size, new_size, rows[0][1], entries), there))
-            write_files(self._staging, self._new(_tiles(old_size, new_size, rows), there))
+            write_files(self._staging, self._new(files, there))
             sync_names(there, self._folder)
 
     def publish_checkpoint(self, note: str) -> None:
         """Replace the signed checkpoint; to be called last, when the tiles of its size are published."""
-        make_folder(self._staging)
+        self._make_staging()
         with locked(self._staging):
             write_files(self._staging, [(self._folder / CHECKPOINT, note.encode())])
+
+    def _make_staging(self) -> None:
+        if not (self._durable and self._staging.is_dir()):
+            make_folder(self._staging)
+            self._durable = True
 
     def _rows(self, old_size: int, new_size: int, hashes: Range) -> list[tuple[int, bytes]]:
         """Give for each tile level the index at which its first new tile starts, and the hashes from there.
