@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import psycopg
@@ -163,7 +164,10 @@ class LogStore:
     def recorded(self, start: int, end: int) -> list[tuple[Leaf, Revision]]:
         """Return the leaves start to end with the revisions they stand for, read by a connection of its own."""
         with self.connection.engine.connect() as reader:
-            rows = _binary(reader, "log/audit_leaves", _span(start, end))
+            span = _span(start, end)
+            ids = dict(reader.execute(query("log/leaf_span"), span).mappings().one())
+            rows = _binary(reader, "log/audit_leaves", span | ids)
+        rows.sort(key=itemgetter(0))
         return [(Leaf(idx, row[0], row[12], entry, digest), revision_of(*row)) for idx, entry, digest, *row in rows]
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
