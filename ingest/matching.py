@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from cim.db.matching import Matching, NotTaken, Overlaps, Settled
+from cim.codes import provisional
+from cim.db.matching import Matching, NotTaken, Overlaps, Settled, Stranger
 from cim.dictionary import FeatureType
 from ingest.match import Pairs, Thresholds, decide
-from ingest.report import UNDECIDED
+from ingest.report import UNDECIDED, UNNAMED
 
 # By the name of a record: `person` with the object's code, or None for a new one; or `left out`.
 Said = Mapping[str, tuple[str, str | None]]
@@ -25,11 +26,13 @@ class Matched:
     """What was decided: how many records which way, those not to be taken with the reason, and minted codes given up.
 
     `renamed` holds, by minted code, the code of the object it turned out to be, None where the record is not taken.
+    `strangers` are those of `reasons` that name no object though they must, and whether their code was minted.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     renamed: Mapping[str, str | None] = field(default_factory=dict)
+    strangers: Mapping[int, bool] = field(default_factory=dict)
 
 
 def match(
@@ -41,11 +44,14 @@ def match(
     said: Said,
     dataset: str,
     layer: str,
+    *,
+    joins: bool = False,
 ) -> Matched:
     """Decide about the waiting rows whose code no object has, give them their codes, and store the decisions.
 
     Rows that are not to be taken are taken out of `waiting`. In this order: what a person said, what the crosswalk and
-    supersessions say, what the place says; the rest is new.
+    supersessions say, what the place says; the rest is new, or not taken where the layer `joins`: it has attributes
+    of objects that are there, and no geometry to make one of.
     """
     matching = Matching(connection, waiting, target, feature_type)
     if matching.gather() == 0:
@@ -53,13 +59,17 @@ def match(
     matching.settle_named(said)
     matching.recall()
     matching.apply()
-    if limits.geometry and feature_type.geometry in _AREAS and "geom" in waiting.c:
+    strangers = matching.take_out_rest() if joins else []
+    if not joins and limits.geometry and feature_type.geometry in _AREAS and "geom" in waiting.c:
         matching.settle(_placed(matching.overlaps(limits.touch, limits.same), limits))
     matching.settle_rest()
     matching.apply()
     reasons = {row.record: _reason(row, feature_type) for row in matching.not_taken()}
     renamed = dict(matching.renamed())
-    return Matched(matching.record(dataset, layer), reasons, renamed)
+    reasons |= {row.record: _unknown(row, feature_type) for row in strangers}
+    renamed |= {row.name: None for row in strangers if row.name.startswith(provisional.PREFIX)}
+    minted = {row.record: row.minted for row in strangers}
+    return Matched(matching.record(dataset, layer), reasons, renamed, minted)
 
 
 def _placed(found: Overlaps, limits: Thresholds) -> list[Settled]:
@@ -91,6 +101,18 @@ def _rows(pairs: Pairs) -> Sequence[tuple[int, int, float]]:
 
 def _rounded(score: float) -> float:
     return round(score, 4)
+
+
+def _unknown(row: Stranger, feature_type: FeatureType) -> str:
+    if row.minted:
+        return (
+            f"{UNNAMED}, and without geometry there can be no new {feature_type.name}; give its code or another"
+            " identifier, or its geometry"
+        )
+    return (
+        f"{UNNAMED}, and without geometry there can be no new {feature_type.name}; correct it, or load its geometry"
+        f" first, got {row.name!r}"
+    )
 
 
 def _reason(row: NotTaken, feature_type: FeatureType) -> str:

@@ -37,7 +37,7 @@ from ingest.matching import Said
 from ingest.records import Context
 from ingest.rejects import ids_of, returned
 from ingest.replacing import MODES, Mode, Replacement
-from ingest.report import FileReport, LayerReport, Report, Status
+from ingest.report import UNNAMED, FileReport, LayerReport, Report, Status
 from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
 from ingest.stream import take
 from ingest.unshift import unshifted
@@ -242,6 +242,8 @@ class _File:
         if found is None or found.mapping != basis or found.superseded:
             return None
         layers = [LayerReport(**layer) for layer in found.report["layers"]]
+        if any(reason.startswith(UNNAMED) for layer in layers for reason in layer.reasons):
+            return None  # what they name may be there by now
         unchanged = [
             replace(x, inserted=0, updated=0, unchanged=x.read - x.rejected, repaired=0, ended=0, revived=0)
             if x.type

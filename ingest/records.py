@@ -311,7 +311,7 @@ class Preparation:
         for prop in self.feature_type.properties:
             column = self.mapping.columns.get(prop.name)
             if column is None:
-                if prop.required:
+                if prop.required and not self._joined(table):
                     reason = f"{prop.name}: is missing, and the layer has no field for it"
                     faults.add(np.ones(faults.count, bool), reason)
                 continue
@@ -334,6 +334,20 @@ class Preparation:
         fields = [field for field in self.layer.schema if field.name not in used]
         return [AttributeField(f"attribute_{n}", f.name, is_json(f.type)) for n, f in enumerate(fields)]
 
+    @cached_property
+    def joins(self) -> bool:
+        """Whether the type needs geometry and no record has any: they are attributes of objects that are there."""
+        if not self.feature_type.geometry_required or self.has_shapes:
+            return False
+        if GEOMETRY not in self.layer.schema.names:
+            return True
+        return all(batch.column(GEOMETRY).null_count == batch.num_rows for batch in self.layer.batches())
+
+    def _joined(self, table: pa.Table) -> bool:
+        """Tell whether the layer `joins`, which is looked up only where these records have no geometry."""
+        column = table.column(GEOMETRY) if GEOMETRY in table.column_names else None
+        return (column is None or column.null_count == len(column)) and self.joins
+
     def _has_geometry(self) -> bool:
         return self.feature_type.geometry is not None and GEOMETRY in self.layer.schema.names
 
@@ -346,7 +360,7 @@ class Preparation:
         assert kind is not None
         column = table.column(GEOMETRY)
         if column.null_count == len(column):
-            if self.feature_type.geometry_required:
+            if self.feature_type.geometry_required and not self.joins:
                 faults.add(~none, f"geom: has no geometry, expected {kind}")
             return {GEOMETRY: pa.nulls(len(column), pa.binary())}, none
         system = self._system

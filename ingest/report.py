@@ -34,6 +34,8 @@ HOW: Mapping[str, str] = MappingProxyType(
 )
 # What the reason of an undecided record begins with.
 UNDECIDED = "identity: may be"
+# What the reason of a record begins with that has no geometry and names no object: it waits for one to be there.
+UNNAMED = "code: names no object"
 # So many different reasons are shown per layer; `cim rejects` shows all.
 _REASONS_SHOWN = 5
 

@@ -154,13 +154,22 @@ class _Taking:
 
     def _match(self) -> Matched:
         """Find out which objects the records are that came without a code the city knows."""
-        waiting = self.load.waiting()
+        joins = self.preparation.joins
+        waiting = self.load.waiting(everything=joins)
         feature_type = self.preparation.feature_type
         if waiting is None:
             return Matched()
         limits = thresholds(feature_type.name, self.mapping.match)
         matched = match(
-            self.connection, waiting, self.load.target, feature_type, limits, self.said, self.dataset, self.layer.name
+            self.connection,
+            waiting,
+            self.load.target,
+            feature_type,
+            limits,
+            self.said,
+            self.dataset,
+            self.layer.name,
+            joins=joins,
         )
         self.preparation.context.known.rename(matched.renamed)
         if matched.reasons:
@@ -172,6 +181,8 @@ class _Taking:
 
     def _identity(self, taken: int, minted: int, identified: int, matched: Matched) -> dict[str, int]:
         """Return how the objects of the records were found, in the words of `report.HOW`."""
+        taken -= len(matched.strangers)
+        minted -= sum(matched.strangers.values())
         decided = sum(matched.counts.values())
         if self.load.had_objects:
             named, new = minted - decided, matched.counts.get("new", 0)
@@ -186,6 +197,9 @@ class _Taking:
 
     def _warnings(self, known: int) -> list[str]:
         said = self.preparation.warnings
+        if self.preparation.joins:
+            name = self.preparation.feature_type.name
+            said.append(f"no record has geometry: they are attributes of each {name} they name, whose geometry stays")
         if self.preparation.context.insert_only and known:
             said.append(f"there already, so left as they were: {known:,}")
         return said
@@ -197,6 +211,8 @@ class _Taking:
                 extra[IDENTIFIERS] = prepared.rows.column(IDENTIFIERS)
             # Rows whose other identifiers are to be noted have to wait.
             settled = not prepared.nameless and IDENTIFIERS not in extra
+            # So have those that may be of objects that are there only.
+            settled &= self.preparation.has_shapes or not self.preparation.feature_type.geometry_required
             rows = self.load.encode(prepared.rows, settled=settled, **extra)
             yield _Batch(prepared, rows, self._encode_repeated(prepared))
 

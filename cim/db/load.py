@@ -185,9 +185,12 @@ class Load:
             self._repeated = self._waiting("repeated")
         self._copy(self._repeated, payload)
 
-    def waiting(self) -> sa.Table | None:
-        """Return the table of rows that wait to be merged into one that has objects already; else None."""
-        return self._staged if self.had_objects else None
+    def waiting(self, *, everything: bool = False) -> sa.Table | None:
+        """Return the table of rows that wait to be merged into one that has objects already; else None.
+
+        `everything` asks for the rows that wait whether there are objects or not.
+        """
+        return self._staged if self.had_objects or everything else None
 
     @property
     def had_objects(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from cim import codes
 from cim.codes import provisional
@@ -19,6 +20,7 @@ from cim.dictionary import FeatureType
 
 # Pairs that are held as Python objects at a time.
 _FETCHED = 20_000
+_UNMATCHED = sa.table("unmatched", *map(sa.column, ("record", "name", "minted", "how", "code")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,15 @@ class NotTaken:
     name: str
     how: str
     objects: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A row that names no object: its number, its code, and whether that was made here."""
+
+    record: int
+    name: str
+    minted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,7 @@ class Matching:
     ) -> None:
         self._connection = connection
         self._tables = {"staged": f'pg_temp."{staged.name}"', "target": f'"{target.schema}"."{target.name}"'}
+        self._staged = staged
         self._type = feature_type
 
     def gather(self) -> int:
@@ -127,6 +139,15 @@ class Matching:
             hows, chosen = zip(*decisions.values(), strict=True)
             said = {"names": list(decisions), "hows": list(hows), "codes": list(chosen), "type": self._type.name}
             self._connection.execute(query("matching/settle_named"), said)
+
+    def take_out_rest(self) -> list[Stranger]:
+        """Take out the rows that no object was found for, also those a person calls new, and return them."""
+        rest = sa.or_(_UNMATCHED.c.how.is_(None), _UNMATCHED.c.code == _UNMATCHED.c.name)
+        told = sa.delete(_UNMATCHED).where(rest).returning(*_UNMATCHED.c["record", "name", "minted"])
+        found = [Stranger(*row) for row in self._connection.execute(told)]
+        records = sa.cast([row.record for row in found], ARRAY(sa.BigInteger))
+        self._connection.execute(sa.delete(self._staged).where(self._staged.c.record_ == sa.any_(records)))
+        return sorted(found, key=lambda row: row.record)
 
     def settle_rest(self) -> None:
         """Note that the rest is new."""
