@@ -12,16 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 TICKS = os.sysconf("SC_CLK_TCK")
-Result = TypeVar("Result")
-# Last line of a contestant's code: prints the kB of its peak resident set. Its ru_maxrss would count the process that
-# started it, too: Linux keeps that number from before the program.
-PRINT_PEAK = """
-from pathlib import Path as _Path
-print(next(line.split()[1] for line in _Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
-"""
 
 
 @dataclass(frozen=True)
@@ -50,18 +42,12 @@ def measure(
     for turn in range(rounds + 1):
         for name, run in contestants.items():
             prepare(name)
-            _, sample = measure_once(run, server)
+            cpu, served, start = _client_cpu(), server(), time.perf_counter()
+            run()
+            wall = time.perf_counter() - start
             if turn:
-                samples[name].append(sample)
+                samples[name].append(Sample(wall, _client_cpu() - cpu, server() - served))
     return samples
-
-
-def measure_once(run: Callable[[], Result], server: Callable[[], float]) -> tuple[Result, Sample]:
-    """Run something and return what it gives and took; `server` as in `measure`."""
-    cpu, served, start = _client_cpu(), server(), time.perf_counter()
-    result = run()
-    wall = time.perf_counter() - start
-    return result, Sample(wall, _client_cpu() - cpu, server() - served)
 
 
 def run(command: Sequence[str], more: Mapping[str, str]) -> str:
@@ -97,6 +83,29 @@ def cpu_of_tree(pid: int) -> float:
         stats[int(path.parent.name)] = (int(fields[1]), sum(map(int, fields[11:15])))
     own = [ticks for child, (parent, ticks) in stats.items() if child == pid or parent == pid]
     return sum(own) / TICKS
+
+
+class Cost:
+    """Wall seconds, and CPU seconds of this process and of a server's tree, added up over the times it is entered."""
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self._spent = [0.0, 0.0, 0.0]
+
+    def _now(self) -> list[float]:
+        return [time.perf_counter(), time.process_time(), cpu_of_tree(self._server)]
+
+    def __enter__(self) -> None:
+        self._before = self._now()
+
+    def __exit__(self, *_: object) -> None:
+        self._spent = [s + n - b for s, n, b in zip(self._spent, self._now(), self._before, strict=True)]
+
+    def line(self, size: int, unit: str) -> str:
+        """Say what each of so many units took."""
+        wall, client, server = self._spent
+        each = f"{1e6 * client / size:.1f} µs client + {1e6 * server / size:.1f} µs server of CPU each"
+        return f"{size:,} {unit} in {wall:.1f} s wall, {size / wall:,.0f}/s, {each}"
 
 
 def report(title: str, samples: Mapping[str, list[Sample]], work: int, unit: str, base: str) -> None:

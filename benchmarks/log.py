@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from matplotlib import pyplot as plt
 
 from api.sequencing import INTERVAL, Sequencing
-from benchmarks._measure import cpu_of_tree, machine, measure, report
+from benchmarks._measure import Cost, cpu_of_tree, machine, measure, report
 from benchmarks.capture import COLUMNS, SETUP
 from cim.city import City
 from cim.db.cluster import status, stop
@@ -40,7 +40,7 @@ from cim.log.audit import audit
 from cim.log.checkpoint import Checkpoint
 from cim.log.proof import TlogProof
 from cim.log.publisher import Publisher
-from cim.log.sequencer import Leaf, Revision, sequence
+from cim.log.sequencer import BATCH, Leaf, Revision, sequence
 from cim.log.signer import LogSigner
 from cim.log.tiles import TileReader, TileWriter
 from cim.log.tree import CompactRange, Tree, leaf_hash, leaf_hashes, verify_consistency, verify_inclusion
@@ -67,6 +67,7 @@ def main() -> None:
         try:
             _fill(city, revisions)
             _sequencing(city)
+            _sequencing_limit(city)
             _as_of(city)
             _audit(city)
             _http(city)
@@ -121,9 +122,12 @@ class _Stages:
         self._since[thread] = now
 
     def show(self) -> None:
+        """Print each stage, and which one the others wait for."""
         print("\nWhat the threads of the client did, side by side:\n\n| stage | wall s | CPU s |\n|---|---|---|")
         for stage, (wall, cpu) in self.seconds.items():
             print(f"| {stage} | {wall:.2f} | {cpu:.2f} |")
+        name, (_, cpu) = max(self.seconds.items(), key=lambda item: item[1][1])
+        print(f"\nBottleneck of the client: {name}, {cpu:.2f} s of CPU.")
 
 
 def _postmaster(settings: Settings) -> int:
@@ -179,18 +183,41 @@ class _TimedPublisher(Publisher):
 def _sequencing(city: City) -> None:
     settings = city.settings
     publisher = _TimedPublisher(settings.log_dir, settings.keys_dir, settings.origin)
+    cost = Cost(_postmaster(city.settings))
     with city.database.engine.connect() as connection:
-        server = _postmaster(city.settings)
         publisher.stages = stages = _Stages()
-        served, cpu, start = cpu_of_tree(server), time.process_time(), time.perf_counter()
-        tree = sequence(_TimedStore(connection, stages), publisher)
-        wall = time.perf_counter() - start
-        cpu, served = time.process_time() - cpu, cpu_of_tree(server) - served
+        with cost:
+            tree = sequence(_TimedStore(connection, stages), publisher)
     assert city.publisher.published() == Checkpoint(settings.origin, tree.size, tree.root())
-    print(f"\n## Sequencing\n\n{tree.size:,} revisions in {wall:.1f} s wall, CPU {cpu:.1f} s client and ", end="")
-    print(f"{served:.1f} s server:")
-    print(f"{tree.size / wall:,.0f} revisions/s; {1e6 * (cpu + served) / tree.size:.1f} µs of CPU each")
+    print(f"\n## Sequencing\n\n{cost.line(tree.size, 'revisions')}")
     stages.show()
+
+
+def _sequencing_limit(city: City) -> None:
+    """Hash entries that are there into the tree, and COPY rows that are there: no sequencer can do with less."""
+    with psycopg.connect(city.database.url.replace("+psycopg", "")) as connection:
+        connection.execute("CREATE TABLE bench_leaf (LIKE cim.leaf INCLUDING ALL)")
+        cost, size = Cost(_postmaster(city.settings)), city.tree_head().size
+        tree = CompactRange()
+        for rows in _leaf_batches(connection, size):
+            with cost, connection.cursor() as cursor:
+                tree.append(leaf_hashes([row[3] for row in rows]))
+                with cursor.copy("COPY bench_leaf FROM STDIN (FORMAT binary)") as copy:
+                    copy.set_types(["int8", "int8", "int8", "bytea", "bytea"])
+                    for row in rows:
+                        copy.write_row(row)
+                connection.commit()
+        connection.execute("DROP TABLE bench_leaf")
+    assert tree.root() == city.tree_head().root
+    print(f"\nRaw limit, hash ready entries and COPY ready rows: {cost.line(size, 'revisions')}")
+
+
+def _leaf_batches(connection: psycopg.Connection[Any], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield all leaves as they are stored, in batches of the sequencer's size."""
+    read = "SELECT idx, revision_id, prev, entry, hash FROM cim.leaf WHERE idx >= %s AND idx < %s ORDER BY idx"
+    for start in range(0, size, BATCH):
+        with connection.cursor(binary=True) as cursor:
+            yield cursor.execute(read, (start, start + BATCH)).fetchall()
 
 
 async def _trickle(city: City) -> None:
@@ -249,15 +276,17 @@ def _watch(publisher: Publisher, ended: threading.Event) -> list[tuple[float, in
 
 
 def _audit(city: City) -> None:
-    with city.database.engine.connect() as connection:
-        server = _postmaster(city.settings)
-        served, cpu, start = cpu_of_tree(server), time.process_time(), time.perf_counter()
+    whole, limit = Cost(_postmaster(city.settings)), Cost(_postmaster(city.settings))
+    with city.database.engine.connect() as connection, whole:
         found = audit(LogStore(connection), city.publisher)
-        wall = time.perf_counter() - start
-        cpu, served = time.process_time() - cpu, cpu_of_tree(server) - served
     assert found.ok, found.findings[:3]
-    print(f"\n## Full audit\n\n{found.size:,} leaves with live rows and tiles in {wall:.1f} s wall, ", end="")
-    print(f"CPU {cpu:.1f} s client + {served:.1f} s server: {found.size / wall:,.0f} leaves/s")
+    tree = CompactRange()
+    with psycopg.connect(city.database.url.replace("+psycopg", "")) as connection, limit:
+        for rows in _leaf_batches(connection, found.size):
+            tree.append(leaf_hashes([row[3] for row in rows]))
+    assert tree.root() == found.root
+    print(f"\n## Full audit\n\nWith live rows and tiles: {whole.line(found.size, 'leaves')}")
+    print(f"\nRaw limit, read every entry and hash it: {limit.line(found.size, 'leaves')}")
 
 
 def _as_of(city: City) -> None:
