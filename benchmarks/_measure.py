@@ -12,8 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 TICKS = os.sysconf("SC_CLK_TCK")
+Result = TypeVar("Result")
+# Last line of a contestant's code: prints the kB of its peak resident set. Its ru_maxrss would count the process that
+# started it, too: Linux keeps that number from before the program.
+PRINT_PEAK = """
+from pathlib import Path as _Path
+print(next(line.split()[1] for line in _Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")))
+"""
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,18 @@ def measure(
     for turn in range(rounds + 1):
         for name, run in contestants.items():
             prepare(name)
-            cpu, served, start = _client_cpu(), server(), time.perf_counter()
-            run()
-            wall = time.perf_counter() - start
+            _, sample = measure_once(run, server)
             if turn:
-                samples[name].append(Sample(wall, _client_cpu() - cpu, server() - served))
+                samples[name].append(sample)
     return samples
+
+
+def measure_once(run: Callable[[], Result], server: Callable[[], float]) -> tuple[Result, Sample]:
+    """Run something and return what it gives and took; `server` as in `measure`."""
+    cpu, served, start = _client_cpu(), server(), time.perf_counter()
+    result = run()
+    wall = time.perf_counter() - start
+    return result, Sample(wall, _client_cpu() - cpu, server() - served)
 
 
 def run(command: Sequence[str], more: Mapping[str, str]) -> str:
