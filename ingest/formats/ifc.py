@@ -1,4 +1,4 @@
-"""IFC building models: one building per IfcBuilding, its storeys and spaces, with outlines from geometry."""
+"""IFC models: one building per IfcBuilding, its storeys and spaces, with outlines from geometry; roads and networks."""
 
 from __future__ import annotations
 
@@ -66,6 +66,39 @@ COLUMNS: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
         *_ORIGIN,
     ),
 }
+_PLACED = (("georeference_method", _TEXT), ("georeference_level", _WHOLE), ("georeference_accuracy", _NUMBER))
+# What lies outside of buildings; what the dictionary has no column for goes to `attributes`.
+COLUMNS_OF_LINES: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
+    "road": (
+        ("name", _TEXT),
+        ("road_class", _TEXT),
+        ("ifc_class", _TEXT),
+        ("facility", _TEXT),
+        ("facility_global_id", _TEXT),
+        *_PLACED,
+        *_ORIGIN,
+    ),
+    "pipe": (
+        ("network", _TEXT),
+        ("material", _TEXT),
+        ("diameter", _NUMBER),
+        ("diameter_source", _TEXT),
+        ("flow_from", _TEXT),
+        ("flow_to", _TEXT),
+        ("label", _TEXT),
+        ("ifc_class", _TEXT),
+        *_PLACED,
+        *_ORIGIN,
+    ),
+    "component": (
+        ("name", _TEXT),
+        ("class_code", _TEXT),
+        ("class_scheme", _TEXT),
+        ("ifc_class", _TEXT),
+        *_PLACED,
+        *_ORIGIN,
+    ),
+}
 # LoGeoRef level of a model that has an address and nothing else.
 _ADDRESS_LEVEL = 10
 # What a model says beyond those columns; it goes to `attributes`.
@@ -94,7 +127,7 @@ ATTRIBUTES: dict[str, pa.DataType] = {
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
-    """Yield three layers: the buildings, storeys and spaces of a model.
+    """Yield three layers: the buildings, storeys and spaces of a model; then its roads, pipes, components, if any.
 
     Outlines are in the CRS that the model or the operator states, in EPSG:4326 where the degrees of the site are
     all there is, and missing where nothing places the model. The degrees of `options.place` are on the datum of
@@ -115,6 +148,8 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     try:
         placed = placing.place(answer, _circumstances(path, options))
         outlines = {kind: _place(answer[kind], placed.placements) for kind in ("buildings", "storeys", "spaces")}
+        of_lines, said_of_lines = placing.place_lines(answer, placed, _circumstances(path, options))
+        outlines |= {kind: _place_lines(answer[kind], of_lines, options) for kind in placing.LINES}
     except (CrsError, InvalidData) as error:
         raise type(error)(f"{path.name}: {error}") from error
     records = answer["buildings"]
@@ -122,7 +157,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         _describe_place(record, placement, options)
         _describe_body(record, placement, options)
     official, code_warnings = _codes(records, placed.codes)
-    warnings = [*answer["warnings"], *placed.warnings, *code_warnings]
+    warnings = [*answer["warnings"], *dict.fromkeys((*placed.warnings, *said_of_lines)), *code_warnings]
     system = next((placement.crs for placement in placed.placements if placement is not None), None)
     for feature_type in COLUMNS:
         kind = f"{feature_type}s"
@@ -132,11 +167,16 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         building = feature_type == "building"
         layer = Layer.of(kind, feature_type, table, system, warnings if building else [])
         yield replace(layer, understood=tree(answer, official)) if building else layer
+    for feature_type in COLUMNS_OF_LINES:
+        kind = f"{feature_type}s"
+        if answer[kind]:
+            table = _table(feature_type, answer[kind], outlines[kind], digest, answer["schema"])
+            yield Layer.of(kind, feature_type, table, None if of_lines is None else of_lines.crs, [])
 
 
 def _name_file(answer: dict[str, Any], stem: str) -> None:
     """Put the name of the file before every source id: models made from one template share their GlobalIds."""
-    for kind in ("buildings", "storeys", "spaces"):
+    for kind in ("buildings", "storeys", "spaces", *placing.LINES):
         for record in answer[kind]:
             record["source_id"] = f"{stem}/{record['source_id']}"
             record["parent"] = None if record["parent"] is None else f"{stem}/{record['parent']}"
@@ -152,6 +192,23 @@ def _place(records: list[dict[str, Any]], placements: list[Placement | None]) ->
         for i, wkb in zip(members, shapely.to_wkb(shapes, byte_order=1, flavor="iso"), strict=True):
             placed[i] = wkb
     return placed
+
+
+def _place_lines(
+    records: list[dict[str, Any]], placement: Placement | None, options: ReadOptions
+) -> list[bytes | None]:
+    """Place roads, pipes and components, and note at each how it was placed."""
+    if placement is None:
+        return [None] * len(records)
+    said = {
+        "georeference_method": placement.method,
+        "georeference_level": placement.level,
+        "georeference_accuracy": _accuracy(placement, options.srid),
+    }
+    for record in records:
+        record["columns"] |= said
+    shapes = placement.place([shapely.from_wkb(r["outline"]) if r["outline"] else None for r in records])
+    return [None if s is None else shapely.to_wkb(s, byte_order=1, flavor="iso") for s in shapes]
 
 
 def _circumstances(path: Path, options: ReadOptions) -> placing.Circumstances:
@@ -229,7 +286,7 @@ def _table(
         SOURCE_ID: pa.array([record["source_id"] for record in records], _TEXT),
         PARENT_SOURCE_ID: pa.array([record["parent"] for record in records], _TEXT),
     }
-    for name, kind in COLUMNS[feature_type]:
+    for name, kind in (COLUMNS | COLUMNS_OF_LINES)[feature_type]:
         values = [digest if name == "model_file" else record["columns"].get(name) for record in records]
         arrays[name] = pa.array(values, kind)
     for name, kind in ATTRIBUTES.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyproj
@@ -41,6 +41,8 @@ _FAR_UNPLACED = (
     " without outline; say which CRS it is with --assume-crs"
 )
 Direction = tuple[float, float]
+# Kinds of records that are no part of a building.
+LINES = ("roads", "pipes", "components")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,33 @@ def place(answer: Mapping[str, Any], around: Circumstances) -> Placed:
     return _hinted(answer, far, north, around)
 
 
+def place_lines(
+    answer: Mapping[str, Any], buildings: Placed, around: Circumstances
+) -> tuple[Placement | None, list[str]]:
+    """Decide on the place of the roads, pipes and components of a model, and say what has to be said about it.
+
+    They lie where its buildings do; without any, the statements of the model and of the operator hold, but there is
+    no footprint to be laid on a building of the city.
+
+    Parameters
+    ----------
+    answer : what `process.run` gives
+    buildings : what `place` gives for it
+
+    Raises
+    ------
+    CrsError : the model states a place that cannot be right.
+    InvalidData : the operator's word does not fit the model.
+    """
+    known = next((placement for placement in buildings.placements if placement is not None), None)
+    shapes = [shapely.from_wkb(r["outline"]) for kind in LINES for r in answer[kind] if r["outline"]]
+    if known is not None or not shapes:
+        return known, []
+    whole = {"outline": shapely.to_wkb(shapely.GeometryCollection(shapes))}
+    placed = place(dict(answer) | {"buildings": [whole], "sites": [answer["own_site"]]}, replace(around, city=None))
+    return placed.placements[0], placed.warnings
+
+
 def _system_of_degrees(around: Circumstances) -> pyproj.CRS:
     """Return the system of the operator's degrees: the one named, else that of the storage CRS, else WGS 84."""
     return around.assumed or around.storage or crs.parse("EPSG:4326")
@@ -122,7 +151,7 @@ def _converted(answer: Mapping[str, Any], far: Sequence[bool], around: Circumsta
     facts = answer["conversion"]
     conversion = Conversion(**(facts | {"factors": tuple(facts["factors"]), "world": tuple(facts["world"])}))
     placement, warnings = georeference.from_conversion(conversion, around.assumed)
-    if any(far):
+    if any(far) and (conversion.eastings or conversion.northings):
         raise CrsError(
             "georeferenced twice: its coordinates lie more than 100 km from the origin and a map"
             " conversion moves them on; correct the model, or give its place with --place"

@@ -54,6 +54,7 @@ def _load() -> None:
     import ifcopenshell.util.unit  # noqa: F401
 
     import ingest.ifc.content
+    import ingest.ifc.infrastructure
     import ingest.ifc.place  # noqa: F401
 
 
@@ -151,6 +152,7 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     damage = _check_complete(path, text.instances, len(model.entity_names()))
     from ingest.ifc import place
     from ingest.ifc.content import read_content
+    from ingest.ifc.infrastructure import read_infrastructure
     from ingest.ifc.properties import Units
     from ingest.ifc.properties import text as label
     from ingest.ifc.structure import buildings
@@ -161,24 +163,34 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     shells = {str(i): record.shell for i, record in enumerate(content.buildings) if record.shell is not None}
     with (scratch / SHELLS).open("wb") as file:
         np.savez(file, **shells)  # type: ignore[arg-type] # names are numbers, never an option of savez
+    infrastructure = read_infrastructure(model, units)
+    holds_lines = bool(infrastructure.roads or infrastructure.pipes or infrastructure.components)
     warnings = [
         *damage,
         *_text_warnings(text),
-        *_model_warnings(model, place.count_operations(model)),
+        *_model_warnings(model, place.count_operations(model), holds_lines=holds_lines),
         *content.warnings,
+        *infrastructure.warnings,
     ]
     conversion = place.conversion_of(model, units.length)
     sites = [place.geodetic_of(node.site, units.length) for node in nodes]
+    own_site = next(
+        (found for site in model.by_type("IfcSite") if (found := place.geodetic_of(site, units.length))), None
+    )
     return {
         "schema": model.schema_identifier,
         "conversion": None if conversion is None else asdict(conversion),
         "sites": [None if site is None else asdict(site) for site in sites],
+        "own_site": None if own_site is None else asdict(own_site),
         "site_names": [None if node.site is None else label(node.site.Name) for node in nodes],
         "true_north": place.true_north_of(model),
         "warnings": warnings,
         "buildings": [_plain(record) for record in content.buildings],
         "storeys": [_plain(record) for record in content.storeys],
         "spaces": [_plain(record) for record in content.spaces],
+        "roads": infrastructure.roads,
+        "pipes": infrastructure.pipes,
+        "components": infrastructure.components,
     }
 
 
@@ -212,10 +224,11 @@ def _text_warnings(text: ModelText) -> list[str]:
     return said
 
 
-def _model_warnings(model: Any, operations: int) -> list[str]:
+def _model_warnings(model: Any, operations: int, *, holds_lines: bool) -> list[str]:
     warnings = []
     if not model.by_type("IfcBuilding"):
-        warnings.append("the model has no IfcBuilding: nothing to take from it")
+        rest = "roads, pipes and components only" if holds_lines else "nothing to take from it"
+        warnings.append(f"the model has no IfcBuilding: {rest}")
     projects = model.by_type("IfcProject")
     units = projects[0].UnitsInContext.Units if projects and projects[0].UnitsInContext else ()
     if not any(getattr(unit, "UnitType", None) == "LENGTHUNIT" for unit in units):
