@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -58,7 +59,13 @@ _FURNITURE = frozenset(
         "drinking_water", "hunting_stand", "loading_dock", "letter_box", "picnic_table", "swimming_pool", "slipway",
     }
 )  # fmt: skip
-_CUT = "{n:,} of which the file does not hold all points, as at the edge of an extract: rejected"
+# What happens to objects on the way that are no records, or no whole ones, and is counted.
+_CUT = "of which the file does not hold all points, as at the edge of an extract: rejected"
+_NO_ROADS = "with the key highway, left out: areas, platforms and lifts are no roads"
+_POINTS = "buildings of which only a point is known, left out"
+_NO_BUILDINGS = "with building=no or building=entrance, left out"
+_COLLECTIONS = "relations left out that collect objects which stand for themselves"
+_NO_SERVICES = "with the keys of public services, left out: street furniture, and values of a key that are no service"
 _DAMAGED = b"\x01\x03\0\0\0"
 _LENGTH = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(m|metres?|meters?|ft|feet|')?\s*")
 _SPEED = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(km/h|kmh|mph)?\s*")
@@ -67,6 +74,7 @@ _WHOLE_NUMBER = re.compile(r"\s*(\d{1,6})(?:\.0+)?\s*")
 _YEAR = re.compile(r"\s*(\d{4})(?:-.*)?\s*")
 
 Tags = Mapping[str, str]
+Tally = Counter[str]
 Record = dict[str, Any]
 
 
@@ -74,7 +82,8 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield the layers `roads`, `facilities` and `buildings` of an extract; coordinates are WGS 84.
 
     Objects are named by kind and number (`way/123`). Points stand for services that have an area. An object of which
-    the file does not hold all points gets a geometry that is rejected, and is counted in the warnings.
+    the file does not hold all points gets a geometry that is rejected, and is counted in the warnings. So are objects
+    that have the keys of a layer and are left out of it; objects without any of them are not looked at.
 
     Raises
     ------
@@ -89,18 +98,17 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
 
 def _layer(
-    path: Path, name: str, columns: Mapping[str, pa.DataType], records: Callable[[Path, list[int]], Iterator[Record]]
+    path: Path, name: str, columns: Mapping[str, pa.DataType], records: Callable[[Path, Tally], Iterator[Record]]
 ) -> Layer:
     schema = pa.schema([*columns.items(), (SOURCE_ID, _TEXT), (GEOMETRY, pa.binary())])
     warnings: list[str] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
-        cut = [0]
-        found = _guarded(path, records(path, cut))
+        tally: Tally = Counter()
+        found = _guarded(path, records(path, tally))
         while chunk := list(islice(found, _BATCH)):
             yield _batch(chunk, schema)
-        if cut[0]:
-            warnings[:] = [_CUT.format(n=cut[0])]
+        warnings[:] = [f"{number:,} {what}" for what, number in sorted(tally.items()) if number]
 
     return Layer(name, None, schema, batches, crs.parse(4326), warnings)
 
@@ -131,7 +139,7 @@ def _record(kind: str, number: int, tags: Tags, geometry: bytes | None) -> Recor
     }
 
 
-def _roads(path: Path, cut: list[int]) -> Iterator[Record]:
+def _roads(path: Path, tally: Tally) -> Iterator[Record]:
     import osmium
 
     factory = osmium.geom.WKBFactory()
@@ -141,8 +149,9 @@ def _roads(path: Path, cut: list[int]) -> Iterator[Record]:
     ):
         tags = dict(way.tags)
         if tags.get("area") == "yes" or tags["highway"] in ("platform", "elevator"):
+            tally[_NO_ROADS] += 1
             continue
-        yield _record("way", way.id, tags, _line(factory, way, cut)) | {
+        yield _record("way", way.id, tags, _line(factory, way, tally)) | {
             "highway": tags["highway"],
             "surface": tags.get("surface"),
             "lanes": _whole(tags.get("lanes")),
@@ -151,9 +160,10 @@ def _roads(path: Path, cut: list[int]) -> Iterator[Record]:
         }
 
 
-def _buildings(path: Path, cut: list[int]) -> Iterator[Record]:
-    for kind, number, tags, geometry in _areas(path, ("building",), cut):
+def _buildings(path: Path, tally: Tally) -> Iterator[Record]:
+    for kind, number, tags, geometry in _areas(path, ("building",), tally):
         if kind == "node" or tags["building"] in ("no", "entrance"):
+            tally[_POINTS if kind == "node" and tags["building"] != "entrance" else _NO_BUILDINGS] += 1
             continue
         yield _record(kind, number, tags, geometry) | {
             "building": tags["building"],
@@ -165,10 +175,10 @@ def _buildings(path: Path, cut: list[int]) -> Iterator[Record]:
         }
 
 
-def _facilities(path: Path, cut: list[int]) -> Iterator[Record]:
+def _facilities(path: Path, tally: Tally) -> Iterator[Record]:
     import shapely
 
-    for kind, number, tags, geometry in _areas(path, FACILITY_KEYS, cut, _facility_key):
+    for kind, number, tags, geometry in _areas(path, FACILITY_KEYS, tally, _facility_key):
         key = _facility_key(tags)
         if key is None:
             continue
@@ -193,7 +203,7 @@ def _facility_key(tags: Tags) -> str | None:
 
 
 def _areas(
-    path: Path, keys: tuple[str, ...], cut: list[int], wanted: Callable[[Tags], str | None] = lambda _tags: ""
+    path: Path, keys: tuple[str, ...], tally: Tally, wanted: Callable[[Tags], str | None] = lambda _tags: ""
 ) -> Iterator[tuple[str, int, Tags, bytes | None]]:
     """Yield points, areas, and what should be one but is not complete: kind, number, tags, WKB."""
     import osmium
@@ -203,37 +213,47 @@ def _areas(
     built: set[tuple[str, int]] = set()
     objects: Any = osmium.FileProcessor(str(path)).with_areas(key_filter).with_filter(key_filter)
     for one in objects:
-        if one.is_node() and wanted(tags := dict(one.tags)) is not None:
-            yield "node", one.id, tags, bytes.fromhex(factory.create_point(one))
+        if one.is_node():
+            if wanted(tags := dict(one.tags)) is not None:
+                yield "node", one.id, tags, bytes.fromhex(factory.create_point(one))
+            else:
+                tally[_NO_SERVICES] += 1
         elif one.is_area():
             kind = "way" if one.from_way() else "relation"
             built.add((kind, one.orig_id()))
             if wanted(tags := dict(one.tags)) is not None:
                 yield kind, one.orig_id(), tags, bytes.fromhex(factory.create_multipolygon(one))
+            elif "highway" not in tags:  # those are roads, or counted there
+                tally[_NO_SERVICES] += 1
     ways: Any = osmium.FileProcessor(str(path)).with_locations().with_filter(key_filter)
     for one in ways:
         kind = "way" if one.is_way() else "relation"
-        if one.is_node() or (kind, one.id) in built or wanted(tags := dict(one.tags)) is None:
+        if one.is_node() or (kind, one.id) in built:
+            continue
+        if wanted(tags := dict(one.tags)) is None:
+            tally[_NO_SERVICES] += "highway" not in tags
             continue
         if kind == "relation":
-            if tags.get("type") == "multipolygon":  # others collect objects that stand for themselves
-                cut[0] += 1
+            if tags.get("type") == "multipolygon":
+                tally[_CUT] += 1
                 yield kind, one.id, tags, _DAMAGED
+            else:
+                tally[_COLLECTIONS] += 1
         elif one.is_closed() or "building" in tags:
-            cut[0] += 1
+            tally[_CUT] += 1
             yield kind, one.id, tags, _DAMAGED
         else:
-            yield kind, one.id, tags, _line(factory, one, cut)
+            yield kind, one.id, tags, _line(factory, one, tally)
 
 
-def _line(factory: Any, way: Any, cut: list[int]) -> bytes:
+def _line(factory: Any, way: Any, tally: Tally) -> bytes:
     """Return a way as WKB, `_DAMAGED` where the file does not hold all of its points."""
     if all(node.location.valid() for node in way.nodes):
         try:
             return bytes.fromhex(factory.create_linestring(way))
         except RuntimeError:  # a single point, or one twice
             return _DAMAGED
-    cut[0] += 1
+    tally[_CUT] += 1
     return _DAMAGED
 
 

@@ -57,6 +57,13 @@ def test_what_the_extract_cuts_off_is_rejected_and_counted() -> None:
     assert roads.warnings == ["1 of which the file does not hold all points, as at the edge of an extract: rejected"]
 
 
+def test_what_is_left_out_is_counted() -> None:
+    facilities = layers_of(STREET)["facilities"]
+    facilities.table()
+    (said,) = facilities.warnings
+    assert said.startswith("1 with the keys of public services, left out")  # the bench
+
+
 def test_it_goes_into_the_database_by_its_tags(
     database: Database, rows: Callable[..., list[dict[str, Any]]], tmp_path: Path
 ) -> None:
@@ -89,6 +96,8 @@ def test_helsinki_s_centre(shared: Path, database_in: Callable[[int], Database])
     assert report.files[0].error is None
     taken = {layer.name: (layer.read, layer.inserted, layer.rejected) for layer in report.files[0].layers}
     assert taken == {"roads": (2539, 2368, 171), "facilities": (1475, 1460, 15), "buildings": (499, 445, 54)}
+    (roads,) = (layer for layer in report.files[0].layers if layer.name == "roads")
+    assert any(said.startswith("111 with the key highway, left out") for said in roads.warnings)
     kinds = Counter(record["feature"] for record in records_of(layers_of(path)["facilities"]).values())
     assert (kinds["amenity=restaurant"], kinds["amenity=library"], kinds["railway=tram_stop"]) == (214, 7, 40)
 
