@@ -17,15 +17,15 @@ def count(database: Database, table: str, where: str = "true") -> int:
         return int(connection.execute(sa.text(f"SELECT count(*) FROM {table} WHERE {where}")).scalar_one())
 
 
-def two_houses(builder: Callable[..., Any]) -> Any:
+def two_houses(builder: Callable[..., Any], y: float = 0) -> Any:
     model = builder(unit=1.0)
     model.map_conversion()
     site = model.site()
     for index in (0, 1):
         storey = model.storey(model.building(site, f"House {index}"), "Ground floor", 0.0)
-        model.shell(storey, 20 * index, 0, 0, 12, 10, 3)
-        model.space(storey, "1", "Hall", (20 * index + 0.3, 0.3, 0, 5, 9.4, 2.6))
-        model.space(storey, "2", "Kitchen", (20 * index + 6, 0.3, 0, 5, 9.4, 2.6))
+        model.shell(storey, 20 * index, y, 0, 12, 10, 3)
+        model.space(storey, "1", "Hall", (20 * index + 0.3, y + 0.3, 0, 5, 9.4, 2.6))
+        model.space(storey, "2", "Kitchen", (20 * index + 6, y + 0.3, 0, 5, 9.4, 2.6))
     return model
 
 
@@ -60,9 +60,9 @@ def test_what_a_new_version_lacks_is_ended(database: Database, builder: Callable
 def test_another_model_of_the_same_name_ends_nothing(
     database: Database, builder: Callable[..., Any], tmp_path: Path
 ) -> None:
-    for folder in ("a", "b"):
+    for y, folder in enumerate(("a", "b")):  # 100 m apart: at the same place they would be the same houses
         (tmp_path / folder).mkdir()
-        report = ingest(database, [two_houses(builder).write(tmp_path / folder / "model.ifc")])
+        report = ingest(database, [two_houses(builder, 100 * y).write(tmp_path / folder / "model.ifc")])
         assert [w for w in report.files[0].layers[0].warnings if "earlier version" in w] == []
     assert count(database, "city.building", "valid_to IS NULL") == 4
     assert count(database, "city.space") == 8
