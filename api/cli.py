@@ -21,14 +21,14 @@ def serve(
     import uvicorn
 
     from api.app import create_app
+    from api.server import configuration
 
     settings = Settings.from_environment()
     with _listening(host, port) as listener, City(settings) as city:
         address = f"[{host}]" if ":" in host else host
         typer.echo(f"serving on http://{address}:{listener.getsockname()[1]}, Ctrl+C to stop")
-        config = uvicorn.Config(create_app(settings, city), log_level="warning", server_header=False)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(configuration(create_app(settings, city))).run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 import uvicorn
 
 from api.app import create_app
+from api.server import configuration
 from cim.city import City
 from cim.db.engine import Database
 from cim.settings import Settings
@@ -67,7 +68,7 @@ def seed(database: Database) -> None:
 def serving(settings: Settings, city: City | None = None) -> Iterator[str]:
     """Serve a city in a thread of its own, and answer with the address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings, city), log_level="warning"))
+    server = uvicorn.Server(configuration(create_app(settings, city)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
