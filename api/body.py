@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from api.links import JSON
 from cim.errors import InvalidData
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
 
 
-async def read_json(request: Request) -> Any:
-    """Return the parsed body.
+async def read_json(request: Request, accepted: Sequence[str] = (JSON,)) -> Any:
+    """Return the parsed body; one that does not say what it is counts as the first of the accepted media types.
 
     Raises
     ------
     InvalidData : not JSON (NaN, lone surrogates and a NUL in a string included), or nested deeper than 50.
     HTTPException : 413 beyond 1 MiB, 415 where the body says that it is something else.
     """
-    content_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise HTTPException(415, f"the body must be application/json, got {content_type[:60]!r}")
+    content_type = request.headers.get("content-type", accepted[0]).partition(";")[0].strip().lower()
+    if content_type not in accepted:
+        raise HTTPException(415, f"the body must be {' or '.join(accepted)}, got {content_type[:60]!r}")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

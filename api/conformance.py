@@ -8,7 +8,7 @@ from __future__ import annotations
 
 _SPEC = "http://www.opengis.net/spec"
 
-CLASSES = [
+_CLASSES = [
     f"{_SPEC}/{name}"
     for name in (
         "ogcapi-common-1/1.0/conf/core",
@@ -29,3 +29,9 @@ CLASSES = [
         "cql2/1.0/conf/property-property",
     )
 ]
+_WRITING = [f"{_SPEC}/ogcapi-features-4/1.0/conf/{name}" for name in ("create-replace-delete", "update", "features")]
+
+
+def classes(*, writing: bool) -> list[str]:
+    """Return the classes; those of writing only where the API takes writes."""
+    return _CLASSES + _WRITING if writing else _CLASSES

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cim.errors import AuditFailed, CimError, Conflict, DatabaseError, InvalidData, NotFound
+from cim.errors import AuditFailed, CimError, Conflict, DatabaseError, InvalidData, NotFound, StaleRevision
 
 log = logging.getLogger("cim.api")
 
@@ -23,6 +23,7 @@ STATUS: Mapping[type[CimError], int] = {
     NotFound: 404,
     DatabaseError: 503,
     Conflict: 409,
+    StaleRevision: 412,
     AuditFailed: 500,
     CimError: 500,
 }

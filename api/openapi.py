@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from api import parameters
-from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON
+from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, SCHEMA_JSON
 from api.parameters import Parameter
 from api.routes import log
 from cim import scenarios
@@ -25,11 +25,14 @@ _OBJECT: dict[str, Any] = {"type": "object"}
 _TEXT: dict[str, Any] = {"type": "string"}
 
 
-def openapi_document(dictionary: Dictionary, base: str) -> dict[str, Any]:
-    """Return the document; `base` is the address the API is reached at."""
+def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False) -> dict[str, Any]:
+    """Return the document; `base` is the address the API is reached at, `writing` whether it takes writes."""
     paths = _entry_paths()
     for feature_type in dictionary.types.values():
         paths |= _collection_paths(feature_type)
+        if writing:
+            for path, operations in _writing(feature_type).items():
+                paths[path] |= operations
     paths |= _process_paths() | _log_paths()
     return {
         "openapi": "3.0.3",
@@ -98,6 +101,37 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     }
 
 
+def _writing(feature_type: FeatureType) -> dict[str, Any]:
+    """Return the operations of Part 4 by path."""
+    name, title = feature_type.name, feature_type.title
+    said = [_header(header) for header in ("Content-Crs", "CIM-Actor", "CIM-Reason", "Prefer")]
+    feature = {media: {"schema": _ref("feature")} for media in (GEOJSON, JSON)}
+
+    def write(operation: str, summary: str, status: str, content: Mapping[str, Any] | None) -> Any:
+        there = [] if status == "201" else [_path("code"), _header("If-Match")]
+        document = _operation("Features", f"{name}.{operation}", f"{title}: {summary}", [*there, *said], {})
+        answers = document["responses"]
+        del answers["200"]
+        answers[status] = {"description": summary}
+        refused = ("404", "409", *(("413", "415") if content else ()), *(("412", "428") if there else ()))
+        answers |= {one: _response(one) for one in refused}
+        return document | ({"requestBody": {"required": True, "content": content}} if content else {})
+
+    items = f"/collections/{name}/items"
+    return {
+        items: {"post": write("createFeature", "create a feature", "201", feature)},
+        f"{items}/{{code}}": {
+            "put": write("replaceFeature", "replace a feature", "204", feature),
+            "patch": write("updateFeature", "change parts of a feature", "204", {MERGE_PATCH: {"schema": _OBJECT}}),
+            "delete": write("deleteFeature", "delete a feature", "204", None),
+        },
+    }
+
+
+def _header(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": _TEXT}
+
+
 def _process_paths() -> dict[str, Any]:
     json_only = [parameters.F_JSON.document]
     paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", json_only, {JSON: _OBJECT})}
@@ -145,8 +179,11 @@ def _errors() -> dict[str, Any]:
     meanings = {
         "400": "The request cannot be understood",
         "404": "There is no such resource, or no such state of the city",
+        "409": "The state of the city does not allow it",
+        "412": "The feature is not in the revision that If-Match names",
         "413": "The body is too large",
-        "415": "The body is not JSON",
+        "415": "The body is of a media type that is not taken here",
+        "428": "If-Match is missing",
         "500": "A defect of the server",
         "503": "The database is busy or away; Retry-After says when to come back",
     }

@@ -82,6 +82,11 @@ class Site:
         """The storage CRS."""
         return next(r for r in self.references.values() if r.srid == self.city.settings.srid)
 
+    @property
+    def writing(self) -> bool:
+        """Whether the API takes writes."""
+        return self.city.settings.api_write != "no"
+
     async def open(self) -> None:
         """Connect, and begin to sequence.
 

@@ -11,6 +11,7 @@ CimError                      exit 1
 ├── NotFound                  exit 4   HTTP 404
 ├── DatabaseError             exit 5   HTTP 503
 ├── Conflict                  exit 6   HTTP 409
+│   └── StaleRevision                  HTTP 412
 └── AuditFailed               exit 7
 
 Exit 2 is the command line library's (bad usage). Any other exception is a defect and keeps its traceback.
@@ -72,6 +73,10 @@ class Conflict(CimError):
     """The state does not allow it: stale revision, other writer, edited migration."""
 
     exit_code = 6
+
+
+class StaleRevision(Conflict):
+    """The object is not in the revision that the writer has seen."""
 
 
 class AuditFailed(CimError):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 import platformdirs
 
@@ -15,6 +16,7 @@ from cim.files import Store, store_at
 # EPSG:4548 is CGCS2000 / 3-degree Gauss-Kruger CM 117E, the CRS of the sample district.
 DEFAULT_SRID = 4548
 DEFAULT_ORIGIN = "localhost/cim"
+ApiWrite = Literal["no", "yes", "if-match"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Settings:
     origin : name of the change log, a scheme-less URL without `+` or white space (C2SP checkpoint origin).
     dictionary : folder of a city's own feature types, laid out like schemas/v1; None for none.
     code_schemes : feature type -> code scheme, where the city departs from the dictionary's default.
+    api_write : whether the API lets anybody who reaches it write: no, yes, or only over a revision stated by If-Match.
     """
 
     home: Path
@@ -39,6 +42,7 @@ class Settings:
     files: str | None = None
     dictionary: Path | None = None
     code_schemes: Mapping[str, str] = field(default_factory=dict)
+    api_write: ApiWrite = "no"
 
     @property
     def log_dir(self) -> Path:
@@ -77,6 +81,7 @@ class Settings:
             files=variables.get("CIM_FILES") or None,
             dictionary=Path(dictionary).absolute() if dictionary else None,
             code_schemes=_pairs(variables.get("CIM_CODE_SCHEMES", "")),
+            api_write=_api_write(variables.get("CIM_API_WRITE") or "no"),
         )
 
 
@@ -88,6 +93,7 @@ VARIABLES = {
     "CIM_FILES": "file store: a folder, or a URL fsspec understands, as s3://bucket/city",
     "CIM_DICTIONARY": "folder with the city's own feature types",
     "CIM_CODE_SCHEMES": "code scheme per feature type, as building=nl-bag,parcel=cn-bdcdyh",
+    "CIM_API_WRITE": "whether the API takes writes: no, yes, if-match",
 }
 
 
@@ -110,6 +116,12 @@ def _origin(text: str) -> str:
     if "://" in text or "+" in text or any(c.isspace() for c in text):
         raise InvalidData(f"CIM_ORIGIN must be a URL without scheme, '+' or spaces, got {text!r}")
     return text
+
+
+def _api_write(text: str) -> ApiWrite:
+    if text not in get_args(ApiWrite):
+        raise InvalidData(f"CIM_API_WRITE must be one of {', '.join(get_args(ApiWrite))}, got {text!r}")
+    return cast("ApiWrite", text)
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import links, parameters
-from api.conformance import CLASSES
+from api.conformance import classes
 from api.links import HTML, JSON, OPENAPI_JSON, TEXT, json_response, link, url
 from api.openapi import openapi_document
 from api.routes import READ
@@ -79,14 +79,16 @@ def _prefers_html(accept: str) -> bool:
 def conformance(request: Request) -> Response:
     """List the conformance classes that hold."""
     parameters.read(request, [parameters.F_JSON])
-    return json_response({"conformsTo": CLASSES})
+    return json_response({"conformsTo": classes(writing=site_of(request).writing)})
 
 
 @router.api_route("/api", methods=READ)
 def api(request: Request) -> Response:
     """Give the OpenAPI document."""
     parameters.read(request, [parameters.F_JSON])
-    document = openapi_document(site_of(request).city.database.dictionary, str(request.base_url).rstrip("/"))
+    site = site_of(request)
+    base = str(request.base_url).rstrip("/")
+    document = openapi_document(site.city.database.dictionary, base, writing=site.writing)
     return json_response(document, media_type=OPENAPI_JSON)
 
 

@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from api import links, parameters, reference
 from api.links import GEOJSON, JSON, SCHEMA_JSON, json_response, link, url
+from api.preconditions import etag_of
 from api.reference import Reference
 from api.routes import READ
-from api.schemas import queryables_document, schema_digest, schema_document
+from api.schemas import queryables_document, schema_document
 from api.site import Site, State, rfc3339, site_of
 from cim import bodies
 from cim.crs import Bounds
@@ -220,7 +221,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         when = "" if pinned is None else f" at tree size {pinned.size}"
         return await run_in_threadpool(_elsewhere, request, site, type_name, code, when)
     state = pinned or State.live(found.live)
-    etag = f'"r{found.rev}-{output.srid}{"f" if output.flip else ""}-{schema_digest(feature_type)}"'
+    etag = etag_of(found.rev, output, feature_type)
     headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>"}
     if links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -12,11 +12,12 @@ import pyarrow as pa
 import shapely
 import sqlalchemy as sa
 
-from cim import codes, crs, geometry
+from cim import codes, crs
 from cim.db.engine import Database
 from cim.db.load import Rows, merge
 from cim.db.merge import AttributeField, Carried, lock_types
 from cim.db.script import query
+from cim.db.shapes import stored
 from cim.db.tables import ARROW_TYPES
 from cim.dictionary import FeatureType
 from cim.errors import CrsError, InvalidCode, InvalidData
@@ -109,21 +110,9 @@ def _codes(feature_type: FeatureType, index: Sequence[object]) -> list[str]:
 
 
 def _wkb(database: Database, feature_type: FeatureType, frame: gpd.GeoDataFrame) -> list[bytes | None]:
-    assert feature_type.geometry is not None
-    shapes = frame.geometry.to_numpy(dtype=object).copy()
-    shapes[shapely.is_empty(shapes)] = None
+    shapes = frame.geometry.to_numpy(dtype=object)
     if frame.crs is None:
-        if not shapely.is_missing(shapes).all():
+        if not (shapely.is_missing(shapes) | shapely.is_empty(shapes)).all():
             raise CrsError(f"the frame has no CRS; set it, for example frame.set_crs({database.settings.srid})")
         return [None] * len(shapes)
-    for row in (~geometry.fits(shapes, feature_type.geometry)).nonzero()[0]:
-        raise InvalidData(
-            f"{feature_type.name} {frame.index[row]}: geometry is a {shapes[row].geom_type}, "
-            f"expected a {feature_type.geometry}"
-        )
-    shapes = crs.transform(shapes, crs.parse(frame.crs), crs.parse(database.settings.srid))
-    shapes = geometry.promote(geometry.snap(shapely.force_2d(shapes)), feature_type.geometry)
-    for row in (~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)).nonzero()[0]:
-        reason = shapely.is_valid_reason(shapes[row])
-        raise InvalidData(f"{feature_type.name} {frame.index[row]}: geometry is invalid: {reason}; mend it first")
-    return geometry.to_wkb(shapes)
+    return stored(feature_type, shapes, crs.parse(frame.crs), database.settings.srid, frame.index)

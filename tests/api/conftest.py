@@ -120,7 +120,7 @@ def own(settings: Settings) -> Iterator[tuple[City, httpx.Client]]:
             yield opened, client
 
 
-@pytest.fixture(name="serving")
+@pytest.fixture(name="serving", scope="session")
 def serve_cities() -> Callable[..., AbstractContextManager[str]]:
     """Serve any city for a while; answers with its address."""
     return serving
