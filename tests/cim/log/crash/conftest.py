@@ -151,6 +151,7 @@ class Supervisor:
 
     def _watch(self, child: int, listener: int, decide: Callable[[Call], Verdict]) -> list[Call]:
         calls: list[Call] = []
+        killed = False
         ready = select.poll()
         ready.register(listener, select.POLLIN)
         while events := ready.poll(LONGEST_PAUSE * 1000):
@@ -159,11 +160,13 @@ class Supervisor:
             notice, verdict = bytearray(_NOTICE.size), 0
             with suppress(FileNotFoundError):  # its thread has ended meanwhile
                 fcntl.ioctl(listener, _RECEIVE, notice)
-            if call := self._read(len(calls) + 1, notice):
+            if not killed and (call := self._read(len(calls) + 1, notice)):
                 calls.append(call)
                 verdict = decide(call)
             if verdict == KILL:
                 os.kill(child, signal.SIGKILL)
+                killed = True
+            if killed:  # what its other threads still report is of a process that is going
                 continue
             reply = struct.pack("=QqiI", _NOTICE.unpack(notice)[0], 0, -verdict, 0 if verdict else _CONTINUE)
             with suppress(FileNotFoundError):
