@@ -14,8 +14,7 @@ from api import parameters
 from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, SCHEMA_JSON
 from api.parameters import Parameter
 from api.routes import log
-from cim import scenarios
-from cim.bodies import MEDIA_TYPE as BODY
+from cim import bodies, scenarios
 from cim.dictionary import Dictionary, FeatureType
 
 _PROBLEM = "application/problem+json"
@@ -63,7 +62,8 @@ def _entry_paths() -> dict[str, Any]:
         "/metrics": _get("Entry", "getMetrics", "Metrics in the Prometheus text format", [], {_PLAIN: _TEXT}),
         "/collections": _get("Features", "getCollections", "Collections", json_only, {JSON: _ref("collections")}),
         "/files/{sha256}": _get(
-            "Features", "getFile", "Body of a building in three dimensions", [_path("sha256")], {BODY: _BINARY}
+            "Features", "getFile", "Body of a building in three dimensions", [_path("sha256")],
+            {kind.media_type: _BINARY for kind in bodies.KINDS},
         ),
         "/codes/{scheme}/{value}": _get(
             "Entry", "resolveCode", "What a code names", [_path("scheme"), _path("value"), *json_only], {JSON: _OBJECT}

@@ -8,15 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, cast
 
-import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cim import crs
 from cim.city import City
-from cim.db.matching import Candidate, Undecided, candidates
-from cim.db.matching import undecided as undecided_of
 from cim.dictionary import load_dictionary
 from cim.errors import InvalidData
 from cim.output import AsJson, console, print_json, print_table
@@ -24,15 +21,15 @@ from cim.settings import Settings
 from ingest.clean import FIX, OnInvalid, Repair
 from ingest.formats import ReadOptions, formats
 from ingest.mapping import load
+from ingest.observer import Observed, Observer
 from ingest.page import write as write_page
-from ingest.picture import Picture, gather
 from ingest.pipeline import Options
 from ingest.pipeline import Progress as OnProgress
 from ingest.pipeline import ingest as run
 from ingest.rejects import export as write_rejects
 from ingest.rejects import rejects_of
 from ingest.replacing import Mode
-from ingest.report import FileReport, show
+from ingest.report import show
 from ingest.review import read as read_decisions
 from ingest.review import write as write_review
 from ingest.sources import find
@@ -96,9 +93,7 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Report what would happen, object by object, and undo it.")
     ] = False,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Take so many files at a time; not with --report or --review.")
-    ] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Take so many files at a time.")] = 1,
     actor: Annotated[str | None, typer.Option(help="Who writes, for the log. Default: the database user.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
     as_json: AsJson = False,
@@ -114,21 +109,6 @@ def ingest(
         return
     _check_outputs(page, review)
     said = {} if decisions is None else read_decisions(decisions)
-    pictures: list[Picture] = []
-    undecided: list[tuple[str, Undecided]] = []
-    around: dict[str, Candidate] = {}
-
-    def observe(connection: sa.Connection, file: FileReport) -> None:
-        """Look at what a file did while its transaction is open: a dry run leaves nothing to look at."""
-        assert file.sha256 is not None
-        types = [layer.type for layer in file.layers if layer.type is not None]
-        if page is not None:
-            pictures.append(gather(connection, file.sha256, types, settings.srid))
-        if review is not None:
-            records = undecided_of(connection, file.sha256)
-            undecided.extend((Path(file.path).name, record) for record in records)
-            around.update({c.code: c for c in candidates(connection, records)})
-
     with City(settings) as city, _bar(hidden=as_json) as progress:
         mappings = load(mapping or (), city.database.dictionary)
         report = run(
@@ -152,19 +132,25 @@ def ingest(
                 reason=reason,
                 excluded=[Path(m.origin) for m in mappings] + [p for p in (review, decisions, page) if p is not None],
                 decisions=said,
-                observe=None if page is None and review is None else observe,
+                observe=Observer(settings.srid, page is not None, review is not None),
             ),
             progress,
             workers,
         )
         head = None if dry_run else city.sequence()
         lag = city.lag()
+        usages = {
+            value.value: value.title for value in city.database.dictionary.codelists["space_usage"].values.values()
+        }
+    observed = [file.observed for file in report.files if isinstance(file.observed, Observed)]
     if review is not None:
-        number = write_review(review, undecided, list(around.values()), settings.srid)
+        around = {c.code: c for seen in observed for c in seen.candidates}
+        records = [record for seen in observed for record in seen.undecided]
+        number = write_review(review, records, list(around.values()), settings.srid)
         typer.echo(f"{number} records to be decided upon written to {review}", err=True)
     if page is not None:
         top = None if head is None else (head.size, head.root.hex())
-        write_page(report, pictures, page, srid=settings.srid, origin=settings.origin, head=top)
+        write_page(report, observed, page, srid=settings.srid, origin=settings.origin, head=top, usages=usages)
         typer.echo(f"report written to {page}", err=True)
     if as_json:
         tree = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ import shapely
 from markupsafe import Markup
 
 from cim import crs
+from ingest.observer import Observed
 from ingest.picture import MOST_REJECTS, Picture
+from ingest.plans import draw
 from ingest.report import HOW, UNDECIDED, Report
 
 # The map's size in the units of its SVG, and the share of it left free around.
@@ -31,10 +33,11 @@ _NOT_TAKEN = {"reject": "rejected", "undecided": "undecided"}
 
 def write(
     report: Report,
-    pictures: Sequence[Picture],
+    observed: Sequence[Observed],
     path: Path,
     *,
     srid: int,
+    usages: dict[str, str],
     origin: str | None = None,
     head: tuple[int, str] | None = None,
 ) -> None:
@@ -42,8 +45,9 @@ def write(
 
     Parameters
     ----------
-    pictures : what each file did, in the storage CRS
+    observed : what was seen of each file
     srid : EPSG code of the storage CRS
+    usages : titles of the uses of spaces
     origin : name of the log; head : tree size and root up to which everything is recorded, None for a dry run
     """
     import jinja2  # slow to load, and few loads write a page
@@ -69,7 +73,14 @@ def write(
         fates=_FATES,
         files=[_with_name(file) for file in report.files],
         refused=[_with_name(file) for file in report.refused],
-        map=_map(pictures, crs.parse(srid)),
+        map=_map([seen.picture for seen in observed if seen.picture is not None], crs.parse(srid)),
+        buildings=draw([plan for seen in observed for plan in seen.plans], usages),
+        understood=[
+            (_name(file.path), _lines(layer.understood))
+            for file in report.files
+            for layer in file.layers
+            if layer.understood
+        ],
         identity=[
             (how, meaning, identity[how], identity[how] / max(identity.values()))
             for how, meaning in HOW.items()
@@ -120,6 +131,11 @@ def _reasons(report: Report) -> list[dict[str, Any]]:
         }
         for number, reason, layer in sorted(found, key=lambda item: -item[0])
     ]
+
+
+def _lines(nodes: Iterable[Mapping[str, Any]], depth: int = 0) -> list[tuple[int, str]]:
+    """Return the texts of trees from the top, each with how deep it stands."""
+    return [line for node in nodes for line in ((depth, node["text"]), *_lines(node["parts"], depth + 1))]
 
 
 class _View:

@@ -49,8 +49,9 @@ _REVISION = 3
 _DIGEST = "sha256:"
 
 Progress = Callable[[int, int, str], None]
-# Sees each file before its transaction ends, with the connection of it: a dry run, too.
-Observe = Callable[[sa.Connection, FileReport], None]
+# Looks at each file before its transaction ends, with the connection of it: a dry run, too. What it returns goes with
+# the report, and from process to process, as it does itself.
+Observe = Callable[[sa.Connection, Fingerprint, FileReport], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Options:
     force : compare files again that were taken in before; dry_run : do everything, then undo it.
     actor, reason : recorded with every revision; None leaves the actor to the database session.
     decisions : what a person decided about records, by their names; see `ingest.review`.
-    observe : called for each file that is not refused, within its transaction.
+    observe : called for each file that is not refused, within its transaction; see `FileReport.observed`.
     repair : what becomes of invalid geometry.
     shifted : the coordinates are GCJ-02 or BD-09, see `ingest.unshift`.
     crs_parameters : of the datum change from the layer's system, see `cim.crs.with_parameters`.
@@ -126,8 +127,8 @@ def ingest(
     sources, passed = find(paths, chosen.excluded)
     order = {name: position for position, name in enumerate(database.dictionary.types)}
     sources.sort(key=lambda s: _rank(s, chosen, order))
-    if workers < 1 or (workers > 1 and chosen.observe is not None):
-        raise InvalidData(f"{workers} workers: expected one or more, and one where each file is looked at under way")
+    if workers < 1:
+        raise InvalidData(f"{workers} workers: expected one or more")
 
     def started(done: int, source: Source) -> None:
         if progress is not None:
@@ -193,9 +194,7 @@ class _File:
         with self.database.engine.connect() as connection:
             known = None if self.options.force else self._taken_before(connection, mark, basis)
             if known is not None:
-                self._show(connection, known)
-        if known is not None:
-            return known
+                return self._observed(connection, mark, known)
         try:
             layers = self._read()
             with self._kept(mark):
@@ -340,7 +339,7 @@ class _File:
                 raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
             self._end_vanished(connection, mark, report.layers)
             self._record(connection, report, basis)
-            self._show(connection, report)
+            report = self._observed(connection, mark, report)
             if self.options.dry_run:
                 report = replace(report, changes=changes(connection, self.database.dictionary, types))
                 transaction.rollback()
@@ -362,9 +361,9 @@ class _File:
             if said is not None:
                 reports[0].warnings.append(said)
 
-    def _show(self, connection: sa.Connection, report: FileReport) -> None:
-        if self.options.observe is not None:
-            self.options.observe(connection, report)
+    def _observed(self, connection: sa.Connection, mark: Fingerprint, report: FileReport) -> FileReport:
+        look = self.options.observe
+        return report if look is None else replace(report, observed=look(connection, mark, report))
 
     def _replace(self, replacement: Replacement, report: FileReport, mappings: list[LayerMapping]) -> FileReport:
         """End what earlier deliveries of the file had and this one has not."""

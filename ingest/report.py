@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -81,7 +81,10 @@ class LayerReport:
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
-    """One file: `sha256` is None and `error` says why where it was refused; `changes` are those a dry run undid."""
+    """One file: `sha256` is None and `error` says why where it was refused; `changes` are those a dry run undid.
+
+    `observed` is what was looked at under way for other outputs than the report, which leaves it out.
+    """
 
     path: str
     status: Status
@@ -91,6 +94,7 @@ class FileReport:
     error: str | None = None
     seconds: float = 0.0
     changes: list[Change] = field(default_factory=list)
+    observed: object = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,10 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data, totals included."""
-        return asdict(self) | {"total": self.total()}
+        said = asdict(replace(self, files=[replace(file, observed=None) for file in self.files]))
+        for file in said["files"]:
+            del file["observed"]
+        return said | {"total": self.total()}
 
     def raise_refused(self) -> None:
         """Raise InvalidData if a file was refused, naming which."""
@@ -179,4 +186,4 @@ def _show_remarks(file: FileReport, console: Console) -> None:
         if more > 0:
             say(f"{shown}, {layer.name}: and {more} more reasons; see `cim rejects --dataset {shown}`", "yellow")
     if file.error is not None:
-        say(f"refused: {file.error}", "red")
+        say(f"refused: {file.error}" if file.path in file.error else f"{shown} refused: {file.error}", "red")

@@ -232,9 +232,10 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         link("describedby", url(request, "collections", type_name, "schema"), SCHEMA_JSON, "Schema"),
         link("evidence", url(request, "log", "proof", query={"code": code, "type": type_name}), links.TEXT, "Proof"),
     ]
-    body_file = orjson.loads(found.feature)["properties"].get("body_file")
-    if body_file is not None:
-        own.append(link("alternate", url(request, "files", body_file), bodies.MEDIA_TYPE, "Body in three dimensions"))
+    own += [
+        link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
+        for kind, digest in bodies.named_in(orjson.loads(found.feature)["properties"])
+    ]
     body = b'%s,"links":%s}' % (found.feature.encode()[:-1], orjson.dumps(own))
     return Response(body, headers={**headers, "Link": links.link_header(own)}, media_type=GEOJSON)
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api import parameters
 from api.routes import READ
 from api.site import FOREVER, site_of
-from cim.bodies import MEDIA_TYPE, read_body
+from cim.bodies import read_body
 from cim.errors import NotFound
 
 router = APIRouter()
@@ -25,6 +25,6 @@ def file(request: Request, sha256: str) -> Response:
     parameters.read(request, [])
     if not _DIGEST.fullmatch(sha256):
         raise NotFound(f"{sha256[:80]!r} is no SHA-256: expected 64 hexadecimal digits, as body_file has them")
-    content = read_body(site_of(request).city.settings.files_dir, sha256)
-    headers = {"Cache-Control": FOREVER, "Content-Disposition": f'inline; filename="{sha256}.city.jsonl"'}
-    return Response(content, headers=headers, media_type=MEDIA_TYPE)
+    body = read_body(site_of(request).city.settings.files_dir, sha256)
+    headers = {"Cache-Control": FOREVER, "Content-Disposition": f'inline; filename="{sha256}{body.kind.suffix}"'}
+    return Response(body.content, headers=headers, media_type=body.kind.media_type)

@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from cim.bodies import HEAD
+from cim.bodies import CITYJSON
 from cim.files import Keep
 from ingest.city3d.feature import DEPTHS, CityObject, Feature, Frame, lod_of, rings
 
@@ -68,7 +68,7 @@ def header(frame: Frame) -> bytes:
     if authority is not None:
         said["metadata"] = {"referenceSystem": "https://www.opengis.net/def/crs/{}/0/{}".format(*authority)}
     line = orjson.dumps(said, option=_OPTIONS)
-    assert line.startswith(HEAD)
+    assert line.startswith(CITYJSON.head)
     return line
 
 

@@ -55,7 +55,7 @@ def _place(record: Mapping[str, Any]) -> str:
     said = [
         method,
         _words("LoGeoRef", level),
-        None if accuracy is None else f"± {accuracy:,.3g} m",
+        None if accuracy is None else f"± {accuracy:,.0f} m" if accuracy >= 100 else f"± {accuracy:.3g} m",
         _measure("ground at", columns.get("ground_elevation"), "m"),
     ]
     return f"place: {_joined(said)}"
@@ -69,7 +69,7 @@ def _storey(record: Mapping[str, Any], spaces: Sequence[Mapping[str, Any]]) -> s
         "no floor" if number is None else f"number {number}",
         f"at {columns['elevation']:+.2f} m",
         _measure("floor area", columns.get("gross_floor_area"), "m²"),
-        f"{len(rooms)} spaces, net {sum(rooms):,.1f} m²" if rooms else None,
+        f"{len(rooms)} space{'s' if len(rooms) > 1 else ''}, net {sum(rooms):,.1f} m²" if rooms else None,
     ]
     return f"{columns.get('name') or columns['source_global_id']}: {_joined(said)}"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import struct
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ import sqlalchemy as sa
 from cim.city import City
 from cim.files import keep
 from ingest import Options, ingest
-from sample_data import FORMATS
+from sample_data import DATA, FORMATS
 
 
 def test_the_item_links_to_its_body_and_other_files_stay_closed(own: tuple[City, httpx.Client]) -> None:
@@ -31,6 +33,23 @@ def test_the_item_links_to_its_body_and_other_files_stay_closed(own: tuple[City,
     assert [one for one in without["links"] if one["rel"] == "alternate"] == []
     model = keep(city.settings.files_dir, b"ISO-10303-21; a model as delivered")
     assert http.get(f"/files/{model}").status_code == 404
+
+
+def test_a_building_that_came_as_a_model_links_to_its_gltf(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    (model, *_) = sorted((DATA / "models").glob("*.ifc"))
+    ingest(city.database, [model], Options())
+    table = city.database.table("building")
+    with city.database.engine.connect() as connection:
+        code = connection.execute(sa.select(table.c.code).where(table.c.model_file.is_not(None))).scalars().first()
+    links = http.get(f"/collections/building/items/{code}").json()["links"]
+    (href,) = [one["href"] for one in links if one.get("type") == "model/gltf-binary"]
+    scene = http.get(href)
+    assert scene.headers["content-type"] == "model/gltf-binary"
+    version, length = struct.unpack("<II", scene.content[4:12])
+    assert (version, length) == (2, len(scene.content))
+    size = struct.unpack("<I", scene.content[12:16])[0]
+    assert json.loads(scene.content[20 : 20 + size])["asset"]["version"] == "2.0"
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "x", "..%2f..%2fkeys", "0" * 63 + "G", "%00" * 64])

@@ -19,6 +19,7 @@ from cim.cli import build
 from cim.errors import InvalidData
 from cim.settings import Settings
 from ingest.review import read as review_of
+from sample_data import DATA
 
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
@@ -235,3 +236,15 @@ def test_a_wrong_option_is_one_clear_error(
         cim("ingest", path, option, value)
     result = CliRunner().invoke(build(), ["ingest", str(path), option, value])
     assert message in str(result.exception)
+
+
+def test_the_page_of_a_model_has_a_plan_of_each_storey(cim: Any, tmp_path: Path) -> None:
+    model, page = DATA / "models" / "primary_school_m.ifc", tmp_path / "report.html"
+    cim("ingest", model, "--report", page)
+    storeys = json.loads(cim("ingest", model, "--dry-run", "--force", "--json"))["files"][0]["layers"][1]["read"]
+    text = page.read_text(encoding="utf-8")
+    assert text.count("Plan of ") == storeys > 0
+    assert "What the models were understood to be" in text
+    # A file that was taken in before has its plans, too.
+    cim("ingest", model, "--report", page)
+    assert page.read_text(encoding="utf-8").count("Plan of ") == storeys

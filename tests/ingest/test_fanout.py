@@ -19,7 +19,8 @@ from cim.db.merge import lock_types
 from cim.errors import InvalidData
 from cim.settings import Settings
 from ingest import Options, Report, ingest
-from ingest.sources import find, repeated
+from ingest.report import FileReport
+from ingest.sources import Fingerprint, find, repeated
 
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
@@ -135,6 +136,20 @@ def test_the_file_of_a_killed_worker_is_tried_once_more_and_then_reported(
     assert [tuple(row) for row in found] == [("building", 1)]
 
 
-def test_looking_at_each_file_takes_one_worker(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(InvalidData, match="2 workers: expected one or more"):
-        ingest(database, [tmp_path], Options(observe=lambda _, __: None), workers=2)
+def look(connection: sa.Connection, mark: Fingerprint, report: FileReport) -> tuple[str, int]:
+    """What is seen in the transaction of a file: its name and how many revisions it has made."""
+    made = connection.exec_driver_sql("SELECT count(*) FROM cim.revision WHERE xid = pg_current_xact_id()")
+    assert report.sha256 == mark.sha256
+    return Path(report.path).name, made.scalar_one()
+
+
+def test_what_is_looked_at_under_way_comes_back_from_the_workers(
+    database: Database, tmp_path: Path, write: Write, square: Shape
+) -> None:
+    write(tmp_path / "parcel.gpkg", [{"code": PARCEL}], [square(side=100)])
+    write(tmp_path / "building.gpkg", [{"code": ONE}, {"code": TWO}], [square(), square(20)])
+    report = ingest(database, [tmp_path], Options(observe=look, dry_run=True), workers=2)
+    assert [file.observed for file in report.files] == [("parcel.gpkg", 1), ("building.gpkg", 2)]
+    assert "observed" not in report.to_json()["files"][0]
+    with pytest.raises(InvalidData, match="0 workers: expected one or more"):
+        ingest(database, [tmp_path], workers=0)

@@ -15,6 +15,7 @@ from cim.db.identifiers import Identifier, write_identifiers
 from ingest import Options, ingest
 from ingest.mapping import LayerMapping
 from ingest.report import FileReport, LayerReport
+from ingest.sources import Fingerprint
 
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
@@ -224,7 +225,7 @@ def test_an_observer_sees_a_dry_run_before_it_is_undone(
 ) -> None:
     seen: list[tuple[str, int]] = []
 
-    def observe(connection: sa.Connection, report: FileReport) -> None:
+    def observe(connection: sa.Connection, _: Fingerprint, report: FileReport) -> None:
         number = connection.exec_driver_sql("SELECT count(*) FROM cim.decision").scalar_one()
         seen.append((report.status, number))
 

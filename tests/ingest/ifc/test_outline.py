@@ -23,7 +23,7 @@ def test_what_was_understood_is_told_as_a_tree(database: Database, house: Any, t
         "place: map_conversion, LoGeoRef 50, ± 0.5 m, ground at 8.5 m",
         "Roof: no floor, at +6.00 m",
         "Upper floor: number 2, at +3.00 m, floor area 120.0 m²",
-        "Ground floor: number 1, at +0.00 m, floor area 120.0 m², 1 spaces, net 107.2 m²",
+        "Ground floor: number 1, at +0.00 m, floor area 120.0 m², 1 space, net 107.2 m²",
         "Basement: number -1, at -2.80 m, floor area 120.0 m²",
     ]
     # What was shown once is shown again, though nothing is read.
