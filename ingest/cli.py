@@ -94,6 +94,9 @@ def ingest(
         bool, typer.Option("--dry-run", help="Report what would happen, object by object, and undo it.")
     ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Take so many files at a time.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Take files on the workers of the Dask scheduler at this address.")
+    ] = None,
     actor: Annotated[str | None, typer.Option(help="Who writes, for the log. Default: the database user.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the log.")] = None,
     as_json: AsJson = False,
@@ -136,6 +139,7 @@ def ingest(
             ),
             progress,
             workers,
+            scheduler,
         )
         head = None if dry_run else city.sequence()
         lag = city.lag()

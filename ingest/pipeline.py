@@ -38,6 +38,7 @@ from ingest.records import Context
 from ingest.rejects import ids_of, returned
 from ingest.replacing import MODES, Mode, Replacement
 from ingest.report import UNNAMED, FileReport, LayerReport, Report, Status
+from ingest.scheduler import take_over
 from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
 from ingest.stream import take
 from ingest.unshift import unshifted
@@ -102,6 +103,7 @@ def ingest(
     options: Options | None = None,
     progress: Progress | None = None,
     workers: int = 1,
+    scheduler: str | None = None,
 ) -> Report:
     """Take files and folders of files into the database; one that fails leaves nothing and does not stop the others.
 
@@ -111,6 +113,7 @@ def ingest(
     paths : files and folders; files of parent types go first
     progress : called with files done, files in all, and what is being done
     workers : how many processes take files at a time, with the same result; none but this one for one
+    scheduler : address of a Dask scheduler whose workers take the files instead, see `ingest.scheduler`
 
     Raises
     ------
@@ -135,7 +138,9 @@ def ingest(
             progress(done, len(sources), source.path.name)
 
     files: list[FileReport] = []
-    if min(workers, len(sources)) > 1:
+    if scheduler is not None:
+        files = take_over(scheduler, database, sources, partial(_take, options=chosen), started)
+    elif min(workers, len(sources)) > 1:
         files = fan_out(database, sources, partial(_take, options=chosen), workers, started)
     else:
         for done, source in enumerate(sources):
