@@ -68,6 +68,36 @@ def json_response(
     return Response(orjson.dumps(document), status, headers=headers, media_type=media_type)
 
 
+def preferred(accept: str, offered: Mapping[str, str]) -> str:
+    """Return the key of the media type an Accept header likes best; the first on offer where it says nothing of any.
+
+    What is liked equally goes by the order on offer, so that a list as long as a browser's does not get a file.
+    """
+    wishes: dict[str, float] = {}
+    for part in accept.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+        try:
+            wishes[media] = float(weight)
+        except ValueError:
+            wishes[media] = 1.0
+    best, liked = next(iter(offered)), 0.0
+    for name, full in offered.items():
+        media = full.partition(";")[0]
+        names = [media, *_ALSO.get(media, ()), f"{media.partition('/')[0]}/*", "*/*"]
+        quality = next((wishes[one] for one in names if one in wishes), 0.0)
+        if quality > liked:
+            best, liked = name, quality
+    return best
+
+
+# What clients say when they mean these.
+_ALSO: Mapping[str, tuple[str, ...]] = {
+    GEOJSON: (JSON, "application/vnd.geo+json"),
+    "application/vnd.apache.parquet": ("application/parquet", "application/x-parquet"),
+}
+
+
 def unchanged(request: Request, etag: str) -> bool:
     """Return whether the client holds what has this ETag: If-None-Match, compared weakly as RFC 9110 says."""
     held = request.headers.get("if-none-match")

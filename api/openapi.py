@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from api import parameters
+from api import formats, parameters
 from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, SCHEMA_JSON
 from api.parameters import Parameter
 from api.routes import log
@@ -45,7 +45,9 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
         "tags": [{"name": name} for name in ("Entry", "Features", "Processes", "Log")],
         "paths": paths,
         "components": {
-            "parameters": {p.name: p.document for p in (*parameters.ITEMS, parameters.SINCE, *log.PROOF)},
+            "parameters": {
+                p.name: p.document for p in (*parameters.ITEMS, parameters.F_JSON, parameters.SINCE, *log.PROOF)
+            },
             "schemas": _schemas(),
             "responses": _errors(),
         },
@@ -77,9 +79,11 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     json_only = [parameters.F_JSON.document]
     own = [parameter.document for parameter in parameters.property_parameters(feature_type)]
     history = [_path("code"), parameters.F_JSON.document, _shared(parameters.AS_OF)]
-    one = [_path("code"), *map(_shared, parameters.ITEM)]
-    features = {GEOJSON: _ref("featureCollection")}
-    feature = _get("Features", f"{name}.getFeature", f"{title}: one feature", one, {GEOJSON: _ref("feature")})
+    of_items, of_item = formats.of_items(feature_type), formats.of_item()
+    one = [_path("code"), *map(_shared, parameters.ITEM), parameters.f_of([*of_item, "geojson"]).document]
+    many = [*map(_shared, parameters.ITEMS), parameters.f_of([*of_items, *formats.ALIASES]).document, *own]
+    features = _contents(of_items, "featureCollection")
+    feature = _get("Features", f"{name}.getFeature", f"{title}: one feature", one, _contents(of_item, "feature"))
     feature["get"]["responses"]["303"] = {
         "description": "The code that the identifier given instead of it stands for",
         "headers": {"Location": {"schema": _TEXT}},
@@ -90,15 +94,20 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         f"{root}/queryables": _get(
             "Features", f"{name}.getQueryables", f"{title}: queryables", json_only, {SCHEMA_JSON: _OBJECT}
         ),
-        f"{root}/items": _get(
-            "Features", f"{name}.getFeatures", f"{title}: features", [*map(_shared, parameters.ITEMS), *own], features
-        ),
+        f"{root}/items": _get("Features", f"{name}.getFeatures", f"{title}: features", many, features),
         f"{root}/changes": _get(
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
         ),
         item: feature,
         f"{item}/history": _get("Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT}),
     }
+
+
+def _contents(offered: Mapping[str, formats.PageFormat | formats.BulkFormat], schema: str) -> dict[str, Any]:
+    """Return the schema of each media type: GeoJSON is described, what is no JSON is bytes."""
+    media = {name: one.media_type.partition(";")[0] for name, one in offered.items()}
+    plain = {kind: _OBJECT if kind.endswith("json") else _BINARY for kind in media.values()}
+    return plain | {media[formats.DEFAULT]: _ref(schema)}
 
 
 def _writing(feature_type: FeatureType) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from cim.dictionary import FeatureType
 from cim.errors import InvalidData
 
 DEFAULT_LIMIT = 10
+MAX_ZOOM = 24
 MAX_LIMIT = 10_000
 Period = tuple[date | None, date | None]
 
@@ -94,7 +95,7 @@ def _code_of(token: str) -> str:
 def _limit(text: str) -> int:
     if not re.fullmatch(r"\d{1,30}", text, re.ASCII) or int(text) < 1:
         raise ValueError(f"expected a whole number from 1 to {MAX_LIMIT}, got {text[:60]!r}")
-    return min(int(text), MAX_LIMIT)
+    return min(int(text), 2**31 - 2)
 
 
 def _bbox(text: str) -> Bounds:
@@ -144,6 +145,19 @@ def _as_of(text: str) -> str:
     return text
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise ValueError(f"expected names with commas between, each once, got {text[:120]!r}")
+    return names
+
+
+def _zoom(text: str) -> int:
+    if not re.fullmatch(r"\d{1,2}", text, re.ASCII) or int(text) > MAX_ZOOM:
+        raise ValueError(f"expected a whole number from 0 to {MAX_ZOOM}, got {text[:60]!r}")
+    return int(text)
+
+
 def _filter(text: str) -> str:
     return text  # judged where it is compiled
 
@@ -170,11 +184,19 @@ AS_OF = Parameter(
     _as_of,
 )
 F_JSON = _choices("f", "Format of the answer.", "json")
+
+
+def f_of(names: Iterable[str]) -> Parameter:
+    """Return the parameter `f` of a path that answers in formats of these names."""
+    return _choices("f", "Format of the answer; default by the Accept header, json where that says nothing.", *names)
+
+
 F_JSON_OR_HTML = _choices("f", "Format of the answer; default by the Accept header.", "json", "html")
 LIMIT = Parameter(
     "limit",
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
-    "At most so many features on a page. More than the maximum counts as the maximum.",
+    "At most so many features. On a page, more than the maximum counts as the maximum; a bulk format has no maximum, "
+    "and gives the whole selection where limit is missing.",
     _limit,
 )
 BBOX = Parameter(
@@ -209,6 +231,24 @@ FILTER_CRS = Parameter("filter-crs", {**_STRING, "format": "uri"}, "CRS of geome
 RESULT_TYPE = _choices(
     "resultType", "hits: only the number of matching features.", "results", "hits", default="results"
 )
+PROPERTIES = Parameter(
+    "properties",
+    {"type": "array", "items": _STRING, "minItems": 1},
+    "Only these properties, by name; the id is always there.",
+    _names,
+)
+SKIP_GEOMETRY = Parameter(
+    "skipGeometry",
+    {"type": "boolean", "default": False},
+    "true: without geometry.",
+    lambda text: _choice("true", "false")(text) == "true",
+)
+ZOOM_LEVEL = Parameter(
+    "zoom-level",
+    {"type": "integer", "minimum": 0, "maximum": MAX_ZOOM},
+    "Simplify geometry to what a map of that zoom level (WebMercatorQuad, 256 pixels) shows: by a pixel at most.",
+    _zoom,
+)
 NEXT = Parameter("next", _STRING, "Where the page before ended; taken from its `next` link.", _code_of)
 
 SINCE = Parameter(
@@ -219,8 +259,10 @@ SINCE = Parameter(
 )
 
 CHANGES = (SINCE, LIMIT, CRS, AS_OF, F_JSON)
-ITEM = (F_JSON, CRS, AS_OF)
-ITEMS = (LIMIT, BBOX, BBOX_CRS, CRS, DATETIME, FILTER, FILTER_LANG, FILTER_CRS, RESULT_TYPE, NEXT, AS_OF, F_JSON)
+# These and `f`, whose formats depend on the collection.
+ITEM = (CRS, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL)
+_SELECTION = (BBOX, BBOX_CRS, CRS, DATETIME, FILTER, FILTER_LANG, FILTER_CRS)
+ITEMS = (LIMIT, *_SELECTION, RESULT_TYPE, NEXT, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL)
 
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     "string": {"type": "string"},
@@ -234,7 +276,7 @@ _KINDS: Mapping[str, Mapping[str, Any]] = {
 
 def property_parameters(feature_type: FeatureType) -> list[Parameter]:
     """Return a parameter for each property that can be compared; a name taken by another parameter keeps it."""
-    taken = {parameter.name for parameter in ITEMS}
+    taken = {"f", *(parameter.name for parameter in ITEMS)}
     return [
         Parameter(name, _KINDS[kind], f"Only features whose {name} is this.")
         for name, kind in queryables(feature_type).items()

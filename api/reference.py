@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cim import crs
 from cim.crs import Bounds
-from cim.db.features import DECIMALS_DEGREES, DECIMALS_METRES, Output
+from cim.db.geojson import DECIMALS_DEGREES, DECIMALS_METRES, Output
 from cim.db.spatial import check_path
 from cim.errors import CrsError, InvalidData
 

@@ -29,7 +29,7 @@ _pages = Environment(loader=FileSystemLoader(Path(__file__).parents[1] / "templa
 def landing(request: Request) -> Response:
     """Say what there is, as JSON or as a page."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
-    form = asked.get("f") or ("html" if _prefers_html(request.headers.get("accept", "")) else "json")
+    form = asked.get("f") or links.preferred(request.headers.get("accept", ""), {"json": JSON, "html": HTML})
     site = site_of(request)
     log = {"origin": site.city.settings.origin, "verifier": site.city.publisher.signer.verifier.to_text()}
     own = _landing_links(request, form)
@@ -61,18 +61,6 @@ def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
         link("related", url(request, "log", "checkpoint"), TEXT, "Signed checkpoint of the change log"),
         link("status", url(request, "health"), JSON, "Health"),
     ]
-
-
-def _prefers_html(accept: str) -> bool:
-    """Tell whether HTML is asked for before JSON, as browsers do."""
-    quality: dict[str, float] = {}
-    for part in accept.split(","):
-        media, _, rest = part.strip().partition(";")
-        try:
-            quality[media.strip().lower()] = float(rest.strip().removeprefix("q=")) if rest else 1.0
-        except ValueError:
-            quality[media.strip().lower()] = 1.0
-    return quality.get(HTML, 0.0) > quality.get(JSON, 0.0)
 
 
 @router.api_route("/conformance", methods=READ)

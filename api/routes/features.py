@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import links, parameters, reference
+from api import bulk, formats, links, parameters, reference
+from api.formats import BulkFormat, Item, Page, PageFormat
 from api.links import GEOJSON, JSON, SCHEMA_JSON, json_response, link, url
 from api.preconditions import etag_of
 from api.reference import Reference
@@ -21,11 +24,17 @@ from api.schemas import queryables_document, schema_document
 from api.site import Site, State, rfc3339, site_of
 from cim import bodies
 from cim.crs import Bounds
+from cim.db import reader
 from cim.db.features import Selection
+from cim.db.geojson import Output
 from cim.dictionary import FeatureType
 from cim.errors import NotFound
 
 router = APIRouter()
+
+Format = PageFormat | BulkFormat
+# Metres of a pixel at zoom level 0: the equator of WebMercatorQuad (OGC 17-083r4) over 256 pixels.
+PIXEL_AT_0 = 156_543.033_928
 
 
 # ---------------------------------------------------------------------- collections
@@ -105,23 +114,52 @@ async def queryables(request: Request, type_name: str) -> Response:
 
 @router.api_route("/collections/{type_name}/items", methods=READ)
 async def items(request: Request, type_name: str) -> Response:
-    """Give a page of features, or their number."""
+    """Give a page of features, their number, or all of them in a bulk format."""
     site, feature_type = _found(request, type_name)
     own = parameters.property_parameters(feature_type)
-    asked = parameters.read(request, [*parameters.ITEMS, *own])
+    offered = formats.of_items(feature_type)
+    asked = parameters.read(request, [*parameters.ITEMS, parameters.f_of([*offered, *formats.ALIASES]), *own])
+    chosen = offered[formats.chosen(request, asked, offered)]
     pinned = await site.pinned(asked.get("as-of"))
-    output = reference.named(site.references, "crs", asked.get("crs"))
     selection = _selection(site, asked, [parameter.name for parameter in own], pinned)
-    if asked.get("resultType") == "hits":
+    hits = asked.get("resultType") == "hits"
+    if isinstance(chosen, BulkFormat):
+        if not hits:
+            named = site.storage.uri if chosen.native and "crs" not in asked else asked.get("crs")
+            output = reference.named(site.references, "crs", named)
+            leaving, part = _leaving(output, asked), (asked.get("limit"), asked.get("next"))
+            return await bulk.answer(request, site, feature_type, chosen, selection, output, leaving, pinned, *part)
+        chosen = formats.of_item()[formats.DEFAULT]
+    output = reference.named(site.references, "crs", asked.get("crs"))
+    leaving, token, matched = _leaving(output, asked), None, None
+    if hits:
         matched, live = await site.reader.count(type_name, selection)
-        state = pinned or State.live(live)
-        return _feature_collection(request, type_name, output, state, "", 0, None, matched)
-    limit = asked.get("limit", parameters.DEFAULT_LIMIT)
-    page = await site.reader.page(type_name, selection, output.output, limit, asked.get("next"))
-    state = pinned or State.live(page.live)
-    token = parameters.token_of(page.last) if page.more and page.last is not None else None
-    whole = page.returned if token is None and "next" not in asked else None
-    return _feature_collection(request, type_name, output, state, page.features, page.returned, token, whole)
+        read = reader.Page("", 0, None, more=False, live=live)
+    else:
+        limit = min(asked.get("limit", parameters.DEFAULT_LIMIT), parameters.MAX_LIMIT)
+        read = await site.reader.page(type_name, selection, leaving, limit, asked.get("next"))
+        token = parameters.token_of(read.last) if read.more and read.last is not None else None
+        matched = read.returned if token is None and "next" not in asked else None
+    shown = Page(
+        request,
+        site,
+        feature_type,
+        output,
+        pinned or State.live(read.live),
+        _page_links(request, type_name, chosen, offered, token),
+        read.features,
+        read.returned,
+        matched,
+    )
+    queryables_link = link(links.REL_QUERYABLES, url(request, "collections", type_name, "queryables"), SCHEMA_JSON)
+    onwards = [one for one in shown.links if one["rel"] != "alternate"]
+    headers = {
+        **shown.state.headers,
+        "Content-Crs": f"<{output.uri}>",
+        "Link": links.link_header([*onwards, queryables_link]),
+        "Vary": "Accept",
+    }
+    return Response(chosen.page(shown), headers=headers, media_type=chosen.media_type)
 
 
 def _selection(site: Site, asked: Mapping[str, Any], own: list[str], pinned: State | None) -> Selection:
@@ -139,34 +177,37 @@ def _selection(site: Site, asked: Mapping[str, Any], own: list[str], pinned: Sta
     )
 
 
-def _feature_collection(
-    request: Request,
-    type_name: str,
-    output: Reference,
-    state: State,
-    features: str,
-    returned: int,
-    token: str | None,
-    matched: int | None,
-) -> Response:
-    """Put a feature collection together around the features' finished text."""
-    own = [
-        link("self", links.here(request), GEOJSON, "This page"),
+def _leaving(output: Reference, asked: Mapping[str, Any]) -> Output:
+    """Return how features leave: CRS, the properties wanted, how exact their geometry must be."""
+    zoom = asked.get("zoom-level")
+    return replace(
+        output.output,
+        properties=asked.get("properties"),
+        geometry=not asked.get("skipGeometry", False),
+        tolerance=None if zoom is None else PIXEL_AT_0 / 2**zoom,
+    )
+
+
+def _page_links(
+    request: Request, type_name: str, chosen: Format, offered: Mapping[str, Format], token: str | None
+) -> list[dict[str, str]]:
+    found = [
+        link("self", links.here(request), chosen.media_type, "This page"),
         link("collection", url(request, "collections", type_name), JSON, "The collection"),
     ]
     if token is not None:
-        own.append(link("next", links.here(request, next=token), GEOJSON, "Next page"))
-    head: dict[str, Any] = {"type": "FeatureCollection", "timeStamp": state.stamp, "numberReturned": returned}
-    if matched is not None:
-        head["numberMatched"] = matched
-    body = b'%s,"features":[%s]}' % (orjson.dumps({**head, "links": own})[:-1], features.encode())
-    queryables_link = link(links.REL_QUERYABLES, url(request, "collections", type_name, "queryables"), SCHEMA_JSON)
-    headers = {
-        **state.headers,
-        "Content-Crs": f"<{output.uri}>",
-        "Link": links.link_header([*own, queryables_link]),
-    }
-    return Response(body, headers=headers, media_type=GEOJSON)
+        found.append(link("next", links.here(request, next=token), chosen.media_type, "Next page"))
+    return [*found, *_alternates(request, chosen, offered)]
+
+
+def _alternates(request: Request, chosen: Format, offered: Mapping[str, Format]) -> list[dict[str, str]]:
+    others = links.here(request, f=None)
+    others += "&" if "?" in others else "?"
+    return [
+        link("alternate", f"{others}f={name}", one.media_type, f"This as {one.title}")
+        for name, one in offered.items()
+        if one is not chosen
+    ]
 
 
 # A code may hold a slash, so that of an item takes the rest of the path, and what lies below an item comes first.
@@ -213,31 +254,39 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     Any other identifier of an object, the codes it gave up included, leads to its code (303).
     """
     site, feature_type = _found(request, type_name)
-    asked = parameters.read(request, parameters.ITEM)
+    offered = formats.of_item()
+    asked = parameters.read(request, [*parameters.ITEM, parameters.f_of([*offered, "geojson"])])
+    chosen = offered[formats.chosen(request, asked, offered)]
     pinned = await site.pinned(asked.get("as-of"))
     output = reference.named(site.references, "crs", asked.get("crs"))
-    found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, output.output)
+    leaving = _leaving(output, asked)
+    found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, leaving)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"
         return await run_in_threadpool(_elsewhere, request, site, type_name, code, when)
     state = pinned or State.live(found.live)
-    etag = etag_of(found.rev, output, feature_type)
-    headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>"}
+    parts = "" if leaving == output.output else sha256(repr(leaving).encode()).hexdigest()[:8]
+    etag = etag_of(found.rev, output, feature_type, "" if chosen.name == formats.DEFAULT else chosen.name, parts)
+    headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>", "Vary": "Accept"}
     if links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    own = [
-        link("self", links.here(request), GEOJSON, "This feature"),
+    own = [*_item_links(request, type_name, code, chosen), *_alternates(request, chosen, offered)]
+    own += [
+        link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
+        for kind, digest in bodies.named_in(orjson.loads(found.feature)["properties"])
+    ]
+    body = chosen.item(Item(request, site, feature_type, output, state, own, found.feature))
+    return Response(body, headers={**headers, "Link": links.link_header(own)}, media_type=chosen.media_type)
+
+
+def _item_links(request: Request, type_name: str, code: str, chosen: Format) -> list[dict[str, str]]:
+    return [
+        link("self", links.here(request), chosen.media_type, "This feature"),
         link("collection", url(request, "collections", type_name), JSON, "The collection"),
         link("version-history", url(request, "collections", type_name, "items", code, "history"), JSON, "History"),
         link("describedby", url(request, "collections", type_name, "schema"), SCHEMA_JSON, "Schema"),
         link("evidence", url(request, "log", "proof", query={"code": code, "type": type_name}), links.TEXT, "Proof"),
     ]
-    own += [
-        link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
-        for kind, digest in bodies.named_in(orjson.loads(found.feature)["properties"])
-    ]
-    body = b'%s,"links":%s}' % (found.feature.encode()[:-1], orjson.dumps(own))
-    return Response(body, headers={**headers, "Link": links.link_header(own)}, media_type=GEOJSON)
 
 
 def _elsewhere(request: Request, site: Site, type_name: str, text: str, when: str) -> Response:

@@ -14,28 +14,16 @@ from typing import Any
 import shapely
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.sql.selectable import LateralFromClause
 
 from cim.crs import Bounds
+from cim.db import geojson
 from cim.db.engine import Database
 from cim.db.filters import box, check_bounds, compile_filter, equal
+from cim.db.geojson import Output
 from cim.db.spatial import GEOMETRY, Shape, check_path, from_wkb, place, postgis, relation, srid_of, transformed
 from cim.db.tables import SCHEMA
 from cim.dictionary import FeatureType
 from cim.errors import InvalidFilter, NotFound
-
-# Storage snaps to 1 mm. Nine decimals of a degree are below that; seven or eight are not.
-DECIMALS_DEGREES = 9
-DECIMALS_METRES = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """How geometry leaves: EPSG code, whether y is written before x, decimals. CRS84 is 4326 unflipped."""
-
-    srid: int = 4326
-    flip: bool = False
-    decimals: int = DECIMALS_DEGREES
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +118,7 @@ def select_page(
     check_path(output.srid, database.settings.srid)
     source = source_of(database, type_name, selection.tree_size)
     matched = sa.select(
-        *_published(source, feature_type), sa.func.row_number().over(order_by=_ordered(source)).label(_ROW)
+        *geojson.columns(source, feature_type), sa.func.row_number().over(order_by=_ordered(source)).label(_ROW)
     )
     matched = matched.where(*conditions(database, feature_type, source, selection))
     if after is not None:
@@ -138,9 +126,9 @@ def select_page(
     # One more than asked for tells whether there is a next page.
     count = sa.bindparam("limit", limit, sa.Integer)
     page = matched.order_by(_ordered(source)).limit(count + 1).subquery("page")
-    properties = _properties(page, feature_type)
+    properties = geojson.properties(page, feature_type, output)
     within = page.c[_ROW] <= count
-    text = _feature(page, properties, feature_type, output, database.settings.srid)
+    text = geojson.feature(page, properties, feature_type, output, database.settings.srid)
     separator = aggregate_order_by(sa.literal_column("','", sa.Text), page.c[_ROW])
     return sa.select(
         sa.func.string_agg(text, separator).filter(within).label("features"),
@@ -160,10 +148,10 @@ def select_item(database: Database, type_name: str, code: str, tree_size: int | 
     feature_type = database.dictionary.type(type_name)
     check_path(output.srid, database.settings.srid)
     source = source_of(database, type_name, tree_size)
-    found = sa.select(*_published(source, feature_type), source.c.rev)
+    found = sa.select(*geojson.columns(source, feature_type), source.c.rev)
     one = found.where(source.c.code == sa.bindparam("code", code, sa.Text)).subquery("one")
-    properties = _properties(one, feature_type)
-    text = _feature(one, properties, feature_type, output, database.settings.srid)
+    properties = geojson.properties(one, feature_type, output)
+    text = geojson.feature(one, properties, feature_type, output, database.settings.srid)
     return sa.select(text.label("feature"), one.c.rev).select_from(one.join(properties, sa.true()))
 
 
@@ -218,9 +206,9 @@ def select_changes(
         .limit(count + 1)
         .subquery("page")
     )
-    properties = _properties(page, feature_type)
+    properties = geojson.properties(page, feature_type, output)
     change = sa.select(*(page.c[f"change {name}"].label(name) for name in columns)).correlate(page).lateral("change")
-    feature = _feature(page, properties, feature_type, output, database.settings.srid)
+    feature = geojson.feature(page, properties, feature_type, output, database.settings.srid)
     text = sa.func.concat(
         sa.func.left(sa.cast(sa.func.to_json(change.table_valued()), sa.Text), -1),
         sa.literal_column("""',"feature":'""", sa.Text),
@@ -236,6 +224,54 @@ def select_changes(
         sa.func.max(page.c["change leaf"]).filter(within).label("last"),
         (sa.func.count() > count).label("more"),
     ).select_from(page.join(properties, sa.true()).join(change, sa.true()))
+
+
+def select_features(
+    database: Database, type_name: str, selection: Selection, output: Output, limit: int | None, after: str | None
+) -> sa.Select[Any]:
+    """Select each object as `feature` (GeoJSON text), in code order.
+
+    Raises
+    ------
+    As `select_rows`.
+    """
+    feature_type = database.dictionary.type(type_name)
+    rows = _wanted(database, feature_type, selection, limit, after).subquery("rows")
+    properties = geojson.properties(rows, feature_type, output)
+    text = geojson.feature(rows, properties, feature_type, output, database.settings.srid)
+    chosen = sa.select(text.label("feature")).select_from(rows.join(properties, sa.true()))
+    return chosen.order_by(sa.collate(rows.c.code, "C"))
+
+
+def select_columns(
+    database: Database, type_name: str, selection: Selection, output: Output, limit: int | None, after: str | None
+) -> sa.Select[Any]:
+    """Select `code`, the wanted properties (objects as JSON text) and `geom` (WKB, x before y), in code order.
+
+    Raises
+    ------
+    As `select_rows`.
+    """
+    feature_type = database.dictionary.type(type_name)
+    rows = _wanted(database, feature_type, selection, limit, after).subquery("rows")
+    nested = {p.name for p in feature_type.public_properties if p.kind == "object"} | {"attributes"}
+    names = dict.fromkeys(["code", *geojson.published(feature_type, output.properties)])
+    found = [sa.cast(rows.c[n], sa.Text).label(n) if n in nested else rows.c[n] for n in names]
+    if feature_type.geometry is not None and output.geometry:
+        geom = geojson.outgoing(rows.c.geom, feature_type, output, database.settings.srid)
+        found.append(postgis("ST_AsBinary", geom, type_=sa.LargeBinary()).label("geom"))
+    return sa.select(*found).order_by(sa.collate(rows.c.code, "C"))
+
+
+def _wanted(
+    database: Database, feature_type: FeatureType, selection: Selection, limit: int | None, after: str | None
+) -> sa.Select[Any]:
+    source = source_of(database, feature_type.name, selection.tree_size)
+    wanted = sa.select(*geojson.columns(source, feature_type))
+    wanted = wanted.where(*conditions(database, feature_type, source, selection))
+    if after is not None:
+        wanted = wanted.where(_ordered(source) > sa.literal(after, sa.Text))
+    return wanted.order_by(_ordered(source)).limit(limit)
 
 
 def select_count(database: Database, type_name: str, selection: Selection) -> sa.Select[Any]:
@@ -365,7 +401,7 @@ def _valid(
     return found
 
 
-# ---------------------------------------------------------------------- GeoJSON text
+# ---------------------------------------------------------------------- columns
 
 # A label no dictionary can take: a property's name is an identifier.
 _ROW = "row number"
@@ -386,14 +422,8 @@ def _ordered(source: sa.FromClause) -> sa.ColumnElement[str]:
     return column if isinstance(source, sa.Alias) and isinstance(source.element, sa.Table) else sa.collate(column, "C")
 
 
-def _published(source: sa.FromClause, feature_type: FeatureType) -> list[sa.ColumnElement[Any]]:
-    names = ["code", *(p.name for p in feature_type.public_properties), "attributes"]
-    geometry = [] if feature_type.geometry is None else [sa.type_coerce(source.c.geom, GEOMETRY).label("geom")]
-    return [*(source.c[name] for name in names), *geometry]
-
-
 def _recorded(database: Database, feature_type: FeatureType) -> list[sa.ColumnElement[Any]]:
-    """Return a revision's columns as `_published` gives a row's, read from its body as the as-of functions do."""
+    """Return a revision's columns as `geojson.columns` gives a row's, read from its body as the as-of functions do."""
     kinds = {prop.name: prop.kind for prop in feature_type.public_properties} | {"attributes": "object"}
     table = database.table(feature_type.name)
     found: list[sa.ColumnElement[Any]] = [_REVISION.c.code]
@@ -407,37 +437,3 @@ def _recorded(database: Database, feature_type: FeatureType) -> list[sa.ColumnEl
     if feature_type.geometry is not None:
         found.append(_REVISION.c.geom)
     return found
-
-
-def _properties(rows: sa.Subquery, feature_type: FeatureType) -> LateralFromClause:
-    names = ["code", *(p.name for p in feature_type.public_properties), "attributes"]
-    return sa.select(*(rows.c[name] for name in names)).correlate(rows).lateral("properties")
-
-
-def _feature(
-    rows: sa.Subquery, properties: LateralFromClause, feature_type: FeatureType, output: Output, storage: int
-) -> sa.ColumnElement[str]:
-    """Return one feature as text put together by hand: a third cheaper than any json_build function.
-
-    A missing geometry must be coalesced, or it makes the whole text null; options 0 keep ST_AsGeoJSON from adding
-    a `crs` member.
-    """
-    geometry: sa.ColumnElement[str] = sa.literal_column("'null'")
-    if feature_type.geometry is not None:
-        geom: sa.ColumnElement[Any] = rows.c.geom
-        if output.srid != storage:
-            geom = transformed(geom, output.srid)
-        if output.flip:
-            geom = postgis("ST_FlipCoordinates", geom)
-        decimals, options = sa.literal(output.decimals, sa.Integer), sa.literal(0, sa.Integer)
-        geometry = sa.func.coalesce(postgis("ST_AsGeoJSON", geom, decimals, options, type_=sa.Text()), geometry)
-    return sa.func.concat(
-        sa.literal_column("""'{"type":"Feature","id":'""", sa.Text),
-        sa.cast(sa.func.to_json(rows.c.code), sa.Text),
-        sa.literal_column("""',"geometry":'""", sa.Text),
-        geometry,
-        sa.literal_column("""',"properties":'""", sa.Text),
-        sa.cast(sa.func.to_json(properties.table_valued()), sa.Text),
-        sa.literal_column("'}'", sa.Text),
-        type_=sa.Text,
-    )

@@ -18,7 +18,8 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from cim.crs import Bounds
 from cim.db import features, history
 from cim.db.engine import Database
-from cim.db.features import Output, Selection
+from cim.db.features import Selection
+from cim.db.geojson import Output
 from cim.db.history import StoredLeaf
 from cim.errors import DatabaseError, InvalidFilter
 
@@ -216,7 +217,7 @@ class Reader:
 
     async def live(self) -> Live:
         """Return what the live tables are at."""
-        text, values = self._compiled(sa.select(*_live_columns()))
+        text, values = self._compiled(sa.select(*live_columns()))
         return _live((await self._rows(text, values.values()))[0])
 
     # ------------------------------------------------------------------ statements
@@ -230,11 +231,11 @@ class Reader:
     ) -> Any:
         """Run a statement that gives one row or none; compile it where none of its form and shape came before."""
         if shape is None:
-            text, values = self._compiled(build().add_columns(*_live_columns()))
+            text, values = self._compiled(build().add_columns(*live_columns()))
         else:
             known = self._statements.get((form, shape[0]))
             if known is None:
-                known = self._compiled(build().add_columns(*_live_columns()))
+                known = self._compiled(build().add_columns(*live_columns()))
                 if len(self._statements) < _MAX_STATEMENTS:
                     self._statements[form, shape[0]] = known
             text, defaults = known
@@ -308,7 +309,7 @@ _REVISION = sa.table("revision", sa.column("id"), sa.column("xid"), schema="cim"
 _LEAF = sa.table("leaf", sa.column("revision_id"), schema="cim")
 
 
-def _live_columns() -> list[sa.ColumnElement[Any]]:
+def live_columns() -> list[sa.ColumnElement[Any]]:
     """Give the state of a statement's own snapshot: asked separately, a batch could come between the two."""
     floor = sa.select(_TREE.c.xid_floor).scalar_subquery()
     sequenced = sa.exists().where(_LEAF.c.revision_id == _REVISION.c.id)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import api.formats
 from cim import codes, scenarios
 from ingest.formats import formats
 
@@ -61,7 +62,7 @@ def test_every_plug_in_stands_in_the_docs() -> None:
     text = " ".join((ROOT / name).read_text(encoding="utf-8") for name in DOCS)
     assert [name for name in codes.schemes() if f"`{name}`" not in text] == []
     assert [name for name in scenarios.scenarios() if name not in text] == []
-    assert [name for name in formats() if f"`{name}`" not in text] == []
+    assert [name for name in (*formats(), *api.formats.formats()) if f"`{name}`" not in text] == []
 
 
 def test_the_readme_shows_the_demo_as_it_prints() -> None:

@@ -1,0 +1,120 @@
+"""Whole selections as Arrow batches, as the server sends them: memory does not grow with the result.
+
+By ADBC, whose COPY is several times as fast as rows of Python objects. COPY takes no parameters, so psycopg writes the
+values into the statement, quoted as PostgreSQL has it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any, Self
+
+import adbc_driver_manager as adbc
+import psycopg
+import pyarrow as pa
+import sqlalchemy as sa
+from adbc_driver_postgresql import StatementOptions
+from adbc_driver_postgresql.dbapi import connect
+from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
+
+from cim.db.engine import Database
+from cim.db.reader import Live, live_columns
+from cim.errors import DatabaseError, InvalidFilter
+
+BATCH_BYTES = 4 << 20
+# The server's memory for each is small; what is bounded is how many of its processors exports may take.
+MAX_AT_ONCE = 4
+TIMEOUT = 60.0  # seconds the server may work on one
+_PATIENCE = 5.0
+_at_once = threading.BoundedSemaphore(MAX_AT_ONCE)
+
+
+class Stream:
+    """The rows of a statement, read in one read-only snapshot. Iterate once, and close; an iteration ends so, too.
+
+    Attributes
+    ----------
+    live : what the live tables were at in that snapshot
+    schema : Arrow schema of the batches
+
+    Raises
+    ------
+    DatabaseError : unreachable, busy, or too slow. InvalidFilter : a value is out of range.
+    """
+
+    def __init__(self, database: Database, statement: sa.Select[Any]) -> None:
+        text = _written(database, statement)
+        if not _at_once.acquire(timeout=_PATIENCE):
+            raise DatabaseError(f"{MAX_AT_ONCE} exports are under way; try again when one has ended")
+        self._connection: Any = None
+        self._closed = False
+        try:
+            self._connection = connect(_uri(database))
+            with self._connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                cursor.execute(f"SET LOCAL statement_timeout = {int(TIMEOUT * 1000)}")
+                cursor.execute("SET LOCAL timezone = 'UTC'")
+                cursor.execute(_written(database, sa.select(*live_columns())))
+                size, root, ahead = cursor.fetchone()
+                self.live = Live(size, bytes(root), ahead)
+            self._cursor = self._connection.cursor()
+            self._cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BATCH_BYTES)})
+            self._cursor.execute(text)
+            self._batches: Any = self._cursor.fetch_record_batch()
+            self.schema: Any = self._batches.schema
+            self._first: Any = next(iter(self._batches), None)
+        except adbc.Error as error:
+            self.close()
+            raise _told(error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            if self._first is not None:
+                yield self._first
+                yield from self._batches
+        except (adbc.Error, pa.ArrowException, OSError) as error:
+            raise _told(error) from error
+        finally:
+            self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the query, if it has not ended, and the connection. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._connection is not None:
+                self._connection.close()
+        finally:
+            _at_once.release()
+
+
+def _written(database: Database, statement: sa.Select[Any]) -> str:
+    """Return a statement with its values written into it by psycopg."""
+    compiled: Any = statement.compile(dialect=psycopg_dialect.dialect())  # type: ignore[no-untyped-call]
+    with database.engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        return psycopg.ClientCursor(driver).mogrify(str(compiled), compiled.params)
+
+
+def _uri(database: Database) -> str:
+    return sa.make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _told(error: Exception) -> Exception:
+    state = str(getattr(error, "sqlstate", "") or "")
+    if state == "57014":
+        return DatabaseError(f"the export took longer than {TIMEOUT:g} s; ask for less: a smaller box, limit or filter")
+    if state.startswith("22"):
+        return InvalidFilter("a value is out of range")
+    return DatabaseError(f"the export broke off: {error}; try again")

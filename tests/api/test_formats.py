@@ -1,0 +1,261 @@
+"""Every format is read back by other people's software and compared with what the database holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import httpx
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+import pytest
+import shapely
+import sqlalchemy as sa
+
+from api import formats
+from api.formats import BulkFormat
+from cim.city import City
+
+ITEMS = "/collections/building/items"
+CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+STORAGE = "http://www.opengis.net/def/crs/EPSG/0/4548"
+BULK = [name for name, one in formats.formats().items() if isinstance(one, BulkFormat)]
+
+Reader = Callable[[bytes, Path], gpd.GeoDataFrame]
+
+
+def _parquet(content: bytes, _folder: Path) -> gpd.GeoDataFrame:
+    return gpd.read_parquet(io.BytesIO(content))
+
+
+def _arrow(content: bytes, _folder: Path) -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame.from_arrow(pa.ipc.open_stream(content).read_all())
+
+
+def _with_gdal(name: str) -> Reader:
+    def read(content: bytes, folder: Path) -> gpd.GeoDataFrame:
+        path = folder / name
+        path.write_bytes(content)
+        return pyogrio.read_dataframe(path)
+
+    return read
+
+
+def _csv(content: bytes, _folder: Path) -> gpd.GeoDataFrame:
+    frame = pd.read_csv(io.BytesIO(content), dtype={"code": str})
+    shapes = [None if pd.isna(text) else shapely.from_wkt(text) for text in frame.pop("geom")]
+    return gpd.GeoDataFrame(frame, geometry=shapes)
+
+
+READERS: dict[str, Reader] = {
+    "parquet": _parquet,
+    "arrow": _arrow,
+    "fgb": _with_gdal("read.fgb"),
+    "geojsonseq": _with_gdal("read.geojsons"),
+    "csv": _csv,
+    "jsonfg": _with_gdal("read.jsonfg.json"),
+    "json": _with_gdal("read.geojson"),
+}
+
+
+def stored(city: City, srid: int, condition: str = "true") -> pd.DataFrame:
+    """What the database holds, by SQL of this test's own: code, name, height, year and WKT with a micrometre."""
+    text = f"""
+        SELECT code, name, height, year_built, ST_AsBinary(ST_Transform(geom, {srid})) AS shape
+        FROM city.building WHERE {condition} ORDER BY code COLLATE "C"
+    """
+    with city.database.engine.connect() as connection:
+        return pd.DataFrame(connection.execute(sa.text(text)).mappings().all())
+
+
+def compare(found: gpd.GeoDataFrame, expected: pd.DataFrame, tolerance: float) -> None:
+    assert found["code"].tolist() == expected["code"].tolist()
+    for name in ("name", "height", "year_built"):
+        assert found[name].tolist() == expected[name].tolist()
+    shapes = found.geometry.to_numpy()
+    wanted = shapely.from_wkb(expected["shape"].to_numpy())
+    assert (shapely.is_missing(shapes) == shapely.is_missing(wanted)).all()
+    there = ~shapely.is_missing(wanted)
+    assert there.any()
+    found_xy, wanted_xy = shapely.get_coordinates(shapes[there]), shapely.get_coordinates(wanted[there])
+    assert np.abs(found_xy - wanted_xy).max() <= tolerance
+
+
+@pytest.mark.parametrize("name", list(READERS))
+def test_a_format_holds_what_the_database_holds(name: str, http: httpx.Client, city: City, tmp_path: Path) -> None:
+    expected = stored(city, 4326)
+    response = http.get(ITEMS, params={"f": name, **({"limit": 5000} if name in ("json", "jsonfg") else {})})
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == formats.formats()[name].media_type
+    assert response.headers["content-crs"] == f"<{CRS84}>"
+    assert response.headers["cim-tree-size"] == str(city.tree_head().size)
+    found = READERS[name](response.content, tmp_path)
+    compare(found, expected, 1e-9)
+    if found.crs is not None:
+        assert found.crs.to_epsg() == 4326 or found.crs.to_authority() == ("OGC", "CRS84")
+
+
+@pytest.mark.parametrize("name", list(READERS))
+def test_a_format_honours_selection_and_crs(name: str, http: httpx.Client, city: City, tmp_path: Path) -> None:
+    asked = {"f": name, "bbox": "117.0,38.9954,117.0011,38.9957", "filter": "height > 0.25", "year_built": "1953"}
+    expected = stored(city, 4548, "code = 'building-00003' OR (geom IS NULL AND height > 0.25 AND year_built = 1953)")
+    response = http.get(ITEMS, params={**asked, "crs": STORAGE, "limit": 5000})
+    assert response.headers["content-crs"] == f"<{STORAGE}>"
+    found = READERS[name](response.content, tmp_path)
+    if name in ("json", "geojsonseq", "csv"):  # text has the axis order of the URI: north before east
+        found.geometry = shapely.transform(found.geometry.to_numpy(), lambda xy: xy[:, ::-1])
+    elif name != "jsonfg":  # GDAL gives JSON-FG its authority's axes
+        assert found.crs.to_epsg() == 4548
+    compare(found, expected, 1e-3)
+
+
+def test_json_fg(http: httpx.Client) -> None:
+    page = http.get(ITEMS, params={"f": "jsonfg", "crs": STORAGE, "limit": 2, "skipGeometry": "false"}).json()
+    assert "http://www.opengis.net/spec/json-fg-1/1.0/conf/core" in page["conformsTo"]
+    assert (page["featureType"], page["coordRefSys"], page["geometryDimension"]) == ("building", STORAGE, 2)
+    assert page["features"][1]["place"]["coordinates"][0][0][0] == [4318000, 500020]
+    assert page["features"][1]["geometry"] is None
+    assert [one["type"] for one in page["links"] if one["rel"] == "next"] == ["application/vnd.ogc.fg+json"]
+    single = http.get(f"{ITEMS}/building-00001", params={"f": "jsonfg"}).json()
+    assert single["place"] is None
+    assert single["geometry"]["type"] == "MultiPolygon"
+    assert single["time"] is None
+
+
+def test_dates_of_json_fg_end_with_the_last_day(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    table = city.database.table("building")
+    with city.database.engine.begin() as connection:
+        dates = {"valid_from": "1990-05-01", "valid_to": "2010-05-01"}
+        connection.execute(sa.update(table).where(table.c.code == "building-00003").values(**dates))
+    time = http.get(f"{ITEMS}/building-00003", params={"f": "jsonfg"}).json()["time"]
+    assert time == {"interval": ["1990-05-01", "2010-04-30"]}
+
+
+@pytest.mark.parametrize("name", BULK)
+def test_a_bulk_format_stays_at_its_state(name: str, own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    size = city.tree_head().size
+    asked = {"f": name, "as-of": size}
+    before = http.get(ITEMS, params=asked)
+    with city.database.engine.begin() as connection:
+        table = city.database.table("building")
+        connection.execute(sa.delete(table).where(table.c.code < "building-00020"))
+    city.sequence()
+    after = http.get(ITEMS, params=asked)
+    assert (before.status_code, after.status_code) == (200, 200), after.text
+    assert after.content == before.content
+    assert "immutable" in after.headers["cache-control"]
+    live = http.get(ITEMS, params={"f": name})
+    assert len(live.content) < len(before.content)
+    assert live.headers["cim-tree-size"] == str(city.tree_head().size)
+
+
+@pytest.mark.parametrize("name", BULK)
+def test_a_bulk_format_of_nothing_is_a_document_of_nothing(name: str, http: httpx.Client, tmp_path: Path) -> None:
+    response = http.get(ITEMS, params={"f": name, "filter": "code = 'nosuch'"})
+    assert response.status_code == 200
+    if name in READERS and name != "geojsonseq":
+        assert len(READERS[name](response.content, tmp_path)) == 0
+    if name == "geojsonseq":
+        assert response.content == b""
+
+
+def test_types_without_geometry_and_private_columns(http: httpx.Client, tmp_path: Path) -> None:
+    items = "/collections/unit/items"
+    table = pq.read_table(io.BytesIO(http.get(items, params={"f": "parquet"}).content))
+    assert table.num_rows == 23
+    assert "owner_name" not in table.column_names
+    assert b"cim:tree_root" in table.schema.metadata
+    rows = list(csv.DictReader(io.StringIO(http.get(items, params={"f": "csv"}).text)))
+    assert [row["code"] for row in rows] == [f"unit-{number:05d}" for number in range(23)]
+    (tmp_path / "unit.fgb").write_bytes(http.get(items, params={"f": "fgb"}).content)
+    assert len(pyogrio.read_dataframe(tmp_path / "unit.fgb")) == 23
+    for name in BULK:
+        assert b"Han Meimei" not in http.get(items, params={"f": name}).content
+        assert http.get(items, params={"f": name, "properties": "owner_name"}).status_code == 400
+
+
+def test_a_spatial_index_where_every_object_has_a_place(http: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "part.fgb").write_bytes(http.get("/collections/component/items", params={"f": "fgb"}).content)
+    assert pyogrio.read_info(tmp_path / "part.fgb")["capabilities"]["fast_spatial_filter"]
+
+
+def test_accept_chooses(http: httpx.Client) -> None:
+    expected = {
+        "": "application/geo+json",
+        "*/*": "application/geo+json",
+        "application/json": "application/geo+json",
+        "text/turtle": "application/geo+json",
+        "text/csv": "text/csv; charset=utf-8; header=present",
+        "application/vnd.apache.parquet, application/geo+json;q=0.5": "application/vnd.apache.parquet",
+        "application/geo+json;q=0.2, application/flatgeobuf;q=0.7": "application/flatgeobuf",
+        "application/vnd.ogc.fg+json": "application/vnd.ogc.fg+json",
+    }
+    for accept, media_type in expected.items():
+        response = http.get(ITEMS, headers={"Accept": accept}, params={"limit": 1})
+        assert response.headers["content-type"] == media_type, accept
+        assert response.headers["vary"] == "Accept"
+    assert http.get(ITEMS, params={"f": "shp"}).status_code == 400
+    for alias, name in formats.ALIASES.items():
+        response = http.get(ITEMS, params={"f": alias, "limit": 1})
+        assert response.headers["content-type"] == formats.formats()[name].media_type
+
+
+def test_alternates_lead_to_every_format(http: httpx.Client) -> None:
+    page = http.get(ITEMS, params={"limit": 1, "filter": "name = 'House 1'"}).json()
+    alternates = {one["type"]: one["href"] for one in page["links"] if one["rel"] == "alternate"}
+    assert set(alternates) == {one.media_type for one in formats.formats().values()} - {"application/geo+json"}
+    for media_type, address in alternates.items():
+        response = http.get(address)
+        assert response.status_code == 200
+        assert response.headers["content-type"] == media_type
+
+
+def test_properties_geometry_and_zoom_level(http: httpx.Client, city: City) -> None:
+    page = http.get(ITEMS, params={"properties": "height,name", "limit": 2}).json()
+    assert [feature["properties"] for feature in page["features"]] == [
+        {"name": "House 0", "height": 0}, {"name": "House 1", "height": 0.1},
+    ]  # fmt: skip
+    following = next(one["href"] for one in page["links"] if one["rel"] == "next")
+    assert list(http.get(following).json()["features"][0]["properties"]) == ["name", "height"]
+    item = http.get(f"{ITEMS}/building-00001", params={"properties": "name", "skipGeometry": "true"})
+    assert item.json()["properties"] == {"name": "House 1"}
+    assert item.json()["geometry"] is None
+    assert item.headers["etag"] != http.get(f"{ITEMS}/building-00001").headers["etag"]
+    table = http.get(ITEMS, params={"properties": "height", "f": "csv", "skipGeometry": "true", "limit": 1}).text
+    assert table.splitlines() == ['"code","height"', '"building-00000",0']
+    for wrong in ({"properties": "nosuch"}, {"properties": ""}, {"zoom-level": "25"}, {"skipGeometry": "1"}):
+        assert http.get(ITEMS, params=wrong).status_code == 400
+
+
+def test_zoom_level_leaves_out_what_a_map_cannot_show(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    bulge = "MULTIPOLYGON(((0 0, 50 0.5, 100 0, 100 100, 0 100, 0 0)))"  # half a metre in on one side
+    with city.database.engine.begin() as connection:
+        shape = sa.func.ST_Translate(sa.func.ST_GeomFromText(bulge, 4548), 500_000, 4_318_000)
+        table = city.database.table("building")
+        connection.execute(sa.update(table).where(table.c.code == "building-00001").values(geom=shape))
+
+    def corners(**asked: Any) -> int:
+        geometry = http.get(f"{ITEMS}/building-00001", params=asked).json()["geometry"]
+        return len(geometry["coordinates"][0][0])
+
+    # A pixel of zoom level 17 is 1.19 m, of 20 0.15 m.
+    assert [corners(), corners(**{"zoom-level": 20}), corners(**{"zoom-level": 17})] == [6, 6, 5]
+
+
+def test_head_and_hits(http: httpx.Client) -> None:
+    head = http.head(ITEMS, params={"f": "parquet"})
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-disposition"] == 'attachment; filename="building.parquet"'
+    hits = http.get(ITEMS, params={"f": "parquet", "resultType": "hits"})
+    assert json.loads(hits.content)["numberMatched"] == 2603
