@@ -16,13 +16,13 @@ MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
 
 
-async def read_json(request: Request, accepted: Sequence[str] = (JSON,)) -> Any:
+async def read_json(request: Request, accepted: Sequence[str] = (JSON,), most: int = MAX_BYTES) -> Any:
     """Return the parsed body; one that does not say what it is counts as the first of the accepted media types.
 
     Raises
     ------
     InvalidData : not JSON (NaN, lone surrogates and a NUL in a string included), or nested deeper than 50.
-    HTTPException : 413 beyond 1 MiB, 415 where the body says that it is something else.
+    HTTPException : 413 beyond `most` bytes, 415 where the body says that it is something else.
     """
     content_type = request.headers.get("content-type", accepted[0]).partition(";")[0].strip().lower()
     if content_type not in accepted:
@@ -30,8 +30,8 @@ async def read_json(request: Request, accepted: Sequence[str] = (JSON,)) -> Any:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise HTTPException(413, f"the body has more than {MAX_BYTES} bytes")
+        if len(body) > most:
+            raise HTTPException(413, f"the body has more than {most} bytes")
     try:
         document = orjson.loads(bytes(body))
     except orjson.JSONDecodeError as error:

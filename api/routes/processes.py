@@ -20,6 +20,7 @@ from cim.errors import InvalidData, NotFound
 router = APIRouter()
 
 _MEMBERS = ("inputs", "outputs", "response", "subscriber")
+MAX_BYTES = 16 << 20  # an assessment to verify is a body, with all the objects that its result lists
 _QUALIFIED = {"value", "mediaType", "encoding", "schema"}
 
 
@@ -59,7 +60,7 @@ async def execution(request: Request, scenario_id: str) -> Response:
     """Compute a scenario. The same inputs on the same state give the same bytes."""
     parameters.read(request, [])
     scenarios.scenario(scenario_id)
-    inputs, wanted, raw = _asked(await read_json(request))
+    inputs, wanted, raw = _asked(await read_json(request, most=MAX_BYTES))
     city = site_of(request).city
     document = await run_in_threadpool(city.scenario, scenario_id, **inputs)
     unknown = [name for name in wanted if name not in document]

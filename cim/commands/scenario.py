@@ -1,7 +1,8 @@
-"""`cim scenario list | run`."""
+"""`cim scenario list | run | verify`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -9,7 +10,7 @@ import typer
 
 from cim.commands._open import open_city
 from cim.commands.objects import AsOf, state
-from cim.errors import InvalidData
+from cim.errors import Conflict, InvalidData, InvalidProof, NotFound
 from cim.output import AsJson, print_json, print_table
 
 group = typer.Typer(help="Renewal scenarios, sealed to a state of the city.", no_args_is_help=True)
@@ -41,6 +42,52 @@ def run(
         if as_of is None:
             city.sequence()
         print_json(city.scenario(scenario_id, **values))
+
+
+@group.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `cim scenario run` printed, whole.")],
+    as_json: AsJson = False,
+) -> None:
+    """Recompute a sealed result from the log and say whether it holds.
+
+    Exit code 0 where it is valid, 6 where what it read has changed since or it cannot be recomputed here, 3 where it is
+    not what was computed.
+    """
+    with open_city() as city:
+        city.sequence()
+        result = city.scenario("verify-assessment", document=_document(file))["result"]
+    if as_json:
+        print_json(result)
+    else:
+        _print_verification(result)
+    code = {"valid": 0, "invalid": InvalidProof.exit_code}.get(result["status"], Conflict.exit_code)
+    if code:
+        raise typer.Exit(code)
+
+
+def _print_verification(result: dict[str, Any]) -> None:
+    typer.echo(result["status"])
+    failed = [(c["check"], c["expected"], c["found"]) for c in result["checks"] if not c["passed"]]
+    if failed:
+        print_table(["differs", "sealed", "found"], failed)
+    if result["changes"]:
+        columns = ["change", "type", "code", "leaf", "superseded_by"]
+        print_table(columns, [tuple(change[name] for name in columns) for change in result["changes"]])
+    if result["differences"]:
+        print_table(
+            ["number", "sealed", "now", "unit"],
+            [(d["at"], d["sealed"], d["now"], d["unit"]) for d in result["differences"]],
+        )
+
+
+def _document(file: Path) -> Any:
+    try:
+        return orjson.loads(file.read_bytes())
+    except OSError as error:
+        raise NotFound(f"cannot read {file}: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise InvalidData(f"{file} is not JSON: {error}; it must be what `cim scenario run` printed") from error
 
 
 def _input(item: str) -> tuple[str, Any]:

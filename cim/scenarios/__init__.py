@@ -16,21 +16,18 @@ from cim.db.engine import Database
 from cim.errors import NotFound
 from cim.log.entry import canonicalize
 from cim.plugins import scan
-from cim.scenarios._base import Scenario, describe
-from cim.scenarios._rules import rule_pack
-from cim.scenarios._seal import seal
-from cim.scenarios._state import open_state, snapshot
+from cim.scenarios._base import Process, Scenario, describe
 
-__all__ = ["Scenario", "canonical", "describe", "run", "scenario", "scenarios"]
+__all__ = ["Process", "Scenario", "canonical", "describe", "run", "scenario", "scenarios"]
 
 
 @cache
-def scenarios() -> Mapping[str, type[Scenario]]:
+def scenarios() -> Mapping[str, type[Process]]:
     """Return every scenario by its process id, sorted."""
     return MappingProxyType(scan(sys.modules[__name__], "SCENARIO"))
 
 
-def scenario(scenario_id: str) -> type[Scenario]:
+def scenario(scenario_id: str) -> type[Process]:
     """Return the scenario of that id; NotFound lists the ones there are."""
     if scenario_id not in scenarios():
         raise NotFound(f"no scenario {scenario_id!r}; there are {', '.join(scenarios())}")
@@ -53,24 +50,7 @@ def run(database: Database, scenario_id: str, inputs: Mapping[str, Any], *, use_
     ------
     NotFound : no such scenario, state, rule pack or land. InvalidData : an input is not of the declared form.
     """
-    asked = scenario(scenario_id).from_inputs(inputs)
-    folder = database.settings.dictionary
-    pack = rule_pack(asked.rule_pack, *([folder] if folder else []))
-    with snapshot(database) as connection:
-        state = open_state(
-            connection,
-            database,
-            as_of=asked.as_of,
-            reference_date=asked.reference_date,
-            pack=pack,
-            scope=asked.scope,
-            scope_crs=asked.scope_crs,
-            reads=asked.reads,
-            use_live=use_live,
-        )
-        outcome = asked.compute(state)
-        assessment = seal(asked, state, outcome)
-    return {"result": outcome.result, "coverage": outcome.coverage, "assessment": assessment}
+    return scenario(scenario_id).from_inputs(inputs).execute(database, use_live=use_live)
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:

@@ -11,8 +11,11 @@ from typing import Any, ClassVar, Self, cast
 import shapely
 from shapely.geometry import mapping
 
+from cim.db.engine import Database
 from cim.errors import InvalidData
 from cim.scenarios import _rules
+from cim.scenarios._rules import RulePack
+from cim.scenarios._seal import assess
 from cim.scenarios._state import State
 
 MEMBERSHIPS = ("clip", "point_on_surface", "intersects")
@@ -52,8 +55,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scenario(ABC):
-    """Base of every scenario. A subclass adds its own inputs as fields and computes; its module ends in SCENARIO.
+class Process(ABC):
+    """Base of everything that is run by its id: its fields are its inputs; its module ends in SCENARIO.
 
     Class attributes: `name` (process id), `version` (raised whenever the same inputs give other bytes), `title`,
     `title_zh`, `description`, `description_zh`, `reads` (feature types it reads), `outputs` (JSON Schema of the
@@ -69,6 +72,71 @@ class Scenario(ABC):
     reads: ClassVar[tuple[str, ...]]
     outputs: ClassVar[Mapping[str, Any]]
     example: ClassVar[Example]
+
+    @abstractmethod
+    def execute(self, database: Database, *, use_live: bool = True) -> dict[str, Any]:
+        """Return the document: `result`, and `assessment` that names the state it holds for."""
+
+    @classmethod
+    def described_outputs(cls) -> dict[str, Any]:
+        """Return the members of the document, described as a process description does."""
+        return {
+            "result": {"title": "Result", "x-cim-title-zh": "结果", "schema": dict(cls.outputs)},
+            "assessment": {
+                "title": "Seal",
+                "x-cim-title-zh": "封签",
+                "description": "State, rules, software and digests that the result can be recomputed from.",
+                "schema": {"type": "object"},
+            },
+        }
+
+    @classmethod
+    def input_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the inputs as one object."""
+        declared = {f.name: f for f in fields(cls)}
+        return {
+            "type": "object",
+            "properties": {name: _input_schema(f) for name, f in declared.items()},
+            "required": [name for name, f in declared.items() if _required(f)],
+            "additionalProperties": False,
+        }
+
+    @classmethod
+    def from_inputs(cls, inputs: Mapping[str, Any]) -> Self:
+        """Check the inputs and return the process with them; None counts as not given.
+
+        Dates and instants may come as Python objects, a scope as a shapely polygon, a division's code as a number.
+
+        Raises
+        ------
+        InvalidData : an input is missing, unknown, or not of the declared form.
+        """
+        given = {name: plain(value) for name, value in inputs.items() if value is not None}
+        if type(given.get("scope")) is int:
+            given["scope"] = str(given["scope"])
+        schema = cls.input_schema()
+        unknown = sorted(given.keys() - schema["properties"].keys())
+        if unknown:
+            raise InvalidData(f"{cls.name} has no input {', '.join(unknown)}; it has {', '.join(schema['properties'])}")
+        from jsonschema import Draft202012Validator  # slow to load, and most commands compute nothing
+        from jsonschema.exceptions import best_match
+
+        validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        error = best_match(validator.iter_errors(given))
+        if error is not None:
+            raise InvalidData(f"{cls.name}: {_complaint(error, given)}")
+        if isinstance(given.get("scope"), list):
+            given["scope"] = sorted(set(given["scope"]))
+        return cls(**given)
+
+    def inputs(self) -> dict[str, Any]:
+        """Return the inputs by name, defaults included."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario(Process):
+    """Base of every scenario: a question about a piece of land in one state of the city, whose answer is sealed."""
 
     scope: str | Sequence[str] | Mapping[str, Any] = parameter(
         {
@@ -122,49 +190,26 @@ class Scenario(ABC):
     def compute(self, state: State) -> Outcome:
         """Compute the result on one state of the city; nothing but `state` and the inputs may enter it."""
 
+    def reach(self, pack: RulePack) -> Mapping[str, int]:
+        """Return how far beyond the scope objects of a type are read too, in metres by feature type."""
+        del pack
+        return {}
+
+    def execute(self, database: Database, *, use_live: bool = True) -> dict[str, Any]:
+        """Compute on the state and the land that the inputs name, and seal."""
+        return assess(database, self, use_live=use_live)
+
     @classmethod
-    def input_schema(cls) -> dict[str, Any]:
-        """Return the JSON Schema (2020-12) of the inputs as one object."""
-        declared = {f.name: f for f in fields(cls)}
-        return {
-            "type": "object",
-            "properties": {name: _input_schema(f) for name, f in declared.items()},
-            "required": [name for name, f in declared.items() if _required(f)],
-            "additionalProperties": False,
+    def described_outputs(cls) -> dict[str, Any]:
+        """Return the members of the document: result, coverage, assessment."""
+        result, assessment = super().described_outputs().values()
+        coverage = {
+            "title": "Coverage",
+            "x-cim-title-zh": "数据覆盖",
+            "description": "What was known, what was not, and what was assumed.",
+            "schema": {"type": "object"},
         }
-
-    @classmethod
-    def from_inputs(cls, inputs: Mapping[str, Any]) -> Self:
-        """Check the inputs and return the scenario with them; None counts as not given.
-
-        Dates and instants may come as Python objects, a scope as a shapely polygon, a division's code as a number.
-
-        Raises
-        ------
-        InvalidData : an input is missing, unknown, or not of the declared form.
-        """
-        given = {name: plain(value) for name, value in inputs.items() if value is not None}
-        if type(given.get("scope")) is int:
-            given["scope"] = str(given["scope"])
-        schema = cls.input_schema()
-        unknown = sorted(given.keys() - schema["properties"].keys())
-        if unknown:
-            raise InvalidData(f"{cls.name} has no input {', '.join(unknown)}; it has {', '.join(schema['properties'])}")
-        from jsonschema import Draft202012Validator  # slow to load, and most commands compute nothing
-        from jsonschema.exceptions import best_match
-
-        validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-        error = best_match(validator.iter_errors(given))
-        if error is not None:
-            raise InvalidData(f"{cls.name}: {_complaint(error, given)}")
-        scope = given["scope"]
-        if isinstance(scope, list):
-            given["scope"] = sorted(set(scope))
-        return cls(**given)
-
-    def inputs(self) -> dict[str, Any]:
-        """Return the inputs by name, defaults included."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"result": result, "coverage": coverage, "assessment": assessment}
 
 
 def plain(value: Any) -> Any:
@@ -183,7 +228,7 @@ def plain(value: Any) -> Any:
             return value
 
 
-def describe(scenario: type[Scenario]) -> dict[str, Any]:
+def describe(scenario: type[Process]) -> dict[str, Any]:
     """Return the process description (OGC API Processes 1.0, 7.10) that the API publishes, without links."""
     return {
         "id": scenario.name,
@@ -211,21 +256,7 @@ def describe(scenario: type[Scenario]) -> dict[str, Any]:
             }
             for f in fields(scenario)
         },
-        "outputs": {
-            "result": {"title": "Result", "x-cim-title-zh": "结果", "schema": dict(scenario.outputs)},
-            "coverage": {
-                "title": "Coverage",
-                "x-cim-title-zh": "数据覆盖",
-                "description": "What was known, what was not, and what was assumed.",
-                "schema": {"type": "object"},
-            },
-            "assessment": {
-                "title": "Seal",
-                "x-cim-title-zh": "封签",
-                "description": "State, rules, software and digests that the result can be recomputed from.",
-                "schema": {"type": "object"},
-            },
-        },
+        "outputs": scenario.described_outputs(),
     }
 
 

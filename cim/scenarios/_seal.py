@@ -3,46 +3,91 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
+from cim.db.engine import Database
 from cim.db.script import query
+from cim.db.state import TreeHead
 from cim.log.entry import canonicalize
-from cim.scenarios._base import Outcome, Scenario
-from cim.scenarios._state import State
+from cim.scenarios._reads import reading, seal_reading
+from cim.scenarios._rules import rule_pack
+from cim.scenarios._state import State, open_state, snapshot
+
+if TYPE_CHECKING:  # the base of all scenarios calls `assess`
+    from cim.scenarios._base import Outcome, Scenario
+
+
+def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dict[str, Any]:
+    """Compute a scenario in one snapshot and return `{"result", "coverage", "assessment"}`, the last being the seal.
+
+    Parameters
+    ----------
+    use_live : False reads the log even where the live tables stand at the same state; for checking, not for speed
+
+    Raises
+    ------
+    NotFound : no such state, rule pack or land. InvalidData : a scope that is no valid polygon.
+    """
+    folder = database.settings.dictionary
+    pack = rule_pack(asked.rule_pack, *([folder] if folder else []))
+    with snapshot(database) as connection:
+        state = open_state(
+            connection,
+            database,
+            as_of=asked.as_of,
+            reference_date=asked.reference_date,
+            pack=pack,
+            scope=asked.scope,
+            scope_crs=asked.scope_crs,
+            reads=asked.reads,
+            use_live=use_live,
+        )
+        outcome = asked.compute(state)
+        assessment = seal(asked, state, outcome)
+    return {"result": outcome.result, "coverage": outcome.coverage, "assessment": assessment}
 
 
 def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:
     """Return the assessment of an outcome. Run again as of its `tree_size`, the same inputs give the same bytes.
 
     `inputs` are complete: defaults filled in, `as_of` a tree size, `reference_date` a day. Digests are SHA-256 (hex)
-    over JCS bytes (RFC 8785); `read_set` is one over the sorted lines "type code leaf-index" of every object read.
+    over JCS bytes (RFC 8785). `read_set` is of every object read: how many, SHA-256 over the sorted lines
+    "type code leaf-index", and the leaf indexes themselves as runs `[first, last]`.
     """
-    versions = state.connection.execute(query("scenarios/versions")).one()
-    read_set = state.rows(
-        "read_set",
-        types=list(scenario.reads),
-        scope_type=state.scope.type,
-        scope_codes=list(state.scope.codes),
-    )[0]
     inputs = scenario.inputs() | {
         "as_of": state.head.size,
         "reference_date": state.reference_date.isoformat(),
     }
     return {
         "process": {"id": scenario.name, "version": scenario.version},
-        "origin": state.database.settings.origin,
-        "tree_size": state.head.size,
-        "root": state.head.root.hex(),
+        **sealed_state(state.database, state.head),
         "as_of": state.as_of,
         "reference_date": state.reference_date.isoformat(),
         "proposal_root": None,
         "rule_pack": {"name": state.pack.name, "version": state.pack.version, "sha256": state.pack.sha256},
         "inputs": inputs,
         "inputs_hash": digest(inputs),
-        "read_set": {"objects": read_set.objects, "sha256": read_set.sha256},
-        "software": {"postgis": versions.postgis, "geos": versions.geos},
+        "read_set": seal_reading(state, reading(scenario, state)),
+        "software": software(state.connection),
         "result_hash": digest({"result": outcome.result, "coverage": outcome.coverage}),
     }
+
+
+def sealed_state(database: Database, head: TreeHead) -> dict[str, Any]:
+    """Return what names a state of a city anywhere: the log's origin, tree size and root."""
+    return {
+        "origin": database.settings.origin,
+        "tree_size": head.size,
+        "root": head.root.hex(),
+    }
+
+
+def software(connection: sa.Connection) -> dict[str, str]:
+    """Return the versions of what clipping depends on."""
+    versions = connection.execute(query("scenarios/versions")).one()
+    return {"postgis": versions.postgis, "geos": versions.geos}
 
 
 def digest(document: Any) -> str:
