@@ -362,7 +362,8 @@ class _File:
 
     def _end_vanished(self, connection: sa.Connection, mark: Fingerprint, reports: list[LayerReport]) -> None:
         if self.format.whole and self.options.layer is None:
-            said = end_vanished(connection, self.source.path.name, mark.sha256, mark.content)
+            types = [report.type for report in reports]
+            said = end_vanished(connection, self.source.path.name, mark.sha256, mark.content, types)
             if said is not None:
                 reports[0].warnings.append(said)
 

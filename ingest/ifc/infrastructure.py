@@ -45,6 +45,9 @@ _TOLERANCE = 0.01
 # Drawing a curve takes tenths of a second; some never come to an end, seconds (design).
 _SILENCE = 5.0
 
+# So many elements are named in a warning.
+_NAMED = 5
+
 Points = NDArray[np.float64]
 
 
@@ -66,9 +69,12 @@ def read_infrastructure(model: Any, units: Units) -> Infrastructure:
     found = Infrastructure()
     ways = [(alignment, _way_of(model, alignment)) for alignment in _all(model, "IfcAlignment")]
     segments = _outdoors(model, "IfcFlowSegment")
-    curves = {entity.id(): curve for entity, way in ways if way and (curve := _line_of(model, entity)) is not None}
+    undrawn: list[str] = []
+    curves = {
+        entity.id(): curve for entity, way in ways if way and (curve := _line_of(model, entity, undrawn)) is not None
+    }
     curves |= {entity.id(): curve for entity in segments if (curve := _axis_of(entity)) is not None}
-    lines = _lines(model, curves, units)
+    lines = _lines(model, curves, units, undrawn)
     for alignment, way in ways:
         if way is not None:
             found.roads.append(_road(alignment, way, lines.get(alignment.id()), units))
@@ -85,6 +91,9 @@ def read_infrastructure(model: Any, units: Units) -> Infrastructure:
     bare = sum(1 for record in (*found.roads, *found.pipes, *found.components) if record["outline"] is None)
     if bare:
         found.warnings.append(f"{bare} roads, pipes and components have no line or place that can be read")
+    if undrawn:
+        more = f"; and {len(undrawn) - _NAMED} more" if len(undrawn) > _NAMED else ""
+        found.warnings.append(f"lines that could not be drawn: {'; '.join(undrawn[:_NAMED])}{more}")
     return found
 
 
@@ -137,14 +146,18 @@ def _way_of(model: Any, alignment: Any) -> Any | None:
     return ways[0] if len(ways) == 1 else None
 
 
-def _line_of(model: Any, alignment: Any) -> Any | None:
-    """Return the curve of an alignment; where the model has the design only, the curve is made from that."""
+def _line_of(model: Any, alignment: Any, undrawn: list[str]) -> Any | None:
+    """Return the curve of an alignment; where the model has the design only, the curve is made from that.
+
+    What cannot be made is noted in `undrawn`, with the reason.
+    """
     if alignment.Representation is None:
         import ifcopenshell.api.alignment
 
         try:
             ifcopenshell.api.alignment.create_representation(model, alignment)
-        except Exception:  # whatever the library raises, the design is not one it can draw
+        except Exception as error:  # whatever the library raises, the design is not one it can draw
+            undrawn.append(_undrawn(alignment, f"{type(error).__name__} {error}".strip()))
             return None
     return _item(alignment, "Axis") or _item(alignment, "FootPrint")
 
@@ -165,8 +178,12 @@ def _item(entity: Any, identifier: str) -> Any | None:
     return None
 
 
-def _lines(model: Any, curves: Mapping[int, Any], units: Units) -> dict[int, shapely.LineString]:
-    """Draw curves in plan, behind the fence: what the kernel ends badly on has no line."""
+def _undrawn(entity: Any, why: str) -> str:
+    return f"{entity.is_a()} {entity.GlobalId} ({why})"
+
+
+def _lines(model: Any, curves: Mapping[int, Any], units: Units, undrawn: list[str]) -> dict[int, shapely.LineString]:
+    """Draw curves in plan, behind the fence: what the kernel ends badly on has no line, and is noted in `undrawn`."""
     waiting = dict(curves)
     drawn: dict[int, Points] = {}
     while waiting:
@@ -174,6 +191,7 @@ def _lines(model: Any, curves: Mapping[int, Any], units: Units) -> dict[int, sha
         drawn.update(outcome.triangles)
         if outcome.fault is None or outcome.at is None:
             break
+        undrawn.append(_undrawn(model.by_id(outcome.at), outcome.fault))
         tried = list(waiting)
         waiting = {key: waiting[key] for key in tried[tried.index(outcome.at) + 1 :]}
     lines: dict[int, shapely.LineString] = {}

@@ -151,6 +151,32 @@ def test_networks_arrive_and_stay_as_they_are_when_nothing_changed(
     assert len(said["model_file"]) == 64
 
 
+def test_what_a_new_version_lacks_is_removed(database: Database, builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = drainage(builder)
+    path = model.write(tmp_path / "storm.ifc")
+    ingest(database, [path])
+    (pipe,) = model.file.by_type("IfcPipeSegment")
+    for relation in model.file.get_inverse(pipe):
+        if relation.is_a("IfcRelNests"):
+            model.file.remove(relation)
+    model.file.remove(pipe)
+    report = ingest(database, [model.write(path)])
+    said = [w for file in report.files for w in file.layers[0].warnings if "earlier version" in w]
+    assert said == ["an earlier version of this file had more: 1 pipes removed"]
+    with database.engine.connect() as connection:
+        deleted = "SELECT type FROM cim.revision WHERE op = 'delete'"
+        rows = connection.exec_driver_sql(deleted).all()
+    assert [tuple(row) for row in rows] == [("pipe",)]
+
+
+@pytest.mark.real
+def test_an_alignment_that_never_comes_to_an_end_is_named(shared: Path) -> None:
+    (layer, *_) = read(shared / "data/ifc/pass-cls000-classification_present.ifc", ReadOptions())
+    (said,) = [warning for warning in layer.warnings if "could not be drawn" in warning]
+    assert "IfcAlignment " in said
+    assert "no answer for 5 s" in said
+
+
 @pytest.mark.real
 def test_real_railway_in_map_coordinates(shared: Path) -> None:
     found = rows(shared / "data/ifc/na-grf003-railway_with_georeferencing.ifc")
