@@ -437,7 +437,7 @@ class Preparation:
     def _references(
         self, table: pa.Table, columns: dict[str, pa.Array], found: Codes, faults: Faults
     ) -> dict[str, pa.Array]:
-        """Return the reference columns, checked, and their gaps filled from what codes and the file tell."""
+        """Return the reference columns, checked, and their gaps filled from what the file and codes tell."""
         by_code = {}
         if self.mapping.code is not None:
             by_code = identify.parents_by_code(found, self.feature_type, self.context.dictionary)
@@ -446,7 +446,8 @@ class Preparation:
         for prop in self.feature_type.properties:
             if prop.references is None or prop.name not in (*columns, *self.carried.filled):
                 continue
-            told: list[Sequence[str | None]] = [by[prop.name] for by in (by_code, by_file) if prop.name in by]
+            # What the file holds together goes before what a code meant on the day of its issue.
+            told: list[Sequence[str | None]] = [by[prop.name] for by in (by_file, by_code) if prop.name in by]
             if prop.name in columns:
                 referred = self.context.dictionary.type(prop.references)
                 told.insert(0, identify.references(columns[prop.name].to_pylist(), prop.name, referred, faults))

@@ -1,7 +1,8 @@
 """What an earlier version of a model had and the one taken in now has not: it is ended, and said.
 
 Rooms, storeys, and the roads, pipes and components outside of buildings are parts of a version of a model, so they are
-removed; a building is ended (`valid_to`), as whether it still stands is for someone else to say. The log keeps them.
+removed; buildings and units are ended (`valid_to`), as whether they are still there is for someone else to say. The log
+keeps them all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from cim.db.script import query
 _STEPS = (
     ("ingest/remove_spaces", "spaces removed"),
     ("ingest/remove_storeys", "storeys removed"),
+    ("ingest/end_units", "units ended"),
     ("ingest/end_buildings", "buildings ended"),
 )
 # Types outside of buildings. Many more of them come from layers than from models, so they are not looked through for

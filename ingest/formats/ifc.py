@@ -1,4 +1,4 @@
-"""IFC models: one building per IfcBuilding, its storeys and spaces, with outlines from geometry; roads and networks."""
+"""IFC models: one building per IfcBuilding, its storeys, spaces and units; roads and networks."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ COLUMNS: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
     ),
 }
 _PLACED = (("georeference_method", _TEXT), ("georeference_level", _WHOLE), ("georeference_accuracy", _NUMBER))
+# Of zones that are units; what the dictionary has no column for goes to `attributes`.
+COLUMNS_OF_UNITS: tuple[tuple[str, pa.DataType], ...] = (
+    ("code", _TEXT),
+    ("name", _TEXT),
+    ("room_number", _TEXT),
+    ("storey_number", _WHOLE),
+    ("net_floor_area", _NUMBER),
+    *_ORIGIN,
+)
 # What lies outside of buildings; what the dictionary has no column for goes to `attributes`.
 COLUMNS_OF_LINES: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
     "road": (
@@ -99,6 +108,7 @@ COLUMNS_OF_LINES: dict[str, tuple[tuple[str, pa.DataType], ...]] = {
         *_ORIGIN,
     ),
 }
+_INDOORS = ("buildings", "storeys", "spaces", "units")
 # LoGeoRef level of a model that has an address and nothing else.
 _ADDRESS_LEVEL = 10
 # What a model says beyond those columns; it goes to `attributes`.
@@ -112,6 +122,7 @@ ATTRIBUTES: dict[str, pa.DataType] = {
     "footprint_area_source": _TEXT,
     "gross_floor_area_source": _TEXT,
     "net_floor_area_source": _TEXT,
+    "rooms": _JSON,
     "eaves_height": _NUMBER,
     "ridge_height": _NUMBER,
     "roof_area": _NUMBER,
@@ -127,7 +138,7 @@ ATTRIBUTES: dict[str, pa.DataType] = {
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
-    """Yield three layers: the buildings, storeys and spaces of a model; then its roads, pipes, components, if any.
+    """Yield the layers of a model: buildings, storeys and spaces, always; then units, roads, pipes, components, if any.
 
     Outlines are in the CRS that the model or the operator states, in EPSG:4326 where the degrees of the site are
     all there is, and missing where nothing places the model. The degrees of `options.place` are on the datum of
@@ -147,7 +158,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         placed = placing.place(answer, _circumstances(path, options))
-        outlines = {kind: _place(answer[kind], placed.placements) for kind in ("buildings", "storeys", "spaces")}
+        outlines = {kind: _place(answer[kind], placed.placements) for kind in _INDOORS}
         of_lines, said_of_lines = placing.place_lines(answer, placed, _circumstances(path, options))
         outlines |= {kind: _place_lines(answer[kind], of_lines, options) for kind in placing.LINES}
     except (CrsError, InvalidData) as error:
@@ -167,6 +178,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         building = feature_type == "building"
         layer = Layer.of(kind, feature_type, table, system, warnings if building else [])
         yield replace(layer, understood=tree(answer, official)) if building else layer
+    if answer["units"]:
+        table = _table("unit", answer["units"], outlines["units"], digest, answer["schema"])
+        yield Layer.of("units", "unit", table, system, [])
     for feature_type in COLUMNS_OF_LINES:
         kind = f"{feature_type}s"
         if answer[kind]:
@@ -176,7 +190,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
 def _name_file(answer: dict[str, Any], stem: str) -> None:
     """Put the name of the file before every source id: models made from one template share their GlobalIds."""
-    for kind in ("buildings", "storeys", "spaces", *placing.LINES):
+    for kind in (*_INDOORS, *placing.LINES):
         for record in answer[kind]:
             record["source_id"] = f"{stem}/{record['source_id']}"
             record["parent"] = None if record["parent"] is None else f"{stem}/{record['parent']}"
@@ -286,7 +300,7 @@ def _table(
         SOURCE_ID: pa.array([record["source_id"] for record in records], _TEXT),
         PARENT_SOURCE_ID: pa.array([record["parent"] for record in records], _TEXT),
     }
-    for name, kind in (COLUMNS | COLUMNS_OF_LINES)[feature_type]:
+    for name, kind in (COLUMNS | COLUMNS_OF_LINES | {"unit": COLUMNS_OF_UNITS})[feature_type]:
         values = [digest if name == "model_file" else record["columns"].get(name) for record in records]
         arrays[name] = pa.array(values, kind)
     for name, kind in ATTRIBUTES.items():

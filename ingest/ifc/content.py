@@ -1,4 +1,4 @@
-"""What a model says about its buildings, storeys and spaces: records in the dictionary's columns.
+"""What a model says about its buildings, storeys, spaces and units: records in the dictionary's columns.
 
 Nothing is placed yet: outlines are in metres in the coordinates of the model. Whatever the dictionary has no
 column for goes to `attributes`. Persons named in the model (authors, owners) are left out.
@@ -16,6 +16,7 @@ import shapely
 
 from ingest.footprint import Fabric, Roof, Triangles, room
 from ingest.ifc import properties
+from ingest.ifc.dwellings import Room, units_of
 from ingest.ifc.geometry import Meshes, mesh
 from ingest.ifc.meaning import room_use_of, structure_of, usage_of, year_of
 from ingest.ifc.properties import Units, text
@@ -37,7 +38,7 @@ _NAMED = 3
 
 @dataclass(slots=True)
 class Record:
-    """One object of a model: dictionary columns, attributes, outline (metres, model coordinates) or None.
+    """One object of a model: dictionary columns, attributes, outline or point (metres, model coordinates) or None.
 
     `building` is the index of its building among the records of buildings; `codes` are values found where
     models carry official codes, with the place they were found in. Buildings have a `roof`, a `shell` (the triangles
@@ -49,7 +50,7 @@ class Record:
     building: int
     columns: dict[str, Any]
     attributes: dict[str, Any]
-    outline: shapely.MultiPolygon | None = None
+    outline: shapely.Geometry | None = None
     roof: Roof | None = None
     shell: Triangles | None = None
     codes: list[tuple[str, str]] = field(default_factory=list)
@@ -63,6 +64,7 @@ class Content:
     buildings: list[Record] = field(default_factory=list)
     storeys: list[Record] = field(default_factory=list)
     spaces: list[Record] = field(default_factory=list)
+    units: list[Record] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -112,8 +114,16 @@ class _Reader:
             self.content.storeys.append(self._storey(floor, storey_id))
             spaces.extend((space, storey_id) for space in floor.node.spaces)
         space_ids = _unique(f"{self.source_id}/{space.GlobalId}" for space, _ in spaces)
+        numbers = dict(zip(storey_ids, (floor.number for floor in built), strict=True))
+        rooms = []
         for (space, parent), space_id in zip(spaces, space_ids, strict=True):
-            self.content.spaces.append(self._space(space, space_id, parent))
+            record = self._space(space, space_id, parent)
+            self.content.spaces.append(record)
+            rooms.append(Room(space, numbers.get(parent), record.columns["net_floor_area"], record.outline))
+        for unit in units_of(rooms):
+            source_id = f"{self.source_id}/{unit.entity.GlobalId}"
+            record = Record(source_id, self.source_id, self.index, unit.columns, unit.attributes, unit.point)
+            self.content.units.append(record)
         self._fill_areas(building, built)
 
     def _label(self) -> str:
@@ -177,7 +187,7 @@ class _Reader:
             self.content.warnings.append(f"{self._label()}: the cuts above the ground enclose nothing, no footprint")
             return
         record.outline = plan.outline
-        self._roof(record, fabric)
+        self._roof(record, fabric, plan.outline)
         amounts = properties.quantities(self.node.entity, self.units)
         stated = next((amounts[name] for name in FOOTPRINT_QUANTITIES if name in amounts), None)
         record.columns["footprint_area"] = round(stated or plan.outline.area, 3)
@@ -192,9 +202,8 @@ class _Reader:
                 f" model covers ({plan.covered_area:.1f} m²); the model may hold only part of the building"
             )
 
-    def _roof(self, record: Record, fabric: Fabric) -> None:
-        assert record.outline is not None
-        record.roof = fabric.roof(record.outline, record.ground)
+    def _roof(self, record: Record, fabric: Fabric, outline: shapely.MultiPolygon) -> None:
+        record.roof = fabric.roof(outline, record.ground)
         if record.roof is None:
             return
         record.attributes |= {

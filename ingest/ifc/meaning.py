@@ -55,6 +55,11 @@ _ROOM_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "outdoor": ("balcony", "terrace", "patio", "deck", "balkon", "terrasse", "阳台", "露台"),
     }
 )  # fmt: skip
+# Words of the type or name of a zone that is a unit of a building.
+_UNIT_WORDS = (
+    "apartment", "flat", "dwelling", "dwelling unit", "housing unit", "residential unit", "wohnung", "wohneinheit",
+    "woning", "appartement", "户", "住户", "套房", "住宅套型",
+)  # fmt: skip
 # The first that is found holds: concrete blocks are masonry, reinforced concrete (Stahlbeton, 钢筋混凝土) is concrete.
 _MATERIAL_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -83,6 +88,11 @@ def room_use_of(*names: str | None) -> str | None:
         if len(found) == 1:
             return found[0]
     return None
+
+
+def is_unit(*names: str | None) -> bool:
+    """Return whether one of the names of a zone says that it is a dwelling or another unit of a building."""
+    return any(_is_word(word, (name or "").casefold()) for name in names for word in _UNIT_WORDS)
 
 
 def structure_of(materials: Iterable[str]) -> str | None:
