@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api import errors
-from api.routes import changes, codes, editing, entry, features, files, log, metrics, processes
+from api.routes import changes, codes, editing, entry, features, files, log, metrics, processes, tiles
 from api.site import Site
 from cim.city import City
 from cim.settings import Settings
@@ -46,6 +46,6 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     errors.install(app)
     # In the order they are looked at.
-    for module in (log, entry, features, editing, changes, files, processes, codes, metrics):
+    for module in (log, entry, features, tiles, editing, changes, files, processes, codes, metrics):
         app.include_router(module.router)
     return app

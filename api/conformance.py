@@ -21,6 +21,10 @@ _CLASSES = [
         "ogcapi-features-3/1.0/conf/filter",
         "ogcapi-features-3/1.0/conf/features-filter",
         "ogcapi-features-5/1.0/conf/schemas",
+        *(
+            f"ogcapi-tiles-1/1.0/conf/{name}"
+            for name in ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt", "oas30")
+        ),
         "cql2/1.0/conf/cql2-text",
         "cql2/1.0/conf/basic-cql2",
         "cql2/1.0/conf/advanced-comparison-operators",

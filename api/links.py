@@ -21,6 +21,8 @@ TEXT = "text/plain; charset=utf-8"
 REL_QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
 REL_SCHEMA = "http://www.opengis.net/def/rel/ogc/1.0/schema"
 REL_CONFORMANCE = "http://www.opengis.net/def/rel/ogc/1.0/conformance"
+REL_TILESETS = "http://www.opengis.net/def/rel/ogc/1.0/tilesets-vector"
+REL_TILING_SCHEME = "http://www.opengis.net/def/rel/ogc/1.0/tiling-scheme"
 REL_PROCESSES = "http://www.opengis.net/def/rel/ogc/1.0/processes"
 REL_EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 

@@ -13,7 +13,8 @@ from typing import Any
 from api import formats, parameters
 from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, SCHEMA_JSON
 from api.parameters import Parameter
-from api.routes import log
+from api.routes import log, tiles
+from api.tileset import MVT, SCHEME
 from cim import bodies, scenarios
 from cim.dictionary import Dictionary, FeatureType
 
@@ -42,7 +43,7 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
             "license": {"name": "Apache-2.0"},
         },
         "servers": [{"url": base}],
-        "tags": [{"name": name} for name in ("Entry", "Features", "Processes", "Log")],
+        "tags": [{"name": name} for name in ("Entry", "Features", "Tiles", "Processes", "Log")],
         "paths": paths,
         "components": {
             "parameters": {
@@ -63,6 +64,12 @@ def _entry_paths() -> dict[str, Any]:
         "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: _OBJECT}),
         "/metrics": _get("Entry", "getMetrics", "Metrics in the Prometheus text format", [], {_PLAIN: _TEXT}),
         "/collections": _get("Features", "getCollections", "Collections", json_only, {JSON: _ref("collections")}),
+        "/tileMatrixSets": _get(
+            "Tiles", "getTileMatrixSetsList", "Tile matrix sets", json_only, {JSON: _OBJECT}
+        ),
+        "/tileMatrixSets/{tileMatrixSetId}": _get(
+            "Tiles", "getTileMatrixSet", "A tile matrix set", [_path("tileMatrixSetId"), *json_only], {JSON: _OBJECT}
+        ),
         "/files/{sha256}": _get(
             "Features", "getFile", "Body of a building in three dimensions", [_path("sha256")],
             {kind.media_type: _BINARY for kind in bodies.KINDS},
@@ -98,8 +105,27 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         f"{root}/changes": _get(
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
         ),
+        **(_tile_paths(feature_type) if feature_type.geometry is not None else {}),
         item: feature,
         f"{item}/history": _get("Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT}),
+    }
+
+
+def _tile_paths(feature_type: FeatureType) -> dict[str, Any]:
+    name, title = feature_type.name, feature_type.title
+    root = f"/collections/{name}/tiles"
+    own = [parameter.document for parameter in parameters.property_parameters(feature_type)]
+    shared = [*map(_shared, parameters.TILES), *own]
+    number = [{**_path(one), "schema": {"type": "integer"}} for one in ("tileMatrix", "tileRow", "tileCol")]
+    f_tileset, here = tiles.F_TILESET.document, f"{root}/{SCHEME}"
+    tile = _get("Tiles", f"{name}.getTile", f"{title}: a tile", [*number, *shared], {MVT: _BINARY})
+    tile["get"]["responses"]["204"] = {"description": "Nothing is in the tile"}
+    return {
+        root: _get(
+            "Tiles", f"{name}.getTileSetsList", f"{title}: tilesets", [parameters.F_JSON.document], {JSON: _OBJECT}
+        ),
+        here: _get("Tiles", f"{name}.getTileSet", f"{title}: tileset", [f_tileset, *shared], {JSON: _OBJECT}),
+        f"{here}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}": tile,
     }
 
 

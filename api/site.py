@@ -10,6 +10,7 @@ from typing import cast
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.cache import Cache
 from api.metrics import Metrics
 from api.reference import Reference, references
 from api.sequencing import Sequencing
@@ -18,6 +19,7 @@ from cim.db.reader import Live, Reader
 from cim.db.state import TreeHead
 
 _MAX_HEADS = 1024
+_TILES = 64 << 20  # bytes of vector tiles kept
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -75,6 +77,7 @@ class Site:
         self.sequencing = Sequencing(city, self.reader)
         self.metrics = Metrics(city, self.sequencing)
         self.references: Mapping[str, Reference] = references(city.settings.srid)
+        self.tiles = Cache(_TILES)
         self._heads: dict[str, TreeHead] = {}
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
@@ -18,23 +17,19 @@ from api import bulk, formats, links, parameters, reference
 from api.formats import BulkFormat, Item, Page, PageFormat
 from api.links import GEOJSON, JSON, SCHEMA_JSON, json_response, link, url
 from api.preconditions import etag_of
-from api.reference import Reference
 from api.routes import READ
 from api.schemas import queryables_document, schema_document
+from api.selecting import output_of, selection_of
 from api.site import Site, State, rfc3339, site_of
 from cim import bodies
 from cim.crs import Bounds
 from cim.db import reader
-from cim.db.features import Selection
-from cim.db.geojson import Output
 from cim.dictionary import FeatureType
 from cim.errors import NotFound
 
 router = APIRouter()
 
 Format = PageFormat | BulkFormat
-# Metres of a pixel at zoom level 0: the equator of WebMercatorQuad (OGC 17-083r4) over 256 pixels.
-PIXEL_AT_0 = 156_543.033_928
 
 
 # ---------------------------------------------------------------------- collections
@@ -84,6 +79,9 @@ def _collection(request: Request, site: Site, feature_type: FeatureType, extent:
             link("related", url(request, "collections", name, "changes"), JSON, f"{title}: changes, leaf by leaf"),
         ],
     }
+    if feature_type.geometry is not None:
+        tiles = link(links.REL_TILESETS, url(request, "collections", name, "tiles"), JSON, f"{title}: vector tiles")
+        document["links"].append(tiles)
     if extent is not None:
         document["extent"] = {"spatial": {"bbox": [list(extent)], "crs": reference.CRS84}}
     return document
@@ -121,17 +119,17 @@ async def items(request: Request, type_name: str) -> Response:
     asked = parameters.read(request, [*parameters.ITEMS, parameters.f_of([*offered, *formats.ALIASES]), *own])
     chosen = offered[formats.chosen(request, asked, offered)]
     pinned = await site.pinned(asked.get("as-of"))
-    selection = _selection(site, asked, [parameter.name for parameter in own], pinned)
+    selection = selection_of(site, asked, [parameter.name for parameter in own], pinned)
     hits = asked.get("resultType") == "hits"
     if isinstance(chosen, BulkFormat):
         if not hits:
             named = site.storage.uri if chosen.native and "crs" not in asked else asked.get("crs")
             output = reference.named(site.references, "crs", named)
-            leaving, part = _leaving(output, asked), (asked.get("limit"), asked.get("next"))
+            leaving, part = output_of(output, asked), (asked.get("limit"), asked.get("next"))
             return await bulk.answer(request, site, feature_type, chosen, selection, output, leaving, pinned, *part)
         chosen = formats.of_item()[formats.DEFAULT]
     output = reference.named(site.references, "crs", asked.get("crs"))
-    leaving, token, matched = _leaving(output, asked), None, None
+    leaving, token, matched = output_of(output, asked), None, None
     if hits:
         matched, live = await site.reader.count(type_name, selection)
         read = reader.Page("", 0, None, more=False, live=live)
@@ -160,32 +158,6 @@ async def items(request: Request, type_name: str) -> Response:
         "Vary": "Accept",
     }
     return Response(chosen.page(shown), headers=headers, media_type=chosen.media_type)
-
-
-def _selection(site: Site, asked: Mapping[str, Any], own: list[str], pinned: State | None) -> Selection:
-    box_crs = reference.named(site.references, "bbox-crs", asked.get("bbox-crs"))
-    filter_crs = reference.named(site.references, "filter-crs", asked.get("filter-crs"))
-    return Selection(
-        tree_size=None if pinned is None else pinned.size,
-        bbox=box_crs.box(asked["bbox"]) if "bbox" in asked else None,
-        bbox_srid=box_crs.srid,
-        where=asked.get("filter"),
-        where_srid=filter_crs.srid,
-        where_flip=filter_crs.flip,
-        equal={name: asked[name] for name in own if name in asked},
-        period=asked.get("datetime"),
-    )
-
-
-def _leaving(output: Reference, asked: Mapping[str, Any]) -> Output:
-    """Return how features leave: CRS, the properties wanted, how exact their geometry must be."""
-    zoom = asked.get("zoom-level")
-    return replace(
-        output.output,
-        properties=asked.get("properties"),
-        geometry=not asked.get("skipGeometry", False),
-        tolerance=None if zoom is None else PIXEL_AT_0 / 2**zoom,
-    )
 
 
 def _page_links(
@@ -259,7 +231,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     chosen = offered[formats.chosen(request, asked, offered)]
     pinned = await site.pinned(asked.get("as-of"))
     output = reference.named(site.references, "crs", asked.get("crs"))
-    leaving = _leaving(output, asked)
+    leaving = output_of(output, asked)
     found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, leaving)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"

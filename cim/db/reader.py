@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from cim.crs import Bounds
-from cim.db import features, history
+from cim.db import features, history, tiles
 from cim.db.engine import Database
 from cim.db.features import Selection
 from cim.db.geojson import Output
 from cim.db.history import StoredLeaf
+from cim.db.tiles import Tile
 from cim.errors import DatabaseError, InvalidFilter
 
 # libpq's names that asyncpg takes in a URL as well; it would send any other to the server as a setting.
@@ -193,6 +194,25 @@ class Reader:
 
         row = await self._one(build, features.shape(self.database, selection), ("count", type_name), {})
         return row["matched"], _live(row)
+
+    async def tile(
+        self, type_name: str, selection: Selection, tile: Tile, properties: tuple[str, ...] | None
+    ) -> tuple[bytes, Live]:
+        """Read a vector tile of a selection, with the wanted properties (None: as the zoom level has them).
+
+        Raises
+        ------
+        As `page`. NotFound : the type has no geometry.
+        """
+        values = tiles.values_of(self.database, tile)
+        columns = tiles.columns_of(self.database.dictionary.type(type_name), tile.zoom, properties)
+
+        def build() -> sa.Select[Any]:
+            return tiles.select_tile(self.database, type_name, selection, values, columns)
+
+        form = ("tile", type_name, columns, *values)
+        row = await self._one(build, features.shape(self.database, selection), form, values)
+        return bytes(row["tile"]), _live(row)
 
     async def leaf(self, code: str, type_name: str | None, size: int | None) -> StoredLeaf:
         """Return the leaf that holds an object's state at tree size `size` (None: the latest).

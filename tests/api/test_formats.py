@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import sqlalchemy as sa
 from api import formats
 from api.formats import BulkFormat
 from cim.city import City
+from cim.settings import Settings
 
 ITEMS = "/collections/building/items"
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
@@ -169,7 +171,7 @@ def test_a_bulk_format_of_nothing_is_a_document_of_nothing(name: str, http: http
         assert response.content == b""
 
 
-def test_types_without_geometry_and_private_columns(http: httpx.Client, tmp_path: Path) -> None:
+def test_private_columns_stay(http: httpx.Client) -> None:
     items = "/collections/unit/items"
     table = pq.read_table(io.BytesIO(http.get(items, params={"f": "parquet"}).content))
     assert table.num_rows == 23
@@ -177,11 +179,57 @@ def test_types_without_geometry_and_private_columns(http: httpx.Client, tmp_path
     assert b"cim:tree_root" in table.schema.metadata
     rows = list(csv.DictReader(io.StringIO(http.get(items, params={"f": "csv"}).text)))
     assert [row["code"] for row in rows] == [f"unit-{number:05d}" for number in range(23)]
-    (tmp_path / "unit.fgb").write_bytes(http.get(items, params={"f": "fgb"}).content)
-    assert len(pyogrio.read_dataframe(tmp_path / "unit.fgb")) == 23
     for name in BULK:
         assert b"Han Meimei" not in http.get(items, params={"f": name}).content
         assert http.get(items, params={"f": name, "properties": "owner_name"}).status_code == 400
+
+
+PERMIT: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Permit",
+    "x-cim-title-zh": "许可",
+    "description": "A type of a city's own, without geometry.",
+    "x-cim-code-scheme": "provisional",
+    "type": "object",
+    "properties": {
+        "code": {"type": "string", "x-ogc-role": "id"},
+        "fee": {"type": "number", "title": "Fee", "x-cim-title-zh": "费用"},
+        "attributes": {"type": "object"},
+    },
+    "required": ["code"],
+    "additionalProperties": False,
+}
+
+
+def test_a_type_without_geometry(settings: Settings, tmp_path: Path, serving: Any) -> None:
+    (tmp_path / "own" / "codelists").mkdir(parents=True)
+    (tmp_path / "own" / "permit.schema.json").write_text(json.dumps(PERMIT), encoding="utf-8")
+    own = replace(settings, dictionary=tmp_path / "own")
+    with City(own) as city, serving(own, city) as address, httpx.Client(base_url=address) as http:
+        with city.database.engine.begin() as connection:
+            nothing = {"fee": None, "attributes": None}
+            rows = [{"code": "p1", "fee": 1.5, "attributes": {"zone": 3}}, {"code": "p2", **nothing}]
+            connection.execute(sa.insert(city.database.table("permit")), rows)
+        city.sequence()
+
+        def get(name: str) -> bytes:
+            response = http.get("/collections/permit/items", params={"f": name})
+            assert response.status_code == 200, response.text
+            return response.content
+
+        for content in (pq.read_table(io.BytesIO(get("parquet"))), pa.ipc.open_stream(get("arrow")).read_all()):
+            assert content.to_pylist() == [
+                {"code": "p1", "fee": 1.5, "attributes": '{"zone": 3}'},
+                {"code": "p2", "fee": None, "attributes": None},
+            ]
+        assert get("csv").decode().splitlines() == [
+            '"code","fee","attributes"', '"p1",1.5,"{""zone"": 3}"', '"p2",,',
+        ]  # fmt: skip
+        (tmp_path / "permit.fgb").write_bytes(get("fgb"))
+        assert pyogrio.read_dataframe(tmp_path / "permit.fgb")["code"].tolist() == ["p1", "p2"]
+        assert [json.loads(line[1:])["geometry"] for line in get("geojsonseq").splitlines()] == [None, None]
+        assert [feature["place"] for feature in json.loads(get("jsonfg"))["features"]] == [None, None]
+        assert http.get("/collections/permit/tiles").status_code == 404
 
 
 def test_a_spatial_index_where_every_object_has_a_place(http: httpx.Client, tmp_path: Path) -> None:

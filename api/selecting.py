@@ -1,0 +1,43 @@
+"""Which objects a request asks for, and in what form they are to leave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from api import reference
+from api.reference import Reference
+from api.site import Site, State
+from cim.db.features import Selection
+from cim.db.geojson import Output
+
+# Metres of a pixel at zoom level 0: the equator of WebMercatorQuad (OGC 17-083r4) over 256 pixels.
+PIXEL_AT_0 = 156_543.033_928
+
+
+def selection_of(site: Site, asked: Mapping[str, Any], own: Sequence[str], pinned: State | None) -> Selection:
+    """Return the selection that parsed parameters state; `own` are the names of the collection's properties."""
+    box_crs = reference.named(site.references, "bbox-crs", asked.get("bbox-crs"))
+    filter_crs = reference.named(site.references, "filter-crs", asked.get("filter-crs"))
+    return Selection(
+        tree_size=None if pinned is None else pinned.size,
+        bbox=box_crs.box(asked["bbox"]) if "bbox" in asked else None,
+        bbox_srid=box_crs.srid,
+        where=asked.get("filter"),
+        where_srid=filter_crs.srid,
+        where_flip=filter_crs.flip,
+        equal={name: asked[name] for name in own if name in asked},
+        period=asked.get("datetime"),
+    )
+
+
+def output_of(output: Reference, asked: Mapping[str, Any]) -> Output:
+    """Return how features leave: CRS, the properties wanted, how exact their geometry must be."""
+    zoom = asked.get("zoom-level")
+    return replace(
+        output.output,
+        properties=asked.get("properties"),
+        geometry=not asked.get("skipGeometry", False),
+        tolerance=None if zoom is None else PIXEL_AT_0 / 2**zoom,
+    )
