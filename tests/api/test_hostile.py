@@ -228,7 +228,7 @@ def test_wrong_content_type(http: httpx.Client) -> None:
 
 def test_body_without_end_is_cut_off(http: httpx.Client) -> None:
     def endless() -> Iterator[bytes]:
-        for _ in range(64):
+        for _ in range(320):
             yield b" " * 65_536
 
     response = http.post(EXECUTE, content=endless(), headers={"Content-Type": "application/json"})
