@@ -8,6 +8,9 @@ from pathlib import Path
 from sqlalchemy import Connection, TextClause, text
 
 FOLDER = Path(__file__).parent
+# How a query calls city.<type>_at, and what takes its place to read the type through a branch (city.<type>_in).
+AS_OF = "_at(CAST(:size AS bigint))"
+THROUGH = "_in(CAST(:size AS bigint), CAST(:branch AS jsonb))"
 
 
 @cache
@@ -19,6 +22,12 @@ def query(name: str) -> TextClause:
     FileNotFoundError : there is no such file (our defect).
     """
     return text((FOLDER / "queries" / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+@cache
+def query_through(name: str) -> TextClause:
+    """Return the query `queries/<name>.sql` as read through a branch: it takes one more parameter, `branch`."""
+    return text(query(name).text.replace(AS_OF, THROUGH))
 
 
 def functions() -> list[str]:

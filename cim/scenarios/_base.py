@@ -13,7 +13,7 @@ from shapely.geometry import mapping
 
 from cim.db.engine import Database
 from cim.errors import InvalidData
-from cim.scenarios import _rules
+from cim.scenarios import _proposal, _rules
 from cim.scenarios._rules import RulePack
 from cim.scenarios._seal import assess
 from cim.scenarios._state import State
@@ -59,8 +59,8 @@ class Process(ABC):
     """Base of everything that is run by its id: its fields are its inputs; its module ends in SCENARIO.
 
     Class attributes: `name` (process id), `version` (raised whenever the same inputs give other bytes), `title`,
-    `title_zh`, `description`, `description_zh`, `reads` (feature types it reads), `outputs` (JSON Schema of the
-    result, with units) and `example`.
+    `title_zh`, `description`, `description_zh`, `reads` (feature types it reads), `queries` (those it runs, where not
+    only the one of its name), `outputs` (JSON Schema of the result, with units) and `example`.
     """
 
     name: ClassVar[str]
@@ -70,6 +70,7 @@ class Process(ABC):
     description: ClassVar[str]
     description_zh: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
+    queries: ClassVar[tuple[str, ...]] = ()
     outputs: ClassVar[Mapping[str, Any]]
     example: ClassVar[Example]
 
@@ -172,6 +173,13 @@ class Scenario(Process):
         "Day on which ages and the validity of records are judged. Default: the UTC date of the last log entry.",
         default=None,
     )
+    proposal: Mapping[str, Any] | None = parameter(
+        _proposal.SCHEMA,
+        "方案",
+        "What is done and built: the city is read as it will be then. Targets are codes of buildings, of parcels for "
+        "what is new. Default: the city as it is.",
+        default=None,
+    )
     rule_pack: str = parameter(
         {"type": "string", "minLength": 1},
         "规则包",
@@ -194,6 +202,10 @@ class Scenario(Process):
         """Return how far beyond the scope objects of a type are read too, in metres by feature type."""
         del pack
         return {}
+
+    def named(self) -> Mapping[str, Sequence[str]]:
+        """Return the codes of objects that are read wherever they lie: the targets of the proposal, by type."""
+        return {} if self.proposal is None else _proposal.targets(self.proposal)
 
     def execute(self, database: Database, *, use_live: bool = True) -> dict[str, Any]:
         """Compute on the state and the land that the inputs name, and seal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
 from cim.db.filters import compile_filter
 from cim.db.spatial import from_wkb
@@ -21,8 +22,12 @@ def codes_where(state: State, type_name: str, text: str) -> list[str]:
     database = state.database
     feature_type = database.dictionary.type(type_name)
     columns = [sa.column(c.name, c.type) for c in database.table(type_name).columns]
-    function = getattr(sa.func.city, f"{type_name}_at")
-    source = function(sa.cast(sa.literal(state.size), sa.BigInteger)).table_valued(*columns).alias("t")
+    size = sa.cast(sa.literal(state.size), sa.BigInteger)
+    if state.made is None:
+        called = getattr(sa.func.city, f"{type_name}_at")(size)
+    else:
+        called = getattr(sa.func.city, f"{type_name}_in")(size, sa.cast(sa.literal(state.branch_text), JSONB))
+    source = called.table_valued(*columns).alias("t")
     srid = database.settings.srid
     land = from_wkb(sa.literal(state.scope.wkb), srid)
     condition = compile_filter(text, source, feature_type, srid)

@@ -1,8 +1,8 @@
 """What a scenario read: every object that could have entered its result, by the leaf that holds its state.
 
 Read are the objects of the types it names that meet its land, or lie within its reach of it; those without geometry
-that name a parcel or building which is read; and the record of the land itself. Whatever is added to, changed in or
-taken from that set makes an assessment stale.
+that name a parcel or building which is read; the targets of a proposal; and the record of the land itself. Whatever
+is added to, changed in or taken from that set makes an assessment stale.
 """
 
 from __future__ import annotations
@@ -34,16 +34,17 @@ _LEAF = sa.table("leaf", *map(sa.column, ("idx", "prev", "revision_id")), schema
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Feature types that are read, on which land, and how far beyond it, in metres by type."""
+    """Feature types that are read, on which land, how far beyond it, in metres by type, and which by their codes."""
 
     types: Sequence[str]
     scope: Scope
     reach: Mapping[str, int]
+    named: Mapping[str, Sequence[str]]
 
 
 def reading(scenario: Scenario, state: State) -> Reading:
     """Return what a scenario reads in a state."""
-    return Reading(sorted(scenario.reads), state.scope, scenario.reach(state.pack))
+    return Reading(sorted(scenario.reads), state.scope, scenario.reach(state.pack), scenario.named())
 
 
 def seal_reading(state: State, read: Reading) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def _objects(database: Database, read: Reading, size: int | None, name: str) -> 
     land = from_wkb(sa.literal(read.scope.wkb), database.settings.srid)
     own = read.scope.type if read.scope.type in RECORDED else None
     by_type: dict[str, sa.CTE] = {}
-    for type_name in [*PARENTS, *sorted({*read.types, *filter(None, [own])} - PARENTS.keys())]:
+    for type_name in [*PARENTS, *sorted({*read.types, *read.named, *filter(None, [own])} - PARENTS.keys())]:
         source = _source(database, type_name, size)
         columns = sa.literal(type_name, sa.Text).label("type"), source.c.code, source.c.rev
         found = []
@@ -127,6 +128,8 @@ def _objects(database: Database, read: Reading, size: int | None, name: str) -> 
                 of = by_type[parent]
                 child = sa.select(*columns).join_from(of, source, source.c[reference] == of.c.code)
                 found.append(child.where(source.c.geom.is_(None)))
+        if read.named.get(type_name):
+            found.append(sa.select(*columns).where(source.c.code.in_(read.named[type_name])))
         if type_name == own:
             found.append(sa.select(*columns).where(source.c.code.in_(read.scope.codes)))
         if found:

@@ -11,6 +11,7 @@ from cim.db.engine import Database
 from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.log.entry import canonicalize
+from cim.scenarios._proposal import from_document, lay
 from cim.scenarios._reads import reading, seal_reading
 from cim.scenarios._rules import rule_pack
 from cim.scenarios._state import State, open_state, snapshot
@@ -44,6 +45,8 @@ def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dic
             reads=asked.reads,
             use_live=use_live,
         )
+        if asked.proposal is not None:
+            state = state.through(lay(state, from_document(asked.proposal)))
         outcome = asked.compute(state)
         assessment = seal(asked, state, outcome)
     return {"result": outcome.result, "coverage": outcome.coverage, "assessment": assessment}
@@ -65,7 +68,7 @@ def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:
         **sealed_state(state.database, state.head),
         "as_of": state.as_of,
         "reference_date": state.reference_date.isoformat(),
-        "proposal_root": None,
+        "proposal_root": None if state.made is None else state.made.proposal.sha256,
         "rule_pack": {"name": state.pack.name, "version": state.pack.version, "sha256": state.pack.sha256},
         "inputs": inputs,
         "inputs_hash": digest(inputs),

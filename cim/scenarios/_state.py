@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 import shapely
 import sqlalchemy as sa
 from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
 
 from cim import crs
 from cim.db.engine import Database
-from cim.db.script import query
+from cim.db.script import query, query_through
 from cim.db.spatial import check_path, srid_of
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.errors import InvalidData, NotFound
 from cim.scenarios._rules import RulePack
+
+if TYPE_CHECKING:
+    from cim.scenarios._proposal import Made
 
 SCOPE_TYPES = ("renewal_district", "division", "parcel")
 MILLIMETRES = 3  # decimals that coordinates are snapped to
@@ -57,6 +62,7 @@ class State:
     ----------
     live : the live tables stand exactly at this tree size and no writer is ahead, so they may be read instead
     as_of : when the last entry of this tree was made, RFC 3339, as the entry says it
+    made : the proposal that lies on top, if any: queries then read through its branch
     """
 
     connection: sa.Connection
@@ -67,11 +73,21 @@ class State:
     reference_date: date
     pack: RulePack
     scope: Scope
+    made: Made | None = None
+
+    def through(self, made: Made | None) -> State:
+        """Return this state with a proposal on top; None takes it off."""
+        return replace(self, made=made)
 
     @property
     def size(self) -> int | None:
         """Tree size to hand to the as-of functions: None reads the live tables."""
         return None if self.live else self.head.size
+
+    @property
+    def branch_text(self) -> str | None:
+        """The branch as JSON text, as a query takes it."""
+        return None if self.made is None else orjson.dumps(self.made.branch, default=dict).decode()
 
     def rows(self, name: str, **parameters: Any) -> Sequence[sa.Row[Any]]:
         """Run the query `scenarios/<name>` with this state's parameters and more, and return its rows."""
@@ -80,7 +96,10 @@ class State:
             "scope": self.scope.ewkb(self.database.settings.srid),
             "reference_date": self.reference_date,
         }
-        return self.connection.execute(query(f"scenarios/{name}"), common | parameters).all()
+        if self.made is None:
+            return self.connection.execute(query(f"scenarios/{name}"), common | parameters).all()
+        common["branch"] = self.branch_text
+        return self.connection.execute(query_through(f"scenarios/{name}"), common | parameters).all()
 
     def described(self) -> dict[str, Any]:
         """Return what a result says about its land and its clock."""
@@ -162,7 +181,7 @@ def _scope(
     srid: int,
 ) -> Scope:
     if isinstance(scope, Mapping):
-        return Scope("polygon", (), _polygon(scope, scope_crs, srid))
+        return Scope("polygon", (), wkb_of(place(scope, scope_crs, srid, "input scope")))
     if isinstance(scope, str):
         found = connection.execute(query("scenarios/scope_of_district"), {"size": size, "code": scope}).first()
         if found is None:
@@ -185,21 +204,31 @@ def _valid(wkb: bytes, name: str) -> bytes:
     return wkb
 
 
-def _polygon(document: Mapping[str, Any], scope_crs: str | int, srid: int) -> bytes:
-    """Return a GeoJSON polygon in the storage CRS, snapped to 1 mm, as ISO WKB."""
+def place(document: Mapping[str, Any], given_crs: str | int, srid: int, name: str) -> BaseGeometry:
+    """Return a GeoJSON geometry in the storage CRS, snapped to 1 mm.
+
+    Raises
+    ------
+    InvalidData : it is no geometry, is empty or invalid; the message begins with `name`. CrsError : no known path.
+    """
     try:
         geometry = shapely.force_2d(shape(dict(document)))
-    except (ValueError, TypeError, IndexError, shapely.errors.ShapelyError) as error:
-        raise InvalidData(f"input scope: the coordinates make no polygon: {error}") from error
+    except (ValueError, TypeError, IndexError, AttributeError, shapely.errors.ShapelyError) as error:
+        raise InvalidData(f"{name}: the coordinates make no {document.get('type', 'geometry')}: {error}") from error
     if geometry.is_empty or not np.isfinite(shapely.get_coordinates(geometry)).all():
-        raise InvalidData("input scope: the polygon is empty or has coordinates that are not finite")
+        raise InvalidData(f"{name}: the {geometry.geom_type} is empty or has coordinates that are not finite")
     storage = crs.parse(srid)
-    moved = crs.transform(np.array([geometry], dtype=object), crs.parse(_source(scope_crs, srid)), storage)[0]
+    moved = crs.transform(np.array([geometry], dtype=object), crs.parse(_source(given_crs, srid)), storage)[0]
     crs.check_envelope(moved.bounds, storage)
-    snapped = shapely.transform(moved, _snap)
+    snapped: BaseGeometry = shapely.transform(moved, _snap)
     if not shapely.is_valid(snapped):
-        raise InvalidData(f"input scope: the polygon is invalid: {shapely.is_valid_reason(snapped)}")
-    return bytes(shapely.to_wkb(snapped, byte_order=1, flavor="iso"))
+        raise InvalidData(f"{name}: the {geometry.geom_type} is invalid: {shapely.is_valid_reason(snapped)}")
+    return snapped
+
+
+def wkb_of(geometry: BaseGeometry) -> bytes:
+    """Return a geometry as ISO WKB, little endian: the bytes that are hashed."""
+    return bytes(shapely.to_wkb(geometry, byte_order=1, flavor="iso"))
 
 
 def _snap(coordinates: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

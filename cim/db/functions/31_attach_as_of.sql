@@ -1,4 +1,6 @@
--- Make city.<type>_at(n): the type's objects at tree size n, or the live table where n is null.
+-- Make city.<type>_at(n): the type's objects at tree size n, or the live table where n is null; and
+-- city.<type>_in(n, branch): the same as read through a branch, {type: {code: row, or null for an object it takes
+-- away}}. Rows are whole, geometry as hex EWKB; one of a code that is not there is an object more.
 --
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
@@ -25,6 +27,7 @@ BEGIN
     LEFT JOIN cim.feature_property p ON p.type = type_name AND p.name = a.attname
     WHERE a.attrelid = format('city.%I', type_name)::regclass AND a.attnum > 0 AND NOT a.attisdropped;
 
+    EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint, jsonb)', type_name || '_in');
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_at');
     EXECUTE format($function$
         CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)
@@ -38,5 +41,17 @@ BEGIN
         $function$, type_name || '_at', signature, live, type_name, logged);
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_at',
         format('Objects of type %s at tree size n; the live table where n is null', type_name));
+
+    EXECUTE format($function$
+        CREATE FUNCTION city.%1$I(bigint, jsonb) RETURNS TABLE (%2$s)
+        LANGUAGE sql STABLE ROWS 100000 AS $body$
+            SELECT %3$s FROM city.%4$I($1) t WHERE NOT coalesce($2 -> %5$L ? t.code, false)
+            UNION ALL
+            SELECT %3$s FROM jsonb_each($2 -> %5$L) e, jsonb_populate_record(NULL::city.%5$I, e.value) t
+            WHERE e.value <> 'null'
+        $body$
+        $function$, type_name || '_in', signature, live, type_name || '_at', type_name);
+    EXECUTE format('COMMENT ON FUNCTION city.%I(bigint, jsonb) IS %L', type_name || '_in',
+        format('Objects of type %s at tree size n as read through a branch', type_name));
 END;
 $attach$;

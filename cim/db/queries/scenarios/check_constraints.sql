@@ -1,0 +1,78 @@
+-- What is built and planted on parcels of a scope, on the whole of each, and the strictest limits of the development
+-- control zones it lies under. Parcels: those of `parcels` and those under the green spaces of `greens`; where
+-- `parcels` is null, those whose point on surface lies in the scope. What is unknown has its largest value in *_most.
+-- Only what lies within reach of the scope is read; `within` tells the parcels of which nothing lies beyond.
+WITH around AS MATERIALIZED (
+    SELECT ST_Buffer(CAST(:scope AS geometry), CAST(:reach AS float8)) AS geom
+), parcel AS MATERIALIZED (
+    SELECT p.code, p.rev, p.geom, cim.square_centimetres(ST_Area(p.geom)) AS land,
+           ST_Covers((SELECT geom FROM around), p.geom) AS within
+    FROM city.parcel_at(CAST(:size AS bigint)) p
+    WHERE ST_Intersects(p.geom, CAST(:scope AS geometry))
+      AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
+      AND (CAST(:parcels AS text[]) IS NULL AND ST_Intersects(CAST(:scope AS geometry), ST_PointOnSurface(p.geom))
+           OR p.code = ANY(CAST(:parcels AS text[]))
+           OR EXISTS (SELECT FROM city.green_space_at(CAST(:size AS bigint)) g
+                      WHERE g.code = ANY(CAST(:greens AS text[])) AND ST_Intersects(g.geom, p.geom)))
+), standing AS (
+    SELECT p.code AS parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
+           b.valid_from, b.valid_to
+    FROM parcel p JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code
+    WHERE b.geom IS NULL OR ST_DWithin(b.geom, CAST(:scope AS geometry), CAST(:reach AS float8))
+    UNION ALL
+    SELECT p.code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
+           b.valid_from, b.valid_to
+    FROM parcel p JOIN city.building_at(CAST(:size AS bigint)) b ON ST_Intersects(b.geom, p.geom)
+    WHERE b.parcel_code IS NULL AND ST_Intersects(p.geom, ST_PointOnSurface(b.geom))
+), measured AS (
+    SELECT s.parcel_code,
+           CASE WHEN s.geom IS NULL THEN cim.square_centimetres(s.footprint_area)
+                ELSE cim.square_centimetres(ST_Area(s.geom)) END AS footprint,
+           cim.square_centimetres(s.gross_floor_area) AS gfa,
+           coalesce(s.storeys_above, ceil(s.height * 1000 / CAST(:storey_height_min AS bigint))::bigint,
+                    CAST(:storeys_max AS bigint)) AS storeys_most
+    FROM standing s
+    WHERE coalesce(s.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
+      AND coalesce(s.valid_from <= :reference_date, true) AND coalesce(s.valid_to > :reference_date, true)
+), built AS (
+    SELECT m.parcel_code, count(*) AS buildings, coalesce(sum(m.footprint), 0)::bigint AS footprint,
+           count(m.footprint) AS footprint_known,
+           count(*) FILTER (WHERE m.footprint IS NULL) * CAST(:footprint_max AS bigint) AS footprint_most,
+           coalesce(sum(m.gfa), 0)::bigint AS gfa, count(m.gfa) AS gfa_known,
+           coalesce(sum(coalesce(m.footprint * m.storeys_most, CAST(:floor_area_max AS bigint)))
+                    FILTER (WHERE m.gfa IS NULL), 0)::bigint AS gfa_most
+    FROM measured m
+    GROUP BY m.parcel_code
+), planted AS (
+    SELECT p.code AS parcel_code, count(*) AS greens, count(g.counts_as_green) AS greens_known,
+           coalesce(sum(a.area) FILTER (WHERE g.counts_as_green), 0)::bigint AS green,
+           coalesce(sum(a.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most
+    FROM parcel p
+    JOIN city.green_space_at(CAST(:size AS bigint)) g ON ST_Intersects(g.geom, p.geom)
+    CROSS JOIN LATERAL (SELECT cim.square_centimetres(ST_Area(ST_Intersection(g.geom, p.geom))) AS area) a
+    WHERE a.area > 0
+    GROUP BY p.code
+), zoned AS (
+    SELECT p.code AS parcel_code, array_agg(z.code ORDER BY z.code COLLATE "C") AS zones,
+           min(z.far_cap) AS far_cap, min(z.density_cap) AS density_cap, max(z.green_ratio_min) AS green_ratio_min
+    FROM parcel p
+    JOIN city.planning_zone_at(CAST(:size AS bigint)) z ON ST_Intersects(z.geom, p.geom)
+    WHERE z.zone_kind = ANY(CAST(:zone_kinds AS text[])) AND coalesce(z.effective_from <= :reference_date, true)
+      AND ST_Area(ST_Intersection(z.geom, p.geom)) * 100
+          >= CAST(:overlap_percent AS float8) * ST_Area(p.geom)
+    GROUP BY p.code
+)
+SELECT p.code, l.idx AS leaf, p.land, p.within,
+       coalesce(b.buildings, 0) AS buildings, coalesce(b.footprint, 0) AS footprint,
+       coalesce(b.footprint_known, 0) AS footprint_known, coalesce(b.footprint_most, 0) AS footprint_most,
+       coalesce(b.gfa, 0) AS gfa, coalesce(b.gfa_known, 0) AS gfa_known, coalesce(b.gfa_most, 0) AS gfa_most,
+       coalesce(g.greens, 0) AS greens, coalesce(g.greens_known, 0) AS greens_known,
+       coalesce(g.green, 0) AS green, coalesce(g.green_most, 0) AS green_most,
+       coalesce(z.zones, '{}') AS zones, z.far_cap, z.density_cap, z.green_ratio_min
+FROM parcel p
+LEFT JOIN built b ON b.parcel_code = p.code
+LEFT JOIN planted g ON g.parcel_code = p.code
+LEFT JOIN zoned z ON z.parcel_code = p.code
+LEFT JOIN cim.revision r ON r.type = 'parcel' AND r.code = p.code AND r.rev = p.rev
+LEFT JOIN cim.leaf l ON l.revision_id = r.id
+ORDER BY p.code COLLATE "C"

@@ -1,0 +1,469 @@
+"""Each limit at, just under and just over it; every expected value is worked out by hand, or is an example of the
+notice's reading in the rule pack: existing 100,000 m², demolished 22,000, of which 3,000 are certified dangerous.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import shapely
+
+import schemas
+from cim.db.engine import Database
+from cim.errors import InvalidData, NotFound
+from cim.scenarios import run
+from cim.settings import Settings
+
+P1, P2 = "130629001001GB00001", "130629001001GB00002"
+X, Y = 500_000, 4_320_000
+A, B, C, UNDER, AT, REST = (f"{P1}F{number:04d}0000" for number in (1, 2, 3, 4, 5, 6))
+NOBODY_KNOWS = f"{P2}F00010000"
+MONUMENT = f"{P2}F00020000"
+
+
+def box(x: float, y: float, width: float, height: float) -> str:
+    return str(shapely.box(X + x, Y + y, X + x + width, Y + y + height).wkt)
+
+
+def geojson(x: float, y: float, width: float, height: float) -> dict[str, Any]:
+    return dict(shapely.geometry.mapping(shapely.box(X + x, Y + y, X + x + width, Y + y + height)))
+
+
+def house(code: str, x: float, floor_area: float | None, **values: Any) -> dict[str, Any]:
+    common = {"parcel_code": code[:19], "status": "in_use", "usage": "residential", "heritage": "none"}
+    return {"code": code, "gross_floor_area": floor_area, "geom": box(x, 10, 20, 20), **common, **values}
+
+
+# Parcel 1, 200 × 100 m, under a zone with FAR 6, density 0.1, green 0.3, 24 m; parcel 2 under none of these, and in
+# a heritage core zone with its eastern half.
+CITY: Mapping[str, list[dict[str, Any]]] = {
+    "parcel": [
+        {"code": P1, "geom": box(0, 0, 200, 100)},
+        {"code": P2, "geom": box(200, 0, 100, 100)},
+    ],
+    "planning_zone": [
+        {
+            "code": "PZ-1",
+            "zone_kind": "development_control",
+            "far_cap": 6.0,
+            "density_cap": 0.1,
+            "green_ratio_min": 0.3,
+            "height_cap": 24.0,
+            "geom": box(0, 0, 200, 100),
+        },
+        {"code": "PZ-2", "zone_kind": "heritage_core", "geom": box(250, 0, 50, 100)},
+        {"code": "PZ-3", "zone_kind": "heritage_control", "height_cap": 9.0, "geom": box(200, 0, 50, 100)},
+        {
+            "code": "PZ-4",
+            "zone_kind": "development_control",
+            "far_cap": 0.01,
+            "effective_from": "2030-01-01",
+            "geom": box(0, 0, 300, 100),
+        },
+    ],
+    "building": [
+        house(A, 10, 19_000.0, households=100, dwellings=100, storeys_above=6, height=18.0),
+        house(B, 40, 3_000.0, households=30, dwellings=30, danger_grade="D", danger_certificate="JGJ125-2026-7"),
+        house(C, 70, 0.5, households=0, dwellings=0),
+        house(UNDER, 100, 990.0, households=10, dwellings=10, geom=box(100, 10, 1, 1)),
+        house(AT, 102, 10.0, households=0, dwellings=0, geom=box(102, 10, 1, 1)),
+        house(REST, 110, 76_999.5, households=890, dwellings=890, storeys_above=30),
+    ],
+    "green_space": [{"code": "GR-1", "counts_as_green": True, "geom": box(0, 40, 100, 60)}],
+    "road": [
+        {"code": "RO-1", "width": 4.0, "geom": f"LINESTRING({X} {Y - 2}, {X + 190} {Y - 2})"},
+        {"code": "RO-2", "geom": f"LINESTRING({X + 230} {Y - 2}, {X + 300} {Y - 2})"},
+    ],
+}
+# What makes the sums uncertain: a building nobody measured, and a monument.
+UNCERTAIN = [
+    house(NOBODY_KNOWS, 210, None, storeys_above=2, heritage=None),
+    house(MONUMENT, 260, 100.0, households=2, dwellings=2, height=6.0, heritage="protected"),
+]
+
+
+@pytest.fixture(scope="module")
+def city(clone: Callable[[], str], put: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    home = tmp_path_factory.mktemp("constraints")
+    (home / "dictionary" / "rules").mkdir(parents=True)
+    for name, changes in OWN_PACKS.items():
+        document = json.loads((schemas.V1 / "rules" / "cn-renewal.json").read_text(encoding="utf-8"))
+        rules = [rule | changes.get(rule["id"], {}) for rule in document["rules"]]
+        text = json.dumps(document | {"name": name, "rules": rules})
+        (home / "dictionary" / "rules" / f"{name}.json").write_text(text, encoding="utf-8")
+    database = Database(Settings(home=home, database_url=clone(), dictionary=home / "dictionary"))
+    put(database, CITY)
+    put(database, {"building": UNCERTAIN})
+    yield database
+    database.dispose()
+
+
+OWN_PACKS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "strict": {
+        "R1": {"limit": {"max": 20, "actions": ["demolish", "rebuild"], "exempt_in_ratio": True}},
+        "R2": {
+            "limit": {
+                "max": 1,
+                "formula": "net_added_over_demolished",
+                "actions": ["demolish", "rebuild"],
+                "public_usage": [],
+            }
+        },
+        "R9": {
+            "limit": {
+                "core_actions": ["keep", "repair"],
+                "never_demolished": ["protected"],
+                "demolishing": ["demolish", "rebuild"],
+                "missing_heritage": "none",
+                "core_kind": ["heritage_core"],
+                "control_kind": ["heritage_control"],
+            }
+        },
+        "R12": {
+            "enabled": True,
+            "limit": {"min": 1, "per_dwelling": 0.5, "per_100_m2": {"office": 1}, "unknown_capacity_max": 1000},
+        },
+        "R13": {"enabled": True, "limit": {"min": 0.5, "usage": ["education"], "persons_per_household": 3}},
+        "R14": {"enabled": True, "limit": {"min": 4, "tolerance_m": 0, "unknown_width_max_m": 40}},
+    },
+}
+
+
+Check = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def check(city: Database) -> Check:
+    """Check one rule on parcel 1 (all else by name) and answer its entry."""
+
+    def checked(rule: str, *interventions: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+        given: dict[str, Any] = {"scope": [P1], "reference_date": "2026-06-30", "rules": [rule]} | inputs
+        if interventions:
+            given["proposal"] = {"crs": 4548, "interventions": list(interventions)}
+        (entry,) = run(city, "check-constraints", given)["result"]["rules"]
+        assert entry["rule"] == rule
+        return dict(entry)
+
+    return checked
+
+
+def demolish(code: str, **params: Any) -> dict[str, Any]:
+    return {"target": code, "action": "demolish", "params": params}
+
+
+def rebuild(code: str, floor_area: float, **params: Any) -> dict[str, Any]:
+    return {"target": code, "action": "rebuild", "params": {"gross_floor_area": floor_area, **params}}
+
+
+def figures(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return entry["value"]["value"], entry["margin"], entry["status"]
+
+
+# ---------------------------------------------------------------------------------------------------- R1, demolition
+
+
+def test_demolition_counts_the_exempt_both_ways(check: Check) -> None:
+    entry = check("R1", demolish(A), demolish(B, exemption="dangerous"))
+    assert entry["with_exempt"]["value"] == 22
+    assert entry["without_exempt"]["value"] == 19
+    assert entry["exempt"] == [B]
+    assert figures(entry) == (22, -2, "exempt")
+    assert check("R1", demolish(A), demolish(B, exemption="dangerous"), rule_pack="strict")["status"] == "fail"
+
+
+def test_a_danger_without_certificate_is_not_exempt(check: Check) -> None:
+    entry = check("R1", demolish(B), demolish(A, exemption="dangerous"))
+    assert (entry["status"], entry["exempt"]) == ("fail", [])
+    assert A in entry["reason"]
+    assert check("R1", demolish(A, exemption="dangerous", certificate="JGJ125-1"))["exempt"] == [A]
+
+
+@pytest.mark.parametrize(
+    ("more", "value", "status"), [((), 19.99, "pass"), ((AT,), 20, "pass"), ((AT, C), 20.0005, "fail")]
+)
+def test_demolition_at_its_limit(check: Check, more: tuple[str, ...], value: float, status: str) -> None:
+    """20,000 of 100,000 m² is 20 %; the half square metre of C puts it over."""
+    entry = check("R1", *map(demolish, (A, UNDER, *more)))
+    assert (entry["value"]["value"], entry["status"]) == (value, status)
+
+
+def test_what_is_gone_cannot_be_extended(check: Check) -> None:
+    with pytest.raises(InvalidData, match="demolished already"):
+        check("R1", demolish(A), {"target": A, "action": "extend", "phase": 2, "params": {"added_floor_area": 0}})
+
+
+def test_nothing_demolished_is_nothing_of_the_whole(check: Check) -> None:
+    assert figures(check("R1")) == (0, 20, "pass")
+    empty = {"scope": geojson(0, 60, 5, 5), "scope_crs": 4548}
+    assert check("R1", **empty)["status"] == "undefined"
+
+
+def test_what_nobody_measured_leaves_it_open(check: Check) -> None:
+    """On parcel 2 stand 100 m² and a building of 20 × 20 m with two storeys: of 800 m² at most, and perhaps of none."""
+    entry = check("R1", demolish(MONUMENT), scope=[P2])
+    assert (entry["value"]["value"], entry["value"]["low"], entry["value"]["high"]) == (100, 11.111111, 100)
+    assert entry["status"] == "not_assessed"
+    assert [(u["code"], u["least"], u["most"]) for u in entry["unknown"]] == [(NOBODY_KNOWS, 0, 800)]
+    # Over the whole city it cannot matter: 100 of 100,100 to 100,900 m².
+    assert check("R1", demolish(MONUMENT), scope=[P1, P2])["status"] == "pass"
+
+
+def test_why_opens_into_the_objects(check: Check) -> None:
+    entry = check("R1", demolish(A), explain=True)
+    demolished, existing = entry["why"]
+    assert demolished["measured_in"] == "m2"
+    assert [(t["code"], t["contribution"]) for t in demolished["terms"]] == [(A, 19_000)]
+    assert [t["contribution"] for t in existing["terms"]] == [19_000, 3_000, 0.5, 990, 10, 76_999.5]
+    assert all(isinstance(t["leaf"], int) for t in existing["terms"])
+    assert entry["source"] == "建科〔2021〕63号"
+
+
+# --------------------------------------------------------------------------------------------------------- R2, 拆建比
+
+
+@pytest.mark.parametrize(
+    ("floor_area", "value", "status"),
+    [(40_000, 1.818182, "pass"), (44_000, 2.0, "pass"), (44_000.0001, 2.0, "fail"), (44_001, 2.000045, "fail")],
+)
+def test_rebuilding(check: Check, floor_area: float, value: float, status: str) -> None:
+    entry = check("R2", rebuild(A, floor_area), demolish(B))
+    assert (entry["value"]["value"], entry["status"]) == (value, status)
+
+
+def test_public_facilities_are_left_out(check: Check) -> None:
+    params = {"geometry": geojson(140, 40, 20, 20), "gross_floor_area": 9_999}
+    school: dict[str, Any] = {"target": P1, "action": "new_build", "params": params}
+    assert check("R2", rebuild(A, 38_000), school)["status"] == "fail"
+    school["params"] = {**params, "usage": "education"}
+    assert check("R2", rebuild(A, 38_000), school)["value"]["value"] == 2
+    extended = {"target": REST, "action": "extend", "params": {"added_floor_area": 1}}
+    assert check("R2", rebuild(A, 38_000), extended)["value"]["num"] == 380_010_000
+
+
+def test_the_formula_is_an_option(check: Check) -> None:
+    """(38,000 - 19,000) ÷ 19,000 = 1."""
+    assert figures(check("R2", rebuild(A, 38_000), rule_pack="strict")) == (1, 0, "pass")
+    assert check("R2", rebuild(A, 38_001), rule_pack="strict")["status"] == "fail"
+
+
+def test_nothing_demolished_leaves_it_undefined(check: Check) -> None:
+    entry = check("R2", {"target": A, "action": "repair"})
+    assert (entry["status"], entry["reason"], entry["value"]["value"]) == ("undefined", "nothing is demolished", None)
+
+
+# ----------------------------------------------------------------------------------------- R3 rehousing, R4 rent, R15
+
+
+@pytest.mark.parametrize(("back", "value", "status"), [(60, 46.153846, "fail"), (65, 50, "pass"), (64, None, "fail")])
+def test_rehousing(check: Check, back: int, value: float | None, status: str) -> None:
+    """130 households leave A and B."""
+    entry = check("R3", demolish(A, rehoused_households=back - 10), demolish(B, rehoused_households=10))
+    assert entry["status"] == status
+    assert value is None or entry["value"]["value"] == value
+    assert entry["force"] == "advice"
+
+
+def test_rehousing_nobody_planned_is_unknown(check: Check) -> None:
+    entry = check("R3", demolish(A, rehoused_households=60), demolish(B))
+    assert (entry["value"]["low"], entry["value"]["high"]) == (46.153846, 69.230769)  # 60 to 90 of 130
+    assert entry["status"] == "not_assessed"
+    assert check("R3", demolish(A, rehoused_households=65), demolish(B))["status"] == "pass"  # 65 of 130 at least
+    assert check("R3")["status"] == "undefined"
+    with pytest.raises(InvalidData, match="rehouses 101 of 100 households"):
+        check("R3", demolish(A, rehoused_households=101))
+
+
+@pytest.mark.parametrize(
+    ("current", "value", "status"), [(52, 4, "pass"), (52.5, 5, "pass"), (52.51, 5.02, "fail"), (53, 6, "fail")]
+)
+def test_rent(check: Check, current: float, value: float, status: str) -> None:
+    entry = check("R4", facts={"rent": {"previous": 50, "current": current}})
+    assert (entry["value"]["value"], entry["status"]) == (value, status)
+
+
+def test_rent_without_two_years(check: Check) -> None:
+    assert check("R4")["status"] == "not_assessed"
+    assert check("R4", facts={"rent": {"previous": 0, "current": 1}})["status"] == "undefined"
+
+
+def votes(participating: float, in_favour: float) -> dict[str, Any]:
+    """300 owners with 300 m² each hundred: heads and area alike but for what a test changes."""
+    every = {"owners": 300, "area": 900.0}
+    return {
+        "all": every,
+        "participating": {"owners": 200, "area": participating},
+        "in_favour": {"owners": 150, "area": in_favour},
+    }
+
+
+@pytest.mark.parametrize(
+    ("participating", "in_favour", "failing"),
+    [
+        (600, 450, []),  # exactly two thirds of 900, and three quarters of 600
+        (599.9999, 450, ["participating area"]),
+        (600, 449.9999, ["in_favour area"]),
+    ],
+)
+def test_consent(check: Check, participating: float, in_favour: float, failing: list[str]) -> None:
+    entry = check("R15", facts={"consent": votes(participating, in_favour)})
+    assert [one["vote"] for one in entry["offenders"]] == failing
+    assert entry["status"] == ("fail" if failing else "pass")
+    assert len(entry["votes"]) == 4
+
+
+def test_consent_without_a_vote(check: Check) -> None:
+    assert check("R15")["status"] == "not_assessed"
+    nobody = {name: {"owners": 0, "area": 0} for name in ("all", "participating", "in_favour")}
+    assert check("R15", facts={"consent": nobody})["status"] == "undefined"
+
+
+# ------------------------------------------------------------------------------------- R5-R8, the plan; R9; R12 to R14
+
+
+@pytest.mark.parametrize(("added", "status"), [(19_999.9999, "pass"), (20_000, "pass"), (20_000.0001, "fail")])
+def test_floor_area_ratio(check: Check, added: float, status: str) -> None:
+    """Parcel 1 has 20,000 m² and 100,000 m² of floors under a cap of 6; the zone of 2030 does not bind yet."""
+    entry = check("R5", {"target": REST, "action": "extend", "params": {"added_floor_area": added}})
+    assert entry["status"] == status
+    assert entry["limit"] == 6
+    assert [line["code"] for line in entry["offenders"]] == ([P1] if status == "fail" else [])
+
+
+def test_floor_area_ratio_once_the_other_plan_binds(check: Check) -> None:
+    entry = check("R5", {"target": REST, "action": "repair"}, reference_date="2030-01-01")
+    assert (entry["limit"], entry["value"]["value"], entry["margin"]) == (0.01, 5, -4.99)
+    assert entry["offenders"][0]["zones"] == ["PZ-1", "PZ-4"]
+
+
+def test_without_a_plan_nobody_can_tell(check: Check) -> None:
+    entry = check("R5", {"target": MONUMENT, "action": "repair"}, scope=[P2])
+    assert entry["status"] == "not_assessed"
+    assert entry["offenders"][0]["reason"] == "no zone in force limits it"
+    assert check("R5", {"target": MONUMENT, "action": "keep"}, scope=[P2])["reason"] == "no parcel is touched"
+
+
+def test_without_a_proposal_the_city_itself_is_judged(check: Check) -> None:
+    assert figures(check("R5")) == (5, 1, "pass")
+    entry = check("R5", scope=[P1, P2])
+    assert (entry["judged"], entry["status"], entry["tightest"]) == (2, "not_assessed", P1)
+
+
+@pytest.mark.parametrize(("height", "status"), [(23.999, "pass"), (24, "pass"), (24.001, "fail")])
+def test_height(check: Check, height: float, status: str) -> None:
+    entry = check("R6", rebuild(A, 19_000, height=height))
+    assert (entry["status"], entry["limit"]) == (status, 24)
+
+
+@pytest.mark.parametrize(("storeys", "status"), [(4, "pass"), (5, "not_assessed"), (10, "not_assessed"), (11, "fail")])
+def test_a_height_nobody_gave_follows_from_storeys(check: Check, storeys: int, status: str) -> None:
+    """Storeys of 2.2 to 6 m: 4 make 24 m at most, 11 make 24.2 m at least."""
+    assert check("R6", rebuild(A, 19_000, storeys_above=storeys))["status"] == status
+
+
+@pytest.mark.parametrize(("width", "status"), [(19.89, "pass"), (19.9, "pass"), (19.91, "fail")])
+def test_density(check: Check, width: float, status: str) -> None:
+    """The houses cover 1,602 m², a tenth of the 20,000 m² may be covered: room for 19.9 × 20 m."""
+    params = {"geometry": geojson(150, 10, width, 20), "gross_floor_area": 1}
+    new = {"target": P1, "action": "new_build", "params": params}
+    entry = check("R7", new)
+    assert (entry["status"], entry["limit"]) == (status, 0.1)
+
+
+def test_green(check: Check) -> None:
+    """Of the 20,000 m², 6,000 are green: 0.3, exactly enough."""
+    geometry = geojson(150, 90, 10, 10)
+    entry = check("R8", {"target": P1, "action": "new_green", "params": {"geometry": geometry}})
+    assert (entry["value"]["low"], entry["value"]["high"]) == (0.3, 0.305)  # nobody has said whether the new one counts
+    assert (entry["status"], entry["margin"]) == ("pass", 0)
+    counted = check(
+        "R8", {"target": P1, "action": "new_green", "params": {"geometry": geometry, "counts_as_green": True}}
+    )
+    assert figures(counted) == (0.305, 0.005, "pass")
+
+
+def test_heritage(check: Check) -> None:
+    repaired = check("R9", {"target": MONUMENT, "action": "repair"}, scope=[P2])
+    assert (repaired["status"], repaired["value"]["value"]) == ("pass", 0)
+    lifted = check("R9", {"target": MONUMENT, "action": "add_lift"}, scope=[P2])
+    assert lifted["status"] == "fail"
+    assert lifted["offenders"][0]["zones"] == ["PZ-2"]
+    open_question = check("R9", demolish(NOBODY_KNOWS), scope=[P2])
+    assert (open_question["status"], open_question["unknown"][0]["code"]) == ("not_assessed", NOBODY_KNOWS)
+    assert check("R9", demolish(NOBODY_KNOWS), scope=[P2], rule_pack="strict")["status"] == "pass"
+    assert check("R9", demolish(A))["status"] == "pass"
+
+
+@pytest.mark.parametrize(("height", "status"), [(9, "pass"), (9.001, "fail")])
+def test_height_in_a_heritage_control_zone(check: Check, height: float, status: str) -> None:
+    new = {"geometry": geojson(205, 50, 10, 10), "gross_floor_area": 100, "height": height}
+    assert check("R9", {"target": P2, "action": "new_build", "params": new}, scope=[P2])["status"] == status
+
+
+def test_local_rules_are_off_until_a_city_writes_them(check: Check) -> None:
+    for rule in ("R12", "R13", "R14"):
+        entry = check(rule)
+        assert (entry["status"], entry["enabled"]) == ("not_assessed", False)
+        assert "switched off" in entry["reason"]
+
+
+@pytest.mark.parametrize(("spaces", "status"), [(514, "fail"), (515, "pass")])
+def test_parking(check: Check, spaces: int, status: str) -> None:
+    """Half a space for each of 1,030 dwellings."""
+    entry = check("R12", {"target": A, "action": "retrofit", "params": {"parking_spaces": spaces}}, rule_pack="strict")
+    assert (entry["status"], entry["demand"]) == (status, 515)
+
+
+@pytest.mark.parametrize(("floor_area", "status"), [(1544.9999, "fail"), (1545, "pass")])
+def test_facilities(check: Check, floor_area: float, status: str) -> None:
+    """1,030 households of three: 1,545 m² make half a square metre a head."""
+    school = {
+        "geometry": geojson(150, 10, 20, 20),
+        "gross_floor_area": floor_area,
+        "usage": "education",
+        "households": 0,
+    }
+    entry = check("R13", {"target": P1, "action": "new_build", "params": school}, rule_pack="strict")
+    assert entry["status"] == status
+
+
+def test_access(check: Check) -> None:
+    """A road of 4 m just reaches parcel 1; nobody knows the width of the one along parcel 2, which may be 2 × 2 m."""
+    assert figures(check("R14", rule_pack="strict")) == (4, 0, "pass")
+    entry = check("R14", rule_pack="strict", scope=[P1, P2])
+    assert (entry["status"], [line["code"] for line in entry["offenders"]]) == ("not_assessed", [P2])
+
+
+# ---------------------------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("intervention", "message"),
+    [
+        ({"target": A, "action": "explode"}, "explode"),
+        ({"target": A, "action": "rebuild"}, "'params' is a required property"),
+        ({"target": A, "action": "extend", "params": {"added_floor_area": -1}}, "less than the minimum"),
+        ({"target": A, "action": "demolish", "params": {"gross_floor_area": 1}}, "gross_floor_area"),
+        ({"target": A, "action": "change_use", "params": {"usage": "casino"}}, "usage of .* is one of residential"),
+        (
+            {
+                "target": P1,
+                "action": "new_build",
+                "params": {"gross_floor_area": 1, "geometry": {"type": "Polygon", "coordinates": [[[0, 0]]]}},
+            },
+            "geometry of .* make no Polygon",
+        ),
+    ],
+)
+def test_a_bad_intervention_is_named(check: Check, intervention: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        check("R1", intervention)
+
+
+def test_targets_must_be_there(check: Check) -> None:
+    with pytest.raises(NotFound, match="no building NOWHERE"):
+        check("R1", demolish("NOWHERE"))
+    with pytest.raises(InvalidData, match="one action per target and phase"):
+        check("R1", demolish(A), {"target": A, "action": "repair"})
