@@ -207,7 +207,7 @@ def test_parcels_by_code_are_their_union(unchanging: Database) -> None:
         ({"scope": DISTRICT, "rule_pack": "mars"}, NotFound, "no rule pack 'mars'; there are cn-renewal"),
         ({"scope": DISTRICT, "filter": "colour = 'red'"}, InvalidData, "colour"),
         ({"scope": {"type": "Point", "coordinates": [1, 2]}}, InvalidData, "input scope"),
-        ({"scope": {"type": "Polygon", "coordinates": [[[0, 0]]]}}, InvalidData, "make no polygon"),
+        ({"scope": {"type": "Polygon", "coordinates": [[[0, 0]]]}}, InvalidData, "make no Polygon"),
         ({"scope": {"type": "Polygon", "coordinates": []}}, InvalidData, "is empty"),
         (
             {"scope": shapely.Polygon([(0, 0), (9, 9), (9, 0), (0, 9)]), "scope_crs": 4548},
