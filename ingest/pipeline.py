@@ -186,9 +186,13 @@ class _File:
         self.options = options
         self.turn = turn
         self.entered = False
-        self.mappings = [m for m in options.mappings if m.matches_file(source.path)]
+        # Which files are packed in this one is seen when it is read.
+        every = self.format.packs
+        self.mappings = [m for m in options.mappings if every or m.matches_file(source.path)]
         known = published(database.dictionary) if options.published is None else options.published
-        self.published = [m for m in known if m.matches_file(source.path) and m.format in (None, self.format.name)]
+        self.published = [
+            m for m in known if every or (m.matches_file(source.path) and m.format in (None, self.format.name))
+        ]
         self.came_back: list[tuple[int, str, str]] = []
         self.bodies = Batch(database.settings.files_dir)
 
@@ -296,16 +300,26 @@ class _File:
         return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))
 
     def _mapping_of(self, layer: Layer, path: Path, *, alone: bool) -> LayerMapping | None:
-        """Return the mapping of a layer that came, at first, from a file of that name.
+        """Return the mapping of a layer that came, at first, from a file of that name, or of that it packs.
 
         None where its type is unknown: it is left out if a neighbour is mapped.
         """
         dictionary = self.database.dictionary
         fields = [name for name in layer.schema.names if name not in RESERVED]
-        chosen = choose(self.options.mappings, path, layer.name, fields, self.format.name)
         type_name = layer.feature_type or self.options.type
-        chosen = chosen or choose_published(self.published, path, layer.name, fields, self.format.name, type_name)
-        return chosen or by_names(layer, path, dictionary, self.options.type, alone=alone)
+        asked = [(path, self.format.name)]
+        if layer.file is not None and layer.format is not None:
+            asked.insert(0, (Path(layer.file), layer.format))
+        for file, format_name in asked:
+            chosen = choose(self.options.mappings, file, layer.name, fields, format_name)
+            if chosen is not None:
+                return chosen
+        for file, format_name in asked:
+            chosen = choose_published(self.published, file, layer.name, fields, format_name, type_name)
+            if chosen is not None:
+                return chosen
+        named = (by_names(layer, file, dictionary, self.options.type, alone=alone) for file, _ in asked)
+        return next((mapping for mapping in named if mapping is not None), None)
 
     def _write(self, layers: list[tuple[Layer, LayerMapping | None]], mark: Fingerprint, basis: str) -> FileReport:
         status: Status = "dry-run" if self.options.dry_run else "loaded"

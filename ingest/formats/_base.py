@@ -57,6 +57,7 @@ class Layer:
     warnings : sentences for the report, each about this layer; complete when the records have been read.
     understood : what a model was understood to be, for the report.
     encoding : of attribute text, where the format had to find it out; else None.
+    file, format : path in the file, and name of the format, of a file that another one packs; else None.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Layer:
     warnings: list[str] = field(default_factory=list)
     understood: list[Node] = field(default_factory=list)
     encoding: str | None = None
+    file: str | None = None
+    format: str | None = None
 
     @classmethod
     def of(
@@ -136,7 +139,8 @@ class Format:
     objects refer to the file by its SHA-256, so that the file store keeps it; `whole` that what a later
     file of the same name no longer has is gone. `claims` tells by content whether a file is of this format, for a
     suffix that several share; one of them has none and takes what nobody claims. It never raises.
-    `folder` says that a folder may be one file of this format: all in it counts for its digest.
+    `folder` says that a folder may be one file of this format: all in it counts for its digest. `packs` says that it
+    holds files of other formats, which its layers name.
     """
 
     name: str
@@ -149,6 +153,7 @@ class Format:
     whole: bool = False
     claims: Callable[[Path], bool] | None = None
     folder: bool = False
+    packs: bool = False
 
 
 def free_name(name: str, taken: Mapping[str, object]) -> str:

@@ -38,16 +38,18 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     over = [p.relative_to(folder).as_posix() for p in [*(s.path for s in sources if s.format is FORMAT), *passed]]
     if not inner:
         raise InvalidData(f"{path}: holds no file that a format reads; it has {', '.join(over) or 'none at all'}")
-    found: list[tuple[Path, Layer]] = []
+    found: list[Layer] = []
     with _renaming(folder, path):
         for source in inner:
             if source.format is None:
                 raise source.error or InvalidData(f"{source.path}: has no format")
-            found += [(source.path, layer) for layer in source.format.read(source.path, replace(options, layer=None))]
-    count = Counter(layer.name for _, layer in found)
+            file = source.path.relative_to(folder).as_posix()
+            layers = source.format.read(source.path, replace(options, layer=None))
+            found += [replace(layer, file=file, format=source.format.name) for layer in layers]
+    count = Counter(layer.name for layer in found)
     named = [
-        replace(layer, name=layer.name if count[layer.name] == 1 else f"{file.stem}/{layer.name}")
-        for file, layer in found
+        layer if count[layer.name] == 1 else replace(layer, name=f"{Path(str(layer.file)).stem}/{layer.name}")
+        for layer in found
     ]
     if options.layer is not None and options.layer not in {layer.name for layer in named}:
         raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {', '.join(layer.name for layer in named)}")
@@ -78,4 +80,5 @@ FORMAT = Format(
     suffixes=(".zip",),
     spec="APPNOTE.TXT, .ZIP File Format Specification. https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT",
     read=read,
+    packs=True,
 )
