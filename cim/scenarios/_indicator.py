@@ -45,6 +45,19 @@ def area(known: int, most: int, *, n: int, n_known: int) -> Indicator:
     return _indicator("m2", low, low, high, n, n_known)
 
 
+def change(unit: str, added: Indicator, removed: Indicator) -> Indicator:
+    """Return what two sums of one unit change between them: added less removed."""
+    decimals = 4 if unit == "m2" else 0
+
+    def less(a: Any, b: Any) -> float | int:
+        difference = Fraction(str(a)) - Fraction(str(b))
+        return decimal(difference.numerator, difference.denominator, decimals)
+
+    known = less(added["value"] or 0, removed["value"] or 0)
+    low, high = less(added["low"], removed["high"]), less(added["high"], removed["low"])
+    return _indicator(unit, known, low, high, added["n"] + removed["n"], added["n_known"] + removed["n_known"])
+
+
 def ratio(unit: str, value: Ratio, bounds: Iterable[Ratio], *, n: int, n_known: int) -> Indicator:
     """Return the indicator of a ratio of sums; its bounds are the least and the greatest of `bounds`.
 

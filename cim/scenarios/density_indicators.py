@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -124,26 +124,17 @@ class DensityIndicators(Scenario):
         """Sum in one query, then divide."""
         if self.gfa_rule not in state.pack.limit("gfa_rule"):
             raise InvalidData(f"rule pack {state.pack.name} does not permit gfa_rule {self.gfa_rule!r}")
-        roads = state.pack.limit("existing_road")
-        rows = state.rows(
-            "density_indicators",
-            **stock_parameters(state.pack),
-            membership=self.membership,
-            gfa_rule=self.gfa_rule,
-            level=self.level,
-            road_status=roads["status"],
-            road_missing=roads["missing"],
-        )
+        rows = read_densities(state, membership=self.membership, gfa_rule=self.gfa_rule, level=self.level)
         extents = {row.extent: row for row in rows if row.extent != "parcel"}
         gross, net = extents["gross"], extents["net"]
         length = gross.length * MILLIMETRES_PER_SQUARE_CENTIMETRE
         tare = gross.land - net.land
         result = {
             "gfa_rule": self.gfa_rule,
-            "gross": _densities(gross) | {"network_density": _exact("m/m2", (length, gross.land), gross.roads)},
-            "net": _densities(net),
+            "gross": densities(gross) | {"network_density": _exact("m/m2", (length, gross.land), gross.roads)},
+            "net": densities(net),
             "tare": _exact("m2/m2", (tare, gross.land), net.pieces),
-            "parcels": [{"code": row.code, **_densities(row)} for row in rows if row.extent == "parcel"],
+            "parcels": [{"code": row.code, **densities(row)} for row in rows if row.extent == "parcel"],
         }
         return Outcome(result, {"scope": state.described(), **_coverage(gross, net)})
 
@@ -153,7 +144,22 @@ def _exact(unit: str, value: Ratio, n: int) -> Indicator:
     return indicator.ratio(unit, value, [value], n=n, n_known=n)
 
 
-def _densities(row: sa.Row[Any]) -> dict[str, Indicator]:
+def read_densities(state: State, *, membership: str, gfa_rule: str, level: str) -> Sequence[sa.Row[Any]]:
+    """Return the sums of the scope as a whole (`extent` gross), of its parcels (net) and, if asked for, of each."""
+    roads = state.pack.limit("existing_road")
+    return state.rows(
+        "density_indicators",
+        **stock_parameters(state.pack),
+        membership=membership,
+        gfa_rule=gfa_rule,
+        level=level,
+        road_status=roads["status"],
+        road_missing=roads["missing"],
+    )
+
+
+def densities(row: sa.Row[Any]) -> dict[str, Indicator]:
+    """Return the densities of such sums, as `DENSITIES` describes them."""
     members = row.members
     # An unknown footprint alone, an unknown floor area alone, and both unknown of one building, which move together.
     footprints = row.footprint, row.footprint + row.footprint_most

@@ -119,3 +119,70 @@ def test_the_log_answers_like_the_live_tables(town: Database, put: Any, objects:
         inputs = {"scope": LAND, "scope_crs": 4548}
         live = run(town, scenario_id, inputs)
         assert canonical(live) == canonical(run(town, scenario_id, inputs, use_live=False))
+
+
+@st.composite
+def interventions(draw: st.DrawFn, buildings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Something done to some of the buildings, and perhaps a new one, which may stick out of the land."""
+    area = st.integers(0, 99_999).map(lambda v: v / 10)
+    params: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+        "keep": st.just({}),
+        "repair": st.just({}),
+        "add_lift": st.just({}),
+        "demolish": st.just({}),
+        "extend": st.fixed_dictionaries({"added_floor_area": area}),
+        "rebuild": st.fixed_dictionaries({"gross_floor_area": area}),
+    }
+    found = []
+    for record in buildings:
+        action = draw(st.sampled_from([None, *params]))
+        if action is not None:
+            found.append({"target": record["code"], "action": action, "params": draw(params[action])})
+    if draw(st.booleans()):
+        place = shapely.box(X + 100, Y + 100, X + 130, Y + 110)
+        new = {"geometry": shapely.geometry.mapping(place), "gross_floor_area": draw(area)}
+        found.append({"target": "P0", "action": "new_build", "params": new})
+    return found
+
+
+def exactly(figure: dict[str, Any], part: str = "value") -> Fraction:
+    return Fraction(str(figure[part] or 0))
+
+
+@hypothesis(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_before_less_removed_plus_added_is_after(town: Database, put: Any, data: st.DataObject) -> None:
+    """Per building and in sum, and the sum is what two other scenarios find when they read through the proposal."""
+    objects = data.draw(towns())
+    rebuild(town, put, objects)
+    proposal = {"crs": 4548, "interventions": data.draw(interventions(objects["building"]))}
+    (evaluated,) = ask(town, "evaluate-proposal", proposals=[{"name": "p", **proposal}])["result"]["proposals"]
+    for name, figures in evaluated["balance"].items():
+        before, removed, added, after = (exactly(figures[part]) for part in ("before", "removed", "added", "after"))
+        assert before - removed + added == after
+        assert exactly(figures["change"]) == after - before
+        assert exactly(figures["change"], "low") <= after - before <= exactly(figures["change"], "high")
+        lines = [line[name] for line in evaluated["objects"]]
+        parts = [tuple(Fraction(str(line[p] or 0)) for p in ("before", "removed", "added", "after")) for line in lines]
+        assert all(b - r + a == c for b, r, a, c in parts)
+        assert sum((r for _, r, _, _ in parts), Fraction(0)) == removed
+        assert sum((a for _, _, a, _ in parts), Fraction(0)) == added
+    density = ask(town, "density-indicators", proposal=proposal)["result"]["gross"]
+    inventory = ask(town, "district-inventory", proposal=proposal)["result"]
+    balance = evaluated["balance"]
+    for name, other in (("gfa", density["gfa"]), ("footprint", density["footprint"]), ("gfa", inventory["gfa_above"])):
+        assert exactly(balance[name]["after"]) == exactly(other)
+    assert balance["n"]["after"]["value"] == inventory["n"]["value"]
+
+
+@hypothesis(max_examples=6, deadline=None)
+@given(objects=towns())
+def test_keeping_everything_changes_nothing(town: Database, put: Any, objects: Any) -> None:
+    rebuild(town, put, objects)
+    keep = [{"target": record["code"], "action": "keep"} for record in objects["building"]]
+    (kept,) = ask(town, "evaluate-proposal", proposals=[{"name": "keep", "interventions": keep}])["result"]["proposals"]
+    assert [figures["change"]["value"] for figures in kept["balance"].values()] == [0] * 5
+    assert {pair["change"] for pair in kept["ratios"].values()} <= {0, None}
+    as_it_is = ask(town, "density-indicators")
+    assert ask(town, "density-indicators", proposal={"interventions": keep})["result"] == as_it_is["result"]
+    assert ask(town, "density-indicators", proposal={"interventions": []})["result"] == as_it_is["result"]
