@@ -169,11 +169,13 @@ def _header(name: str) -> dict[str, Any]:
 
 def _process_paths() -> dict[str, Any]:
     json_only = [parameters.F_JSON.document]
+    form = [parameters.f_of(["json", *scenarios.FORMATS]).document]
+    answers = {JSON: _OBJECT, **{one.media_type: _BINARY for one in scenarios.FORMATS.values()}}
     paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", json_only, {JSON: _OBJECT})}
     for name, scenario in scenarios.scenarios().items():
         path = f"/processes/{name}"
         paths[path] = _get("Processes", f"{name}.getProcess", scenario.title, json_only, {JSON: _OBJECT})
-        execute = _operation("Processes", f"{name}.execute", f"Execute: {scenario.title}", [], {JSON: _OBJECT})
+        execute = _operation("Processes", f"{name}.execute", f"Execute: {scenario.title}", form, answers)
         execute["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref("execute")}}}
         execute["responses"] |= {status: _response(status) for status in ("404", "413", "415")}
         paths[f"{path}/execution"] = {"post": execute}

@@ -83,12 +83,27 @@ missing_packages() {
     echo "${missing[*]}"
 }
 
+# What a report as PDF is set with; Chinese needs fonts that few machines have.
+missing_report_packages() {
+    local missing=() library
+    for library in libpango-1.0 libpangoft2-1.0 libharfbuzz-subset; do
+        if ! ldconfig -p | grep -qF "$library.so.0 "; then missing+=("$library-0"); fi
+    done
+    if [ -z "$(fc-list :lang=zh-cn 2>/dev/null)" ]; then missing+=(fontconfig fonts-noto-cjk); fi
+    echo "${missing[*]}"
+}
+
 missing_test_packages() {
-    local missing=()
+    local missing=() version
     if ! command -v go >/dev/null; then missing+=(golang-go); fi
     if [ ! -d /usr/share/gocode/src/golang.org/x/mod ]; then missing+=(golang-golang-x-mod-dev); fi
     if ! command -v chromium chromium-browser google-chrome >/dev/null; then missing+=(chromium); fi
     if ! command -v npm >/dev/null; then missing+=(npm); fi
+    if ! command -v pdftotext >/dev/null; then missing+=(poppler-utils); fi
+    version=$(servers | head -n 1)
+    if [ -n "$version" ] && [ ! -e "/usr/share/postgresql/$version/extension/pgrouting.control" ]; then
+        missing+=("postgresql-$version-pgrouting")
+    fi
     echo "${missing[*]}"
 }
 
@@ -166,7 +181,9 @@ if [ ! -x .venv/bin/cim ] || ! .venv/bin/python -c "" 2>/dev/null || [ "$(cat .v
     echo "$state" >.venv/.setup
 fi
 
-# The platform does without these: where they cannot be had, the tests that need them say so and are skipped.
+# The platform does without these: where they cannot be had, a report as PDF says what is missing, and the tests that need
+# the others say so and are skipped.
+(install_packages missing_report_packages) || say "going on without them: no reports as PDF"
 if [ "$purpose" = test ]; then
     (install_packages missing_test_packages) || say "going on without them"
     (install_node_packages) || say "going on without Node packages"

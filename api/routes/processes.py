@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -20,6 +22,7 @@ from cim.errors import InvalidData, NotFound
 router = APIRouter()
 
 _MEMBERS = ("inputs", "outputs", "response", "subscriber")
+MEDIA = {"json": JSON, **{name: form.media_type for name, form in scenarios.FORMATS.items()}}
 MAX_BYTES = 16 << 20  # an assessment to verify is a body, with all the objects that its result lists
 _QUALIFIED = {"value", "mediaType", "encoding", "schema"}
 
@@ -57,8 +60,9 @@ def process(request: Request, scenario_id: str) -> Response:
 
 @router.post("/processes/{scenario_id}/execution")
 async def execution(request: Request, scenario_id: str) -> Response:
-    """Compute a scenario. The same inputs on the same state give the same bytes."""
-    parameters.read(request, [])
+    """Compute a scenario, as JSON or in another format. The same inputs on the same state give the same bytes."""
+    asked_for = parameters.read(request, [parameters.f_of(MEDIA)]).get("f")
+    form = asked_for or links.preferred(request.headers.get("accept", ""), MEDIA)
     scenarios.scenario(scenario_id)
     inputs, wanted, raw = _asked(await read_json(request, most=MAX_BYTES))
     city = site_of(request).city
@@ -72,9 +76,27 @@ async def execution(request: Request, scenario_id: str) -> Response:
         "CIM-Tree-Size": str(seal["tree_size"]),
         "CIM-Tree-Root": seal["root"],
         "Cache-Control": "no-cache",
+        "Vary": "Accept",
     }
+    if form != "json" and not _is_file(document["result"]):
+        content = await run_in_threadpool(scenarios.render, city.database, [document], form)
+        return Response(content, headers=headers, media_type=MEDIA[form])
+    if raw and wanted == ["result"] and _is_file(document["result"]):
+        return _file(document["result"], headers)
     answer = document[wanted[0]] if raw else {name: document[name] for name in wanted or document}
     return Response(scenarios.canonical(answer), headers=headers, media_type=JSON)
+
+
+def _is_file(result: Mapping[str, Any]) -> bool:
+    """Tell whether a result is itself a file, with its media type, encoding and content."""
+    return {"media_type", "encoding", "content"} <= result.keys()
+
+
+def _file(result: Mapping[str, str], headers: Mapping[str, str]) -> Response:
+    content = result["content"].encode()
+    if result["encoding"] == "base64":
+        content = base64.b64decode(content)
+    return Response(content, headers=headers, media_type=result["media_type"])
 
 
 def _asked(body: Any) -> tuple[dict[str, Any], list[str], bool]:

@@ -1,17 +1,28 @@
-"""`cim scenario list | run | verify`."""
+"""`cim scenario list | run | verify | report`."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
 from cim.commands._open import open_city
 from cim.commands.objects import AsOf, state
-from cim.errors import Conflict, InvalidData, InvalidProof, NotFound
+from cim.errors import Conflict, InvalidData, InvalidProof, NotFound, UnknownFormat
 from cim.output import AsJson, print_json, print_table
+
+if TYPE_CHECKING:
+    from cim.city import City
+
+BINARY = ("pdf", "xlsx")
+Form = Annotated[
+    str | None,
+    typer.Option("--format", "-f", help="json, html, pdf, xlsx, csv or geojson; default by the suffix of --out."),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="File to write; default standard output.")]
 
 group = typer.Typer(help="Renewal scenarios, sealed to a state of the city.", no_args_is_help=True)
 
@@ -33,15 +44,63 @@ def run(
     scenario_id: Annotated[str, typer.Argument(metavar="ID", help="Scenario; `cim scenario list` names them.")],
     inputs: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="Inputs; JSON or text.")] = None,
     as_of: AsOf = None,
+    form: Form = None,
+    out: Out = None,
 ) -> None:
-    """Compute a scenario and print its sealed result as JSON."""
+    """Compute a scenario and print its sealed result as JSON, or write it in another format."""
+    form = _form(form, out) or "json"
     values = dict(_input(item) for item in inputs or [])
     if as_of is not None:
         values["as_of"] = state(as_of)
     with open_city() as city:
         if as_of is None:
             city.sequence()
-        print_json(city.scenario(scenario_id, **values))
+        document = city.scenario(scenario_id, **values)
+        if form == "json" and out is None:
+            print_json(document)
+        else:
+            _write(city, [document], form, out)
+
+
+@group.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="What `cim scenario run` printed, whole.")],
+    form: Form = None,
+    out: Out = None,
+) -> None:
+    """Set sealed results as one document: a report, a workbook, a table or a layer. Altered ones are refused."""
+    with open_city() as city:
+        _write(city, [_document(file) for file in files], _form(form, out) or "html", out)
+
+
+def _form(form: str | None, out: Path | None) -> str | None:
+    """Return the format named, or else that of the file's suffix."""
+    from cim.scenarios import FORMATS
+
+    known = ["json", *FORMATS]
+    found = form or (out.suffix.lower().removeprefix(".") if out is not None else None)
+    if found is not None and found not in known:
+        raise UnknownFormat(f"no format {found!r}; there are {', '.join(known)}: name one with --format")
+    return found
+
+
+def _write(city: City, documents: list[Any], form: str, out: Path | None) -> None:
+    from cim import scenarios
+
+    if form == "json":
+        content = b"\n".join(map(scenarios.canonical, documents))
+    else:
+        content = scenarios.render(city.database, documents, form)
+    if out is None:
+        if form in BINARY and sys.stdout.isatty():
+            raise InvalidData(f"{form} is not for a terminal; name a file with --out")
+        sys.stdout.buffer.write(content)
+        return
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise InvalidData(f"cannot write {out}: {error.strerror}") from error
+    typer.echo(str(out))
 
 
 @group.command()

@@ -6,32 +6,16 @@ One scenario per file, found by being here: see `_base.Scenario`. To add one, wr
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from functools import cache
-from types import MappingProxyType
 from typing import Any
 
 from cim.db.engine import Database
-from cim.errors import NotFound
 from cim.log.entry import canonicalize
-from cim.plugins import scan
 from cim.scenarios._base import Process, Scenario, describe
+from cim.scenarios._registry import scenario, scenarios
+from cim.scenarios._report import FORMATS, render
 
-__all__ = ["Process", "Scenario", "canonical", "describe", "run", "scenario", "scenarios"]
-
-
-@cache
-def scenarios() -> Mapping[str, type[Process]]:
-    """Return every scenario by its process id, sorted."""
-    return MappingProxyType(scan(sys.modules[__name__], "SCENARIO"))
-
-
-def scenario(scenario_id: str) -> type[Process]:
-    """Return the scenario of that id; NotFound lists the ones there are."""
-    if scenario_id not in scenarios():
-        raise NotFound(f"no scenario {scenario_id!r}; there are {', '.join(scenarios())}")
-    return scenarios()[scenario_id]
+__all__ = ["FORMATS", "Process", "Scenario", "canonical", "describe", "render", "run", "scenario", "scenarios"]
 
 
 def run(database: Database, scenario_id: str, inputs: Mapping[str, Any], *, use_live: bool = True) -> dict[str, Any]:

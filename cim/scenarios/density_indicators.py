@@ -45,6 +45,8 @@ OUTPUTS = table(
         "net": table(DENSITIES, title="Its parcels only", **{"x-cim-title-zh": "净密度"}),
         "tare": indicator.schema("m2/m2", "Tare T, the share of land in no parcel", "非宗地用地比例", fraction=True),
         "parcels": {
+            "title": "Parcels",
+            "x-cim-title-zh": "宗地",
             "type": "array",
             "description": "Each parcel's share in the scope, by code; empty at level district",
             "items": table({"code": {"type": "string"}, **DENSITIES}),

@@ -41,6 +41,8 @@ OUTPUTS = table(
             **{"x-cim-title-zh": "老旧小区"},
         ),
         "cube": {
+            "title": "Stock",
+            "x-cim-title-zh": "建筑存量",
             "type": "array",
             "description": "Cells by one dimension each, then by all dimensions of group_by together",
             "items": table(
@@ -55,6 +57,8 @@ OUTPUTS = table(
             ),
         },
         "objects": {
+            "title": "Buildings",
+            "x-cim-title-zh": "建筑清单",
             "type": "array",
             "description": "The buildings, by code; empty unless list_objects",
             "items": table({"code": {"type": "string"}, **dict.fromkeys(DIMENSIONS, _VALUE), **MEASURES}),

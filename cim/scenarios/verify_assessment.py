@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from cim.db.engine import Database
 from cim.db.state import TreeHead, resolve
 from cim.errors import CimError, NotFound
-from cim.scenarios import scenarios
 from cim.scenarios._base import Example, Process, Scenario, parameter, table
 from cim.scenarios._reads import changes, reading
+from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import rule_packs
 from cim.scenarios._seal import assess, digest, sealed_state, software
 from cim.scenarios._state import open_state, snapshot

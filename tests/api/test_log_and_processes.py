@@ -171,6 +171,26 @@ def test_outputs_and_qualified_inputs(district: tuple[City, httpx.Client]) -> No
     assert refused.status_code == 400
 
 
+def test_results_leave_in_the_format_asked_for(district: tuple[City, httpx.Client]) -> None:
+    _, http = district
+    address = "/processes/density-indicators/execution"
+    table = http.post(address, json={"inputs": INPUTS}, params={"f": "csv"})
+    assert table.headers["content-type"].startswith("text/csv")
+    assert 'density-indicators,net/far,"Floor area ratio FAR, FSI = G / A",容积率,0.6,m2/m2' in table.text
+    assert table.headers["cim-tree-root"]
+    wished = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+    book = http.post(address, json={"inputs": INPUTS}, headers={"accept": wished})
+    assert (book.headers["content-type"], book.content[:2]) == (wished, b"PK")
+    assert http.post(address, json={"inputs": INPUTS}, params={"f": "docx"}).status_code == 400
+    document = http.post(address, json={"inputs": INPUTS}).json()
+    asked = {"inputs": {"documents": [document], "format": "html"}, "outputs": {"result": {}}, "response": "raw"}
+    page = http.post("/processes/render-report/execution", json=asked)
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.text.startswith("<!doctype html>")
+    verified = http.post("/processes/verify-assessment/execution", json={"inputs": {"document": document}}).json()
+    assert verified["result"]["status"] == "valid"
+
+
 def test_codes_resolve(district: tuple[City, httpx.Client]) -> None:
     _, http = district
     spelt = "130629 001001 gb00001 f00010000"

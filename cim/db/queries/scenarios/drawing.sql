@@ -1,0 +1,27 @@
+-- What a map of a scope shows: whatever meets its envelope, widened by :margin metres; buildings that stand and parcels
+-- only as many as :most, the first by code.
+WITH frame AS MATERIALIZED (
+    SELECT ST_Expand(CAST(:scope AS geometry), CAST(:margin AS float8)) AS box
+), building AS (
+    SELECT b.*
+    FROM frame, city.building_at(CAST(:size AS bigint)) b
+    WHERE b.geom && frame.box
+      AND coalesce(b.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
+      AND coalesce(b.valid_from <= :reference_date, true) AND coalesce(b.valid_to > :reference_date, true)
+    ORDER BY b.code COLLATE "C" LIMIT CAST(:most AS bigint)
+), parcel AS (
+    SELECT p.*
+    FROM frame, city.parcel_at(CAST(:size AS bigint)) p
+    WHERE p.geom && frame.box
+    ORDER BY p.code COLLATE "C" LIMIT CAST(:most AS bigint)
+)
+SELECT 'building' AS type, b.code, ST_AsBinary(b.geom, 'NDR') AS geom, b.storeys_above, b.height, b.usage, b.year_built
+FROM building b
+UNION ALL
+SELECT 'parcel', p.code, ST_AsBinary(p.geom, 'NDR'), NULL, NULL, p.land_use, NULL FROM parcel p
+UNION ALL
+SELECT 'green_space', g.code, ST_AsBinary(g.geom, 'NDR'), NULL, NULL, g.kind, NULL
+FROM frame, city.green_space_at(CAST(:size AS bigint)) g WHERE g.geom && frame.box
+UNION ALL
+SELECT 'road', r.code, ST_AsBinary(r.geom, 'NDR'), NULL, r.width, r.road_class, NULL
+FROM frame, city.road_at(CAST(:size AS bigint)) r WHERE r.geom && frame.box

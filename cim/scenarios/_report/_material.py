@@ -1,0 +1,224 @@
+"""What a report shows of a sealed document: its numbers with their titles, and the city it was computed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import shapely
+import sqlalchemy as sa
+from shapely.geometry.base import BaseGeometry
+
+from cim.db.engine import Database
+from cim.db.state import resolve
+from cim.dictionary import Dictionary
+from cim.errors import InvalidData, InvalidProof, NotFound
+from cim.log.entry import canonicalize
+from cim.scenarios._base import Scenario
+from cim.scenarios._indicator import Indicator
+from cim.scenarios._registry import scenarios
+from cim.scenarios._rules import RulePack, rule_pack
+from cim.scenarios._seal import digest
+from cim.scenarios._state import State, open_state, snapshot
+from cim.scenarios._stock import stock_parameters
+
+MARGIN = 60.0  # metres of the surroundings that a map shows
+MOST = 20_000  # buildings, and parcels, that a map still shows
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One object of a map: its geometry in the storage CRS, and what colours it; `width` is that of a road."""
+
+    type: str
+    code: str
+    geometry: BaseGeometry
+    storeys: int | None
+    height: float | None
+    usage: str | None
+    year: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An indicator of a result: the way to it, the titles on that way, and its own."""
+
+    path: tuple[str, ...]
+    title: str
+    title_zh: str
+    indicator: Indicator
+
+    @property
+    def at(self) -> str:
+        """Where it stands in the result."""
+        return "/".join(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """A sealed document with all that a report draws of it.
+
+    Attributes
+    ----------
+    schema : JSON Schema of the result, whose titles name the numbers
+    land : the scope, storage CRS
+    drawn : objects of the state around the land
+    """
+
+    document: Mapping[str, Any]
+    title: str
+    title_zh: str
+    schema: Mapping[str, Any]
+    pack: RulePack
+    dictionary: Dictionary
+    srid: int
+    name: str
+    land: BaseGeometry
+    drawn: Sequence[Drawn]
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """The result."""
+        return self.document["result"]  # type: ignore[no-any-return]
+
+    @property
+    def seal(self) -> Mapping[str, Any]:
+        """The assessment."""
+        return self.document["assessment"]  # type: ignore[no-any-return]
+
+    def numbers(self) -> Iterator[Number]:
+        """Yield every indicator of the result in the order of its schema."""
+        yield from _numbers(self.result, self.schema, ())
+
+    def objects(self, type_name: str) -> list[Drawn]:
+        """Return the drawn objects of a type."""
+        return [one for one in self.drawn if one.type == type_name]
+
+    def label(self, dimension: str, value: Any, *, short: bool = False) -> str:
+        """Return how a report writes a value: by its codelist in both languages or, short, in Chinese; or as it is."""
+        if value is None:
+            return "未知" if short else "未知 unknown"
+        name = {"usage": "building_usage", "danger": "danger_grade"}.get(dimension, dimension)
+        codelist = self.dictionary.codelists.get(name)
+        if codelist is not None and value in codelist:
+            known = codelist.values[value]
+            # Some titles explain themselves after a colon.
+            return known.title_zh.partition("：")[0] if short else f"{known.title_zh} {known.title}"
+        return f"{value}s" if dimension == "decade" else str(value)
+
+
+def gather(database: Database, document: Mapping[str, Any]) -> Material:
+    """Check the seal of a document and read the city that it was computed on.
+
+    Raises
+    ------
+    InvalidProof : the document is not what was sealed, or not of this log.
+    InvalidData : it is not the document of a scenario.
+    """
+    # As it comes from a file: a document gives the same report wherever it was in between.
+    document = orjson.loads(canonicalize(dict(document)))
+    try:
+        seal = document["assessment"]
+        answer = {"result": document["result"], "coverage": document["coverage"]}
+        known = scenarios()[seal["process"]["id"]]
+        sealed = {"result_hash": digest(answer), "inputs_hash": digest(seal["inputs"])}
+        if not issubclass(known, Scenario):
+            raise KeyError(known.name)
+        wrong = [name for name, found in sealed.items() if seal[name] != found]
+        if seal["inputs"]["as_of"] != seal["tree_size"]:
+            wrong.append("tree_size")
+    except (KeyError, TypeError) as error:
+        raise InvalidData(f"not the document of a scenario, with result, coverage, assessment: {error}") from error
+    if wrong:
+        raise InvalidProof(f"the document is not what was sealed: {', '.join(wrong)} differs; run the scenario again")
+    asked = known.from_inputs(seal["inputs"])
+    folder = database.settings.dictionary
+    pack = rule_pack(asked.rule_pack, *([folder] if folder else []))
+    with snapshot(database) as connection:
+        _check_root(database, connection, seal)
+        state = open_state(
+            connection,
+            database,
+            as_of=asked.as_of,
+            reference_date=asked.reference_date,
+            pack=pack,
+            scope=asked.scope,
+            scope_crs=asked.scope_crs,
+            reads=asked.reads,
+        )
+        return Material(
+            document=document,
+            title=known.title,
+            title_zh=known.title_zh,
+            schema=known.outputs,
+            pack=pack,
+            dictionary=database.dictionary,
+            srid=database.settings.srid,
+            name=_name(state),
+            land=shapely.from_wkb(state.scope.wkb),
+            drawn=_drawn(state),
+        )
+
+
+def _check_root(database: Database, connection: sa.Connection, seal: Mapping[str, Any]) -> None:
+    try:
+        root = resolve(connection, seal["tree_size"], database.settings.log_dir).root.hex()
+    except NotFound:
+        root = None
+    if root != seal["root"]:
+        raise InvalidProof(f"the document is not of this log: its root at tree size {seal['tree_size']} is {root}")
+
+
+def _name(state: State) -> str:
+    """Return what the land is called: by its record, else by what it is."""
+    if state.scope.type in ("renewal_district", "division"):
+        row = state.rows("land_name", codes=list(state.scope.codes))[0]
+        return str(row.name or state.scope.codes[0])
+    if state.scope.type == "parcel":
+        more = f" + {len(state.scope.codes) - 1}" if len(state.scope.codes) > 1 else ""
+        return f"宗地 parcel {state.scope.codes[0]}{more}"
+    return "自绘范围 drawn area"
+
+
+def _drawn(state: State) -> list[Drawn]:
+    stock = stock_parameters(state.pack)
+    found = state.rows(
+        "drawing",
+        margin=MARGIN,
+        most=MOST,
+        existing=stock["existing"],
+        missing_exists=stock["missing_exists"],
+    )
+    rows = sorted(found, key=lambda row: (row.type, row.code))
+    geometries = shapely.from_wkb([bytes(row.geom) for row in rows])
+    return [
+        Drawn(row.type, row.code, geometry, row.storeys_above, row.height, row.usage, row.year_built)
+        for row, geometry in zip(rows, geometries, strict=True)
+    ]
+
+
+def _numbers(value: Any, schema: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Number]:
+    if isinstance(value, Mapping) and {"value", "unit", "n"} <= value.keys():
+        name = path[-1] if path else ""
+        yield Number(path, str(schema.get("title", name)), str(schema.get("x-cim-title-zh", "")), dict(value))
+    elif isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        for name in [*(n for n in properties if n in value), *sorted(value.keys() - properties.keys())]:
+            yield from _numbers(value[name], properties.get(name, {}), (*path, name))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        items = schema.get("items", {})
+        for position, item in enumerate(value):
+            yield from _numbers(item, items, (*path, label_of(item, position)))
+
+
+def label_of(item: Any, position: int) -> str:
+    """Return what tells an entry of a list from the others: its code, its rule, what it is of, else its place."""
+    if isinstance(item, Mapping):
+        for name in ("code", "rule", "kind", "id"):
+            if isinstance(item.get(name), str):
+                return str(item[name])
+        if isinstance(item.get("by"), Mapping):
+            return ",".join(f"{name}={value}" for name, value in sorted(item["by"].items()))
+    return str(position)

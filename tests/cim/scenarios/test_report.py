@@ -1,0 +1,187 @@
+"""Sealed results as documents, read back by other people's software: pdftotext, calamine, csv, shapely."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import shapely
+from python_calamine import load_workbook
+from typer.testing import CliRunner
+
+from cim.cli import build
+from cim.db.engine import Database
+from cim.errors import CimError, InvalidProof
+from cim.scenarios import FORMATS, canonical, render, run
+from cim.scenarios._report._figures import gauge, spacemate
+
+SVG = "{http://www.w3.org/2000/svg}"
+DISTRICT = "RD-TEST-01"
+Documents = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def documents(ask: Callable[..., dict[str, Any]]) -> Documents:
+    return [ask("district-inventory", list_objects=True), ask("density-indicators", level="parcel")]
+
+
+def test_a_page_shows_the_numbers_in_both_languages(unchanging: Database, documents: Documents) -> None:
+    page = render(unchanging, documents, "html").decode()
+    seal = documents[0]["assessment"]
+    for expected in (
+        "东街片区",
+        "容积率",
+        "Floor area ratio",
+        "老旧小区",
+        "10,000 m²",
+        seal["root"],
+        seal["result_hash"],
+    ):
+        assert expected in page
+    # 360 of building 1, half of 801 of building 2 (15 of 20 m lie inside) and a tenth of 1000 of building 3, 25 of 6
+    gfa = documents[0]["result"]["gfa_above"]
+    assert f"{gfa['value']:,.0f} m²" in page or f"{gfa['value']:,.1f} m²" in page
+    # One file: nothing is fetched from elsewhere.
+    assert not re.search(r"""(src|href)\s*=\s*["']?http""", page)
+    assert "url(http" not in page
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ElementTree.fromstring(drawing)
+
+
+def test_a_pdf_is_a4_with_root_on_every_page_and_chinese_that_can_be_read(
+    unchanging: Database, documents: Documents, tmp_path: Path
+) -> None:
+    if shutil.which("pdftotext") is None:
+        pytest.skip("no pdftotext; tools/setup.sh test installs it")
+    file = tmp_path / "report.pdf"
+    file.write_bytes(render(unchanging, documents, "pdf"))
+    pages = output("pdftotext", "-layout", file, "-").rstrip("\f").split("\f")
+    assert len(pages) >= 2
+    for page in pages:
+        assert documents[0]["assessment"]["root"] in page.replace("\n", "")
+    assert "容积率" in "".join(pages)
+    assert "(595.2" in output("pdfinfo", file) or "595.276 x 841.89" in output("pdfinfo", file)
+    fonts = output("pdffonts", file)
+    assert "CJK" in fonts
+    assert all(line.split()[-5] == "yes" for line in fonts.splitlines()[2:])  # embedded
+
+
+def test_without_a_chinese_font_there_is_an_error_and_no_boxes(
+    unchanging: Database, documents: Documents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = tmp_path / "fonts.conf"
+    empty.write_text("<?xml version='1.0'?><fontconfig></fontconfig>", encoding="utf-8")
+    monkeypatch.setenv("FONTCONFIG_FILE", str(empty))
+    with pytest.raises(CimError, match="fonts-noto-cjk"):
+        render(unchanging, documents, "pdf")
+
+
+def test_a_workbook_holds_numbers_as_numbers(unchanging: Database, documents: Documents) -> None:
+    book = load_workbook(io.BytesIO(render(unchanging, documents, "xlsx")))
+    assert book.sheet_names == ["Summary", "Indicators", "Objects", "Rules", "Provenance"]
+    columns, *rows = book.get_sheet_by_name("Indicators").to_python()
+    at = {(row[0], row[1]): dict(zip(columns, row, strict=True)) for row in rows}
+    far = at["density-indicators", "parcels/130629001001GB00001/far"]
+    # On parcel 1 of 2000 m²: 360 m² known of building 1; 2 storeys of 20 m² of 4 and 30 m² of 7 are not.
+    assert (far["value"], far["unit"], far["num"], far["den"]) == (0.18, "m2/m2", 3_600_000, 20_000_000)
+    assert (far["n"], far["n_known"]) == (3, 1)
+    assert isinstance(far["value"], float)
+    objects = book.get_sheet_by_name("Objects").to_python()
+    first = dict(zip(objects[0], objects[1], strict=True))
+    assert (first["code"], first["gfa_above (m2)"]) == ("130629001001GB00001F00010000", 360.0)
+    provenance = {(row[0], row[1]): row[2] for row in book.get_sheet_by_name("Provenance").to_python()}
+    assert provenance["density-indicators", "root"] == documents[1]["assessment"]["root"]
+    assert render(unchanging, documents, "xlsx") == render(unchanging, documents, "xlsx")
+
+
+def test_a_table_has_a_row_for_each_number_and_names_its_state(unchanging: Database, documents: Documents) -> None:
+    text = render(unchanging, documents, "csv").decode("utf-8-sig")
+    rows = {(row["process"], row["at"]): row for row in csv.DictReader(io.StringIO(text))}
+    land = rows["density-indicators", "gross/land"]
+    assert (land["value"], land["unit"], land["title_zh"]) == ("10000", "m2", "用地面积")
+    # Of building 4 nobody recorded the dwellings: a cell is empty where nothing is known.
+    assert rows["district-inventory", "objects/130629001001GB00001F00040000/dwellings"]["value"] == ""
+    sealed = documents[0]["assessment"]
+    assert rows["district-inventory", "assessment/tree_size"]["value"] == str(sealed["tree_size"])
+
+
+def test_a_layer_puts_the_numbers_where_they_belong(unchanging: Database, documents: Documents) -> None:
+    layer = json.loads(render(unchanging, documents, "geojson"))
+    by_part = {(f["properties"]["process"], f["properties"]["part"], f["id"]): f for f in layer["features"]}
+    parcel = by_part["density-indicators", "parcels", "130629001001GB00001"]
+    assert parcel["properties"]["far"] == 0.18
+    shape = shapely.geometry.shape(parcel["geometry"])
+    # EPSG:4548 has its central meridian at 117° E and a false easting of 500 km: x of 500,000 m lies on it.
+    assert shape.bounds[0] == pytest.approx(117.0, abs=1e-8)
+    # 40 m along the parallel of 39° N: 1° of longitude is 86.5 km there.
+    assert (shape.bounds[2] - shape.bounds[0]) * 86_500 == pytest.approx(40, rel=0.01)
+    assert len([key for key in by_part if key[1] == "objects"]) == 5  # but building 7, which has no place
+    assert layer["assessments"][0] == json.loads(canonical(documents[0]))["assessment"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_altered_document_is_refused_in_every_format(unchanging: Database, documents: Documents, name: str) -> None:
+    altered = copy.deepcopy(documents[0])
+    altered["result"]["gfa_above"]["value"] = 1.0
+    with pytest.raises(InvalidProof, match="result_hash"):
+        render(unchanging, [altered], name)
+    foreign = copy.deepcopy(documents[0])
+    foreign["assessment"]["root"] = "00" * 32
+    with pytest.raises(InvalidProof, match="not of this log"):
+        render(unchanging, [foreign], name)
+
+
+def test_the_spacemate_chart_puts_points_where_they_belong() -> None:
+    root = ElementTree.fromstring(spacemate([("lot", 0.2, 0.6, True)]))
+    circle = next(root.iter(f"{SVG}circle"))
+    # 84 mm are GSI 0 to 0.5 from x = 14; 74 mm are FSI 0 to 1 up from y = 80.
+    assert float(circle.get("cx", "")) == pytest.approx(14 + 0.2 / 0.5 * 84, abs=0.01)
+    assert float(circle.get("cy", "")) == pytest.approx(80 - 0.6 * 74, abs=0.01)
+
+
+def test_a_gauge_marks_the_limit_and_what_is_open() -> None:
+    root = ElementTree.fromstring(gauge(10.0, 10.0, 15.0, 20.0))
+    _, interval, value = root.findall(f"{SVG}rect")
+    (mark,) = root.findall(f"{SVG}line")
+    # 34 mm are 1.15 times the greatest, 20
+    assert float(mark.get("x1", "")) == pytest.approx(34 / 1.15, abs=0.01)
+    assert float(value.get("width", "")) == pytest.approx(17 / 1.15, abs=0.01)
+    assert float(interval.get("x", "")) == pytest.approx(17 / 1.15, abs=0.01)
+    assert float(interval.get("width", "")) == pytest.approx(8.5 / 1.15, abs=0.01)
+
+
+def test_the_command_writes_files(unchanging: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIM_HOME", str(unchanging.settings.home))
+    monkeypatch.setenv("CIM_DATABASE_URL", str(unchanging.settings.database_url))
+    monkeypatch.setenv("CIM_ORIGIN", unchanging.settings.origin)
+    cim = build()
+    ran = ["scenario", "run", "density-indicators", f"scope={DISTRICT}", "--out"]
+    for name in ("density.json", "density.xlsx", "density.csv"):
+        done = CliRunner().invoke(cim, [*ran, str(tmp_path / name)])
+        assert (done.exit_code, done.stdout) == (0, f"{tmp_path / name}\n")
+    assert (tmp_path / "density.xlsx").read_bytes().startswith(b"PK")
+    printed = CliRunner().invoke(cim, ["scenario", "report", str(tmp_path / "density.json"), "--format", "csv"])
+    assert printed.stdout_bytes == (tmp_path / "density.csv").read_bytes()
+    unknown = CliRunner().invoke(cim, [*ran, str(tmp_path / "density.docx")])
+    assert isinstance(unknown.exception, CimError)
+    assert "pdf" in str(unknown.exception)
+
+
+def test_the_process_gives_the_same_file(unchanging: Database, documents: Documents) -> None:
+    answer = run(unchanging, "render-report", {"documents": documents, "format": "csv"})
+    assert answer["result"]["content"].encode() == render(unchanging, documents, "csv")
+    assert answer["assessment"]["root"] == documents[0]["assessment"]["root"]
+
+
+def output(*command: object) -> str:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout
