@@ -169,7 +169,7 @@ def _header(name: str) -> dict[str, Any]:
 
 def _process_paths() -> dict[str, Any]:
     json_only = [parameters.F_JSON.document]
-    form = [parameters.f_of(["json", *scenarios.FORMATS]).document]
+    form: list[Mapping[str, Any]] = [parameters.f_of(["json", *scenarios.FORMATS]).document]
     answers = {JSON: _OBJECT, **{one.media_type: _BINARY for one in scenarios.FORMATS.values()}}
     paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", json_only, {JSON: _OBJECT})}
     for name, scenario in scenarios.scenarios().items():

@@ -31,25 +31,33 @@ def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dic
     ------
     NotFound : no such state, rule pack or land. InvalidData : a scope that is no valid polygon.
     """
-    folder = database.settings.dictionary
-    pack = rule_pack(asked.rule_pack, *([folder] if folder else []))
     with snapshot(database) as connection:
-        state = open_state(
-            connection,
-            database,
-            as_of=asked.as_of,
-            reference_date=asked.reference_date,
-            pack=pack,
-            scope=asked.scope,
-            scope_crs=asked.scope_crs,
-            reads=asked.reads,
-            use_live=use_live,
-        )
-        if asked.proposal is not None:
-            state = state.through(lay(state, from_document(asked.proposal)))
+        state = state_of(connection, database, asked, use_live=use_live)
         outcome = asked.compute(state)
         assessment = seal(asked, state, outcome)
     return {"result": outcome.result, "coverage": outcome.coverage, "assessment": assessment}
+
+
+def state_of(connection: sa.Connection, database: Database, asked: Scenario, *, use_live: bool = True) -> State:
+    """Return the state, land and rules that a scenario's inputs name, with their proposal on top.
+
+    Raises
+    ------
+    NotFound : no such state, rule pack, land or target. InvalidData : a scope that is no valid polygon.
+    """
+    folder = database.settings.dictionary
+    state = open_state(
+        connection,
+        database,
+        as_of=asked.as_of,
+        reference_date=asked.reference_date,
+        pack=rule_pack(asked.rule_pack, *([folder] if folder else [])),
+        scope=asked.scope,
+        scope_crs=asked.scope_crs,
+        reads=asked.reads,
+        use_live=use_live,
+    )
+    return state if asked.proposal is None else state.through(lay(state, from_document(asked.proposal)))
 
 
 def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:

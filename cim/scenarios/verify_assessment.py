@@ -15,8 +15,8 @@ from cim.scenarios._base import Example, Process, Scenario, parameter, table
 from cim.scenarios._reads import changes, reading
 from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import rule_packs
-from cim.scenarios._seal import assess, digest, sealed_state, software
-from cim.scenarios._state import open_state, snapshot
+from cim.scenarios._seal import assess, digest, sealed_state, software, state_of
+from cim.scenarios._state import snapshot
 
 STATUSES = ("valid", "stale", "invalid", "undecided")
 SEALED = {
@@ -255,19 +255,7 @@ def _repeat(database: Database, document: Mapping[str, Any], asked: Scenario | N
 
 def _changed(database: Database, connection: sa.Connection, asked: Scenario, now: TreeHead) -> list[dict[str, Any]]:
     """Return what became of what was read: on the land as it was sealed, which is read itself if it has a record."""
-    folder = database.settings.dictionary
-    pack = rule_packs(*([folder] if folder else []))[asked.rule_pack]
-    state = open_state(
-        connection,
-        database,
-        as_of=asked.as_of,
-        reference_date=asked.reference_date,
-        pack=pack,
-        scope=asked.scope,
-        scope_crs=asked.scope_crs,
-        reads=asked.reads,
-        use_live=False,
-    )
+    state = state_of(connection, database, asked, use_live=False)
     return changes(database, connection, reading(asked, state), state.head.size, now.size)
 
 

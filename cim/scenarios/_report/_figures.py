@@ -37,6 +37,17 @@ ACTIONS = {
     "add_lift": "#7dcea0",
     "add_gas": "#7dcea0",
 }
+LABELS = {
+    "demolish": "拆除 demolish",
+    "rebuild": "重建 rebuild",
+    "new_build": "新建 new build",
+    "extend": "扩建 extend",
+    "repair": "修缮 repair",
+    "retrofit": "改造 retrofit",
+    "change_use": "改变用途 change of use",
+    "add_lift": "加装电梯 add a lift",
+    "add_gas": "通燃气 add gas",
+}
 KEPT = "#d5d8dc"
 STOREY = 3.0  # metres a storey is drawn high where no height is recorded
 TURN, TILT = np.radians(28.0), np.radians(38.0)  # from where the massing is seen
@@ -84,27 +95,57 @@ def plan(material: Material, height: float = 108.0) -> str:
     return drawing(WIDTH, height, parts, f"Map of {material.name}: buildings by storeys")
 
 
-def massing_of(material: Material) -> str:
-    """Return the massing of the buildings that meet the land."""
-    shapely.prepare(material.land)
-    inside = [o for o in material.objects("building") if shapely.intersects(material.land, o.geometry)]
+def massings(material: Material) -> list[tuple[str, str]]:
+    """Return the massing of the buildings that meet the land, with its title; two where a proposal changes them.
+
+    Before and after are drawn to one scale, and coloured by what is done; without a proposal by storeys.
+    """
     starts, _ = _classes(material)
-    colours = {o.code: _shade(o.storeys, starts, KEPT) for o in inside}
-    return massing(inside, colours, material.land.bounds, WIDTH, 72.0)
+    if material.after is None:
+        inside = _inside(material, material.drawn)
+        colours = {o.code: _shade(o.storeys, starts, KEPT) for o in inside}
+        return [("现状体量 Massing", massing(inside, colours, material.land.bounds, WIDTH, 72.0))]
+    colours = {code: ACTIONS.get(action, KEPT) for code, action in material.actions.items()}
+    before, after = _inside(material, material.drawn), _inside(material, material.after)
+    # What is rebuilt is torn down first.
+    torn = {code: ACTIONS["demolish"] for code, action in material.actions.items() if action == "rebuild"}
+    highest = max([0.0, *map(_height, before), *map(_height, after)])
+    size = (material.land.bounds, WIDTH / 2 - 2.0, 66.0, highest)
+    return [
+        ("方案前 Before", massing(before, colours | torn, *size)),
+        ("方案后 After", massing(after, colours, *size)),
+    ]
+
+
+def _inside(material: Material, objects: Sequence[Drawn]) -> list[Drawn]:
+    shapely.prepare(material.land)
+    return [o for o in objects if o.type == "building" and shapely.intersects(material.land, o.geometry)]
+
+
+def action_keys(material: Material) -> list[tuple[str, str]]:
+    """Return label and colour of every action on the map of a proposal."""
+    done = sorted(set(material.actions.values()) & ACTIONS.keys())
+    return [(LABELS[action], ACTIONS[action]) for action in done]
 
 
 def massing(
-    objects: Sequence[Drawn], colours: Mapping[str, str], bounds: Sequence[float], width: float, height: float
+    objects: Sequence[Drawn],
+    colours: Mapping[str, str],
+    bounds: Sequence[float],
+    width: float,
+    height: float,
+    highest: float | None = None,
 ) -> str:
     """Return buildings as prisms seen from the south-west, from far; all on one level.
 
-    `colours` by code; others are grey. `bounds` (west, south, east, north) are shared by views that are compared.
+    `colours` by code; others are grey. Views that are compared share `bounds` (west, south, east, north) and
+    `highest`, both in metres.
     """
     west, south, east, north = bounds
     middle = np.array([(west + east) / 2, (south + north) / 2])
     corners = np.array([[x, y] for x in (west, east) for y in (south, north)])
     ground = _seen(corners - middle, 0.0)
-    highest = max((_height(o) for o in objects), default=0.0)
+    highest = max((_height(o) for o in objects), default=0.0) if highest is None else highest
     low, high = ground.min(axis=0), ground.max(axis=0)
     frame = Frame.fit((low[0], low[1], high[0], high[1] + highest * np.cos(TILT)), width, height)
     parts = [element("rect", width=width, height=height, fill="#f4f1ea")]

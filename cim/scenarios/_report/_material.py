@@ -18,10 +18,11 @@ from cim.errors import InvalidData, InvalidProof, NotFound
 from cim.log.entry import canonicalize
 from cim.scenarios._base import Scenario
 from cim.scenarios._indicator import Indicator
+from cim.scenarios._proposal import Made
 from cim.scenarios._registry import scenarios
-from cim.scenarios._rules import RulePack, rule_pack
-from cim.scenarios._seal import digest
-from cim.scenarios._state import State, open_state, snapshot
+from cim.scenarios._rules import RulePack
+from cim.scenarios._seal import digest, state_of
+from cim.scenarios._state import State, snapshot
 from cim.scenarios._stock import stock_parameters
 
 MARGIN = 60.0  # metres of the surroundings that a map shows
@@ -64,7 +65,9 @@ class Material:
     ----------
     schema : JSON Schema of the result, whose titles name the numbers
     land : the scope, storage CRS
-    drawn : objects of the state around the land
+    drawn : objects of the state around the land, as they are
+    after : the same as a proposal would have them; None without one
+    actions : what the proposal does to an object, or made it by, by code; the last where there are several
     """
 
     document: Mapping[str, Any]
@@ -77,6 +80,8 @@ class Material:
     name: str
     land: BaseGeometry
     drawn: Sequence[Drawn]
+    after: Sequence[Drawn] | None
+    actions: Mapping[str, str]
 
     @property
     def result(self) -> Mapping[str, Any]:
@@ -134,31 +139,24 @@ def gather(database: Database, document: Mapping[str, Any]) -> Material:
     if wrong:
         raise InvalidProof(f"the document is not what was sealed: {', '.join(wrong)} differs; run the scenario again")
     asked = known.from_inputs(seal["inputs"])
-    folder = database.settings.dictionary
-    pack = rule_pack(asked.rule_pack, *([folder] if folder else []))
     with snapshot(database) as connection:
         _check_root(database, connection, seal)
-        state = open_state(
-            connection,
-            database,
-            as_of=asked.as_of,
-            reference_date=asked.reference_date,
-            pack=pack,
-            scope=asked.scope,
-            scope_crs=asked.scope_crs,
-            reads=asked.reads,
-        )
+        state = state_of(connection, database, asked)
+        made = state.made
+        before = state.through(None)
         return Material(
             document=document,
             title=known.title,
             title_zh=known.title_zh,
             schema=known.outputs,
-            pack=pack,
+            pack=state.pack,
             dictionary=database.dictionary,
             srid=database.settings.srid,
-            name=_name(state),
+            name=_name(before),
             land=shapely.from_wkb(state.scope.wkb),
-            drawn=_drawn(state),
+            drawn=_drawn(before),
+            after=None if made is None else _drawn(state),
+            actions={} if made is None else _actions(made),
         )
 
 
@@ -197,6 +195,11 @@ def _drawn(state: State) -> list[Drawn]:
         Drawn(row.type, row.code, geometry, row.storeys_above, row.height, row.usage, row.year_built)
         for row, geometry in zip(rows, geometries, strict=True)
     ]
+
+
+def _actions(made: Made) -> dict[str, str]:
+    acted = {code: interventions[-1].action for code, interventions in made.on.items()}
+    return acted | {code: one.action for (_, code), one in made.new.items()}
 
 
 def _numbers(value: Any, schema: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Number]:

@@ -83,6 +83,7 @@ def html(materials: Sequence[Material]) -> bytes:
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, trim_blocks=True
     )
     first = materials[0]
+    proposed = next((material for material in materials if material.after is not None), first)
     return (
         environment.get_template("report.html")
         .render(
@@ -90,7 +91,8 @@ def html(materials: Sequence[Material]) -> bytes:
             css=(Path(__file__).with_name("templates") / "report.css").read_text(encoding="utf-8"),
             parts=[_part(material) for material in materials],
             plan=figures.plan(first),
-            massing=figures.massing_of(first),
+            massings=figures.massings(proposed),
+            actions=figures.action_keys(proposed),
             qr=_qr(first.seal),
         )
         .encode()

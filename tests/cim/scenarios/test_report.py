@@ -58,6 +58,30 @@ def test_a_page_shows_the_numbers_in_both_languages(unchanging: Database, docume
         ElementTree.fromstring(drawing)
 
 
+def test_a_proposal_is_shown_before_and_after_with_a_light_for_each_rule(
+    unchanging: Database, ask: Callable[..., dict[str, Any]]
+) -> None:
+    proposal = {
+        "interventions": [
+            {"target": "130629001001GB00001F00010000", "action": "demolish"},
+            {"target": "130629001001GB00001F00040000", "action": "repair"},
+        ]
+    }
+    document = ask("check-constraints", proposal=proposal, facts={"rent": {"previous": 100, "current": 106}})
+    page = render(unchanging, [document], "html").decode()
+    assert (page.count("方案前 Before"), page.count("方案后 After")) == (1, 1)
+    before, after = re.findall(r"<svg[^>]*><title>Massing.*?</svg>", page, re.DOTALL)
+    # Roofs are drawn in the full colour of what is done: the demolished one is gone afterwards.
+    assert (before.count('fill="#c0392b"'), after.count('fill="#c0392b"')) == (1, 0)
+    assert (before.count('fill="#2e9e6b"'), after.count('fill="#2e9e6b"')) == (1, 1)
+    lights = re.findall(r'class="light" style="background:(#\w+)"', page)
+    statuses = [rule["status"] for rule in document["result"]["rules"]]
+    assert len(lights) == len(statuses)
+    rent = next(rule for rule in document["result"]["rules"] if rule["rule"] == "R4")
+    assert (rent["status"], rent["margin"]) == ("fail", -1)  # 6 % where 5 % are allowed
+    assert lights[statuses.index("fail")] == "#c0392b"
+
+
 def test_a_pdf_is_a4_with_root_on_every_page_and_chinese_that_can_be_read(
     unchanging: Database, documents: Documents, tmp_path: Path
 ) -> None:
