@@ -1,5 +1,5 @@
--- What a map of a scope shows: whatever meets its envelope, widened by :margin metres; buildings that stand and parcels
--- only as many as :most, the first by code.
+-- What a map of a scope shows: whatever meets its envelope, widened by the margin; of buildings that stand and of parcels
+-- no more than the most, the first by code.
 WITH frame AS MATERIALIZED (
     SELECT ST_Expand(CAST(:scope AS geometry), CAST(:margin AS float8)) AS box
 ), building AS (
