@@ -44,6 +44,8 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
             if source.format is None:
                 raise source.error or InvalidData(f"{source.path}: has no format")
             file = source.path.relative_to(folder).as_posix()
+            if source.format.kept:  # its objects name it by its digest, not the zip
+                options.keep(source.path.read_bytes())
             layers = source.format.read(source.path, replace(options, layer=None))
             found += [replace(layer, file=file, format=source.format.name) for layer in layers]
     count = Counter(layer.name for layer in found)

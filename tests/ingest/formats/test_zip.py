@@ -12,8 +12,10 @@ import pytest
 import shapely
 
 from cim.db.engine import Database
+from cim.files import open_stored
 from ingest import Options, ingest
 from ingest.mapping import load
+from sample_data import DATA
 
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
@@ -54,6 +56,17 @@ def test_a_mapping_may_name_a_file_in_the_zip(
     ]
     again = ingest(database, [archive], Options(mappings=found, force=True))
     assert again.total()["unchanged"] == 2
+
+
+def test_a_model_in_a_zip_is_kept_by_the_digest_its_objects_carry(
+    database: Database, tmp_path: Path, rows: Rows
+) -> None:
+    model = DATA / "models" / "primary_school_m.ifc"
+    report = ingest(database, [pack(tmp_path / "models.zip", model)])
+    assert report.refused == []
+    (building,) = rows("building", "model_file")
+    with open_stored(database.settings.files_dir, building["model_file"]) as file:
+        assert file.read() == model.read_bytes()
 
 
 @pytest.mark.real
