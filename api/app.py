@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api import errors
-from api.routes import changes, codes, editing, entry, features, files, log, metrics, processes, tiles
+from api.gate import Gate
+from api.routes import changes, codes, editing, entry, features, files, log, metrics, private, processes, tiles
 from api.site import Site
 from cim.city import City
 from cim.settings import Settings
@@ -45,7 +46,8 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     errors.install(app)
+    app.add_middleware(Gate, rate=None)
     # In the order they are looked at.
-    for module in (log, entry, features, tiles, editing, changes, files, processes, codes, metrics):
+    for module in (log, entry, private, features, tiles, editing, changes, files, processes, codes, metrics):
         app.include_router(module.router)
     return app

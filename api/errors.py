@@ -8,12 +8,23 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import sqlalchemy as sa
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
-from cim.errors import AuditFailed, CimError, Conflict, DatabaseError, InvalidData, NotFound, StaleRevision
+from cim.errors import (
+    AuditFailed,
+    CimError,
+    Conflict,
+    DatabaseError,
+    Forbidden,
+    InvalidData,
+    NotFound,
+    StaleRevision,
+)
 
 log = logging.getLogger("cim.api")
 
@@ -24,6 +35,7 @@ STATUS: Mapping[type[CimError], int] = {
     DatabaseError: 503,
     Conflict: 409,
     StaleRevision: 412,
+    Forbidden: 403,
     AuditFailed: 500,
     CimError: 500,
 }
@@ -60,8 +72,16 @@ def problem(
 def install(app: FastAPI) -> None:
     """Answer every error with a problem document; what we did not foresee is logged and told to nobody."""
     app.add_exception_handler(CimError, _foreseen)
+    for busy in (sa.exc.TimeoutError, sa.exc.OperationalError):  # no free connection, or a database that went away
+        app.add_exception_handler(busy, _busy)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _defect)
+
+
+async def answer_of(scope: Scope, error: HTTPException | CimError) -> Response:
+    """Return the problem document of an error that comes up before any route is reached."""
+    request = Request(scope)
+    return await (_refused(request, error) if isinstance(error, HTTPException) else _foreseen(request, error))
 
 
 async def _foreseen(request: Request, error: Any) -> Response:
@@ -70,6 +90,12 @@ async def _foreseen(request: Request, error: Any) -> Response:
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.url.path, error)
     return problem(status, str(error), kind=_kind(request, status), instance=request.url.path, headers=headers)
+
+
+async def _busy(request: Request, error: Exception) -> Response:
+    log.error("%s %s: %s", request.method, request.url.path, error)
+    detail = "the database is busy or away; try again"
+    return problem(503, detail, instance=request.url.path, headers={"Retry-After": RETRY_AFTER})
 
 
 async def _refused(request: Request, error: Any) -> Response:

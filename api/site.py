@@ -10,6 +10,7 @@ from typing import cast
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.access import Access, Caller
 from api.cache import Cache
 from api.metrics import Metrics
 from api.reference import Reference, references
@@ -73,6 +74,7 @@ class Site:
 
     def __init__(self, city: City) -> None:
         self.city = city
+        self.access = Access(city)
         self.reader = Reader(city.database)
         self.sequencing = Sequencing(city, self.reader)
         self.metrics = Metrics(city, self.sequencing)
@@ -85,10 +87,11 @@ class Site:
         """The storage CRS."""
         return next(r for r in self.references.values() if r.srid == self.city.settings.srid)
 
-    @property
-    def writing(self) -> bool:
-        """Whether the API takes writes."""
-        return self.city.settings.api_write != "no"
+    def writing(self, caller: Caller, type_name: str | None = None) -> bool:
+        """Return whether a caller may write to a collection; without a name, to any."""
+        names = self.city.database.dictionary.types if type_name is None else (type_name,)
+        by_anybody = self.city.settings.api_write != "no"
+        return any(caller.allows(name, "write") or (by_anybody and name in caller.public) for name in names)
 
     async def open(self) -> None:
         """Connect, and begin to sequence.

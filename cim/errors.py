@@ -12,7 +12,8 @@ CimError                      exit 1
 ├── DatabaseError             exit 5   HTTP 503
 ├── Conflict                  exit 6   HTTP 409
 │   └── StaleRevision                  HTTP 412
-└── AuditFailed               exit 7
+├── AuditFailed               exit 7
+└── Forbidden                           HTTP 403
 
 Exit 2 is the command line library's (bad usage). Any other exception is a defect and keeps its traceback.
 A message names the object, what was expected, what came, and the next step.
@@ -77,6 +78,10 @@ class Conflict(CimError):
 
 class StaleRevision(Conflict):
     """The object is not in the revision that the writer has seen."""
+
+
+class Forbidden(CimError):
+    """Who asks may not do that to this object."""
 
 
 class AuditFailed(CimError):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal, TypedDict, cast, get_args
 
 import platformdirs
 
@@ -32,7 +32,11 @@ class Settings:
     origin : name of the change log, a scheme-less URL without `+` or white space (C2SP checkpoint origin).
     dictionary : folder of a city's own feature types, laid out like schemas/v1; None for none.
     code_schemes : feature type -> code scheme, where the city departs from the dictionary's default.
-    api_write : whether the API lets anybody who reaches it write: no, yes, or only over a revision stated by If-Match.
+    api_write : whether the API lets anybody who reaches it write: no, yes, or only over a revision stated by If-Match;
+        who has a scope for it may write in any case.
+    api_public : feature types that anybody may read over the API; None for all.
+    api_database_url : login that the API reads with, a member of its three roles; None for that of `database_url`.
+    oidc_issuer, oidc_audience : whose bearer tokens the API takes, and for whom they must be made out; None for none.
     """
 
     home: Path
@@ -43,6 +47,10 @@ class Settings:
     dictionary: Path | None = None
     code_schemes: Mapping[str, str] = field(default_factory=dict)
     api_write: ApiWrite = "no"
+    api_public: frozenset[str] | None = None
+    api_database_url: str | None = None
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
 
     @property
     def log_dir(self) -> Path:
@@ -82,6 +90,9 @@ class Settings:
             dictionary=Path(dictionary).absolute() if dictionary else None,
             code_schemes=_pairs(variables.get("CIM_CODE_SCHEMES", "")),
             api_write=_api_write(variables.get("CIM_API_WRITE") or "no"),
+            api_public=_public(variables.get("CIM_API_PUBLIC") or "*"),
+            api_database_url=variables.get("CIM_API_DATABASE_URL") or None,
+            **_oidc(variables.get("CIM_OIDC_ISSUER") or None, variables.get("CIM_OIDC_AUDIENCE") or None),
         )
 
 
@@ -93,7 +104,11 @@ VARIABLES = {
     "CIM_FILES": "file store: a folder, or a URL fsspec understands, as s3://bucket/city",
     "CIM_DICTIONARY": "folder with the city's own feature types",
     "CIM_CODE_SCHEMES": "code scheme per feature type, as building=nl-bag,parcel=cn-bdcdyh",
-    "CIM_API_WRITE": "whether the API takes writes: no, yes, if-match",
+    "CIM_API_WRITE": "whether the API takes writes of anybody: no, yes, if-match",
+    "CIM_API_PUBLIC": "feature types that anybody may read over the API, as building,parcel; * for all",
+    "CIM_API_DATABASE_URL": "login that the API reads with",
+    "CIM_OIDC_ISSUER": "URL of the OpenID Connect issuer whose tokens the API takes",
+    "CIM_OIDC_AUDIENCE": "audience that those tokens must be made out for",
 }
 
 
@@ -122,6 +137,25 @@ def _api_write(text: str) -> ApiWrite:
     if text not in get_args(ApiWrite):
         raise InvalidData(f"CIM_API_WRITE must be one of {', '.join(get_args(ApiWrite))}, got {text!r}")
     return cast("ApiWrite", text)
+
+
+def _public(text: str) -> frozenset[str] | None:
+    return None if text.strip() == "*" else frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+class _Oidc(TypedDict):
+    oidc_issuer: str | None
+    oidc_audience: str | None
+
+
+def _oidc(issuer: str | None, audience: str | None) -> _Oidc:
+    if (issuer is None) != (audience is None):
+        raise InvalidData("CIM_OIDC_ISSUER and CIM_OIDC_AUDIENCE go together: set both or neither")
+    # What an issuer says is believed: nobody on the way may change it.
+    local = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
+    if issuer is not None and not issuer.startswith(("https://", *local)):
+        raise InvalidData(f"CIM_OIDC_ISSUER must be an https URL, got {issuer!r}")
+    return {"oidc_issuer": issuer, "oidc_audience": audience}
 
 
 def _pairs(text: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import links, parameters
+from api.access import caller_of
 from api.links import GEOJSON, JSON, json_response, link, url
 from api.routes import READ
 from api.site import site_of
@@ -25,7 +26,13 @@ def resolve(request: Request, scheme_name: str, value: str) -> Response:
     """Say which objects an identifier names today, however it is spelt, and through which supersessions."""
     parameters.read(request, [parameters.F_JSON])
     canonical = codes.check(scheme_name, value) if scheme_name in codes.schemes() else value
-    found = site_of(request).city.resolve(canonical, scheme=scheme_name)
+    # What is restricted is shown to whom sees all of it.
+    caller = caller_of(request)
+    found = [
+        one
+        for one in site_of(request).city.resolve(canonical, scheme=scheme_name)
+        if caller.sees(one.type) and caller.reading(one.type).role != "cim_district"
+    ]
     if not found:
         if scheme_name not in codes.schemes():
             raise NotFound(f"no object here has an identifier of the scheme {scheme_name!r} and that value")

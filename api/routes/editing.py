@@ -1,6 +1,6 @@
 """Create, replace, update and delete items: OGC API Features Part 4, every write through the change log.
 
-Off unless the deployment's `CIM_API_WRITE` says otherwise: whoever reaches the API may write then.
+For callers whose scopes allow it; where the deployment's `CIM_API_WRITE` says so, for whoever reaches the API.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import parameters, preconditions, reference
+from api.access import caller_of
 from api.body import read_json
 from api.links import GEOJSON, JSON, MERGE_PATCH, link, link_header, url
 from api.site import Site, State, site_of
@@ -40,7 +41,9 @@ def options(request: Request, type_name: str) -> Response:
     site = site_of(request)
     site.city.database.dictionary.type(type_name)
     writing = "PUT, PATCH, DELETE" if "code" in request.path_params else "POST"
-    return Response(headers={"Allow": f"{_READING}, {writing}" if site.writing else _READING})
+    return Response(
+        headers={"Allow": f"{_READING}, {writing}" if site.writing(caller_of(request), type_name) else _READING}
+    )
 
 
 @router.post("/collections/{type_name}/items")
@@ -90,10 +93,10 @@ async def remove(request: Request, type_name: str, code: str) -> Response:
 
 def _writable(request: Request, type_name: str) -> Site:
     site = site_of(request)
-    if not site.writing:
-        detail = "this API is read-only; its operator lets it take writes by CIM_API_WRITE"
-        raise HTTPException(405, detail, {"Allow": _READING})
     site.city.database.dictionary.type(type_name)
+    if not site.writing(caller_of(request), type_name):
+        detail = f"to everybody this API is read-only: CIM_API_WRITE is no; the scope {type_name}:write opens it"
+        raise HTTPException(405, detail, {"Allow": _READING})
     parameters.read(request, [])
     return site
 
@@ -114,7 +117,12 @@ def _author(request: Request, site: Site) -> Author:
         said[name] = text = unquote(request.headers.get(name, ""))
         if len(text) > _MAX_TEXT or not text.isprintable():
             raise InvalidData(f"{name} must be at most {_MAX_TEXT} printable characters, percent-encoded UTF-8")
-    return Author(said["CIM-Actor"] or None, said["CIM-Reason"] or None, given.srid, given.flip)
+    caller = caller_of(request)
+    # Who is known is not asked: what they say of themselves is put behind their name.
+    actor = said["CIM-Actor"] or None
+    if caller.subject is not None:
+        actor = caller.name if actor is None else f"{caller.name}: {actor}"
+    return Author(actor, said["CIM-Reason"] or None, given.srid, given.flip, caller.divisions)
 
 
 def _object(document: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import links, parameters
+from api.access import caller_of
 from api.conformance import classes
 from api.links import HTML, JSON, OPENAPI_JSON, TEXT, json_response, link, url
 from api.openapi import openapi_document
@@ -40,6 +41,7 @@ def landing(request: Request) -> Response:
     types = [
         (feature_type, url(request, "collections", feature_type.name, "items"))
         for feature_type in site.city.database.dictionary.types.values()
+        if caller_of(request).sees(feature_type.name)
     ]
     page = _pages.get_template("landing.html").render(
         title=TITLE, description=DESCRIPTION, links=own, types=types, log=log
@@ -67,7 +69,7 @@ def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
 def conformance(request: Request) -> Response:
     """List the conformance classes that hold."""
     parameters.read(request, [parameters.F_JSON])
-    return json_response({"conformsTo": classes(writing=site_of(request).writing)})
+    return json_response({"conformsTo": classes(writing=site_of(request).writing(caller_of(request)))})
 
 
 @router.api_route("/api", methods=READ)
@@ -76,7 +78,7 @@ def api(request: Request) -> Response:
     parameters.read(request, [parameters.F_JSON])
     site = site_of(request)
     base = str(request.base_url).rstrip("/")
-    document = openapi_document(site.city.database.dictionary, base, writing=site.writing)
+    document = openapi_document(site.city.database.dictionary, base, writing=site.writing(caller_of(request)))
     return json_response(document, media_type=OPENAPI_JSON)
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import bulk, formats, links, parameters, reference
+from api.access import caller_of
 from api.formats import BulkFormat, Item, Page, PageFormat
 from api.links import GEOJSON, JSON, SCHEMA_JSON, json_response, link, url
 from api.preconditions import etag_of
@@ -41,7 +42,7 @@ async def collections(request: Request) -> Response:
     parameters.read(request, [parameters.F_JSON])
     site = site_of(request)
     extents = await site.reader.extents()
-    types = site.city.database.dictionary.types.values()
+    types = [one for name, one in site.city.database.dictionary.types.items() if caller_of(request).sees(name)]
     document = {
         "links": [link("self", links.here(request), JSON, "Collections")],
         "crs": list(site.references),

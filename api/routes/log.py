@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from api import parameters
+from api.access import Caller, caller_of
 from api.links import TEXT, unchanged
 from api.parameters import Parameter
 from api.routes import READ
-from api.site import FOREVER, site_of
+from api.site import FOREVER, Site, site_of
+from cim.db.access import Reading, read_as
 from cim.errors import InvalidData, NotFound
 
 router = APIRouter()
@@ -59,10 +61,24 @@ async def proof(request: Request) -> Response:
         raise InvalidData("query parameter code is missing: /log/proof?code=…")
     site = site_of(request)
     pinned = await site.pinned(asked.get("as-of"))
-    leaf = await site.reader.leaf(asked["code"], asked.get("type"), pinned.size if pinned else None)
+    caller = caller_of(request)
+    with read_as(Reading("cim_staff")):  # what is found is shown to whom it may be shown
+        leaf = await site.reader.leaf(asked["code"], asked.get("type"), pinned.size if pinned else None)
+    if leaf.type in site.city.database.dictionary.types and not caller.everywhere:
+        await _permit(site, caller, leaf.type, asked["code"])
     text = site.city.publisher.prove(leaf.idx, leaf.entry).to_text()
     headers = {"Cache-Control": "no-cache", "Content-Disposition": 'inline; filename="record.tlog-proof"'}
     return Response(text, headers=headers, media_type=TEXT)
+
+
+async def _permit(site: Site, caller: Caller, type_name: str, code: str) -> None:
+    if not caller.sees(type_name):
+        raise caller.refusal(f"the proof of a {type_name}", f"{type_name}:read")
+    rights = caller.reading(type_name)
+    if rights.role == "cim_district":
+        with read_as(rights):
+            if await site.reader.item(type_name, code, None, site.storage.output) is None:
+                raise NotFound(f"{type_name} {code} does not exist")
 
 
 # The two that are asked for most go without what FastAPI would do for handlers with typed arguments.

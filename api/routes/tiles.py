@@ -18,6 +18,7 @@ from api.schemas import schema_digest
 from api.selecting import selection_of
 from api.site import Site, State, site_of
 from api.tileset import MVT, SCHEME
+from cim.db.access import reading
 from cim.db.tiles import Tile
 from cim.dictionary import FeatureType
 from cim.errors import NotFound
@@ -82,7 +83,7 @@ async def tile(request: Request, type_name: str, scheme: str, zoom: int, row: in
     pinned = await site.pinned(asked.get("as-of"))
     known = pinned or State.live(await site.reader.live())
     query = sorted((name, text) for name, text in request.query_params.items() if name != "as-of")
-    key = (type_name, zoom, row, column, *query)
+    key = (type_name, reading(), zoom, row, column, *query)
     if unchanged(request, _etag(feature_type, known)) and known.kind != "ahead":
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(feature_type, known))
     packed = site.tiles.get((*key, known.size)) if known.kind != "ahead" else None

@@ -1,11 +1,13 @@
 """Asynchronous reads for the API: finished text from PostGIS, passed through.
 
-Statements are SQLAlchemy's, compiled once per shape; asyncpg runs them on read-only connections that end by
-themselves: after `timeout` seconds, and without the compilation and parallel workers that only slow down short reads.
+Statements are SQLAlchemy's, compiled once per shape; asyncpg runs them on read-only connections of the role cim_public
+that end by themselves: after `timeout` seconds, and without the compilation and parallel workers that only slow down
+short reads.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
@@ -17,10 +19,12 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from cim.crs import Bounds
 from cim.db import features, history, tiles
+from cim.db.access import publish, reading
 from cim.db.engine import Database
 from cim.db.features import Selection
 from cim.db.geojson import Output
 from cim.db.history import StoredLeaf
+from cim.db.server import normalise
 from cim.db.tiles import Tile
 from cim.errors import DatabaseError, InvalidFilter
 
@@ -32,6 +36,7 @@ _MAX_STATEMENTS = 512
 LEAVES = 50_000
 _SESSION = {
     "application_name": "cim api",
+    "role": "cim_public",
     "default_transaction_read_only": "on",
     "idle_in_transaction_session_timeout": "10000",
     "timezone": "UTC",
@@ -102,11 +107,12 @@ class Reader:
 
         Raises
         ------
-        DatabaseError : the server cannot be reached.
+        DatabaseError : the server cannot be reached, or the roles are missing.
         """
+        await asyncio.to_thread(publish, self.database)
         try:
             self._pool = await asyncpg.create_pool(
-                _dsn(self.database.url),
+                self._address(),
                 min_size=0,
                 max_size=self.connections,
                 command_timeout=self.timeout + 1,
@@ -115,7 +121,11 @@ class Reader:
             )
             await self.live()
         except _UNREACHABLE as error:
+            await self.close()
             raise _unreachable(error) from error
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def close(self) -> None:
@@ -290,7 +300,7 @@ class Reader:
         except _UNREACHABLE as error:
             raise _unreachable(error) from error
         try:
-            return list(await connection.fetch(text, *values))
+            return await self._fetch(connection, text, values)
         except (asyncpg.QueryCanceledError, TimeoutError) as error:
             raise DatabaseError(
                 f"reading took longer than {self.timeout:g} s; ask for less: a smaller box, limit or filter"
@@ -303,6 +313,19 @@ class Reader:
             raise _LostConnectionError(str(error)) from error
         finally:
             await pool.release(connection)
+
+    async def _fetch(self, connection: Any, text: str, values: Collection[object]) -> list[Any]:
+        """Read with the rights of the caller; those of everybody are what the connection has anyway."""
+        rights = reading()
+        if rights is None or rights.role == "cim_public":
+            return list(await connection.fetch(text, *values))
+        async with connection.transaction(readonly=True):
+            await connection.execute("; ".join(rights.statements()))
+            return list(await connection.fetch(text, *values))
+
+    def _address(self) -> str:
+        own = self.database.settings.api_database_url
+        return _dsn(self.database.url if own is None else normalise(own).render_as_string(hide_password=False))
 
 
 class _LostConnectionError(Exception):
@@ -332,7 +355,7 @@ _LEAF = sa.table("leaf", sa.column("revision_id"), schema="cim")
 def live_columns() -> list[sa.ColumnElement[Any]]:
     """Give the state of a statement's own snapshot: asked separately, a batch could come between the two."""
     floor = sa.select(_TREE.c.xid_floor).scalar_subquery()
-    sequenced = sa.exists().where(_LEAF.c.revision_id == _REVISION.c.id)
+    sequenced = sa.select(sa.literal(1)).select_from(_LEAF).where(_LEAF.c.revision_id == _REVISION.c.id).exists()
     waiting = sa.select(sa.literal(1)).select_from(_REVISION).where(_REVISION.c.xid >= floor, ~sequenced)
     return [
         sa.select(_TREE.c.size).scalar_subquery().label("tree_size"),

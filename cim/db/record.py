@@ -25,7 +25,7 @@ from cim.db.shapes import stored
 from cim.db.spatial import check_path, from_wkb, postgis, transformed
 from cim.db.values import clean, day, instant
 from cim.dictionary import FeatureType
-from cim.errors import CimError, Conflict, InvalidData, NotFound, StaleRevision
+from cim.errors import CimError, Conflict, Forbidden, InvalidData, NotFound, StaleRevision
 
 Expected = frozenset[int] | Literal["*"] | None
 """The revisions a writer may have seen; `*`: any, but there must be one; None: no matter."""
@@ -36,12 +36,13 @@ _LOCK_WAIT = "3s"
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who writes and why, and in which CRS: EPSG code, whether y stands before x."""
+    """Who writes and why, in which CRS (EPSG code, whether y stands before x), and in which divisions only."""
 
     actor: str | None = None
     reason: str | None = None
     srid: int = 4326
     flip: bool = False
+    divisions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ def create(database: Database, type_name: str, feature: Mapping[str, Any], autho
         if _current(connection, table, code) is not None:
             raise Conflict(f"{type_name} {code} is there already; replace or update it")
         statement = sa.insert(table).values(code=code, **values).returning(table.c.rev)
-        return Written(code, connection.execute(statement).scalar_one())
+        rev = connection.execute(statement).scalar_one()
+        _check_inside(connection, table, code, author)
+        return Written(code, rev)
 
 
 def replace(
@@ -92,7 +95,7 @@ def replace(
     values = absent | given | _geometry(database, feature_type, code, feature.get("geometry"), author)
     with _writing(database, feature_type, author) as connection:
         row = _expected(connection, database.table(type_name), code, expected)
-        return _update(connection, database.table(type_name), code, row, values)
+        return _update(connection, database.table(type_name), code, row, values, author)
 
 
 def update(
@@ -114,7 +117,7 @@ def update(
     with _writing(database, feature_type, author) as connection:
         row = _expected(connection, table, code, expected)
         merged = {n: _patched(getattr(row, n), v) if n in nested else v for n, v in properties.items() if n != "code"}
-        return _update(connection, table, code, row, _values(feature_type, merged) | moved)
+        return _update(connection, table, code, row, _values(feature_type, merged) | moved, author)
 
 
 def remove(database: Database, type_name: str, code: str, author: Author, expected: Expected = None) -> Written:
@@ -127,6 +130,7 @@ def remove(database: Database, type_name: str, code: str, author: Author, expect
     table = database.table(type_name)
     with _writing(database, database.dictionary.type(type_name), author) as connection:
         row = _expected(connection, table, code, expected)
+        _check_inside(connection, table, code, author)
         connection.execute(sa.delete(table).where(table.c.code == code))
         return Written(code, row.rev + 1)
 
@@ -177,12 +181,33 @@ def _expected(connection: sa.Connection, table: sa.Table, code: str, expected: E
     return row
 
 
-def _update(connection: sa.Connection, table: sa.Table, code: str, row: Any, values: Mapping[str, Any]) -> Written:
+def _update(
+    connection: sa.Connection, table: sa.Table, code: str, row: Any, values: Mapping[str, Any], author: Author
+) -> Written:
+    _check_inside(connection, table, code, author)
     if not values:
         return Written(code, row.rev)
     statement = sa.update(table).where(table.c.code == code).values(**values).returning(table.c.rev)
     rev = connection.execute(statement).scalar_one_or_none()
+    _check_inside(connection, table, code, author)
     return Written(code, row.rev if rev is None else rev)  # no row: nothing changed, so nothing was recorded
+
+
+def _check_inside(connection: sa.Connection, table: sa.Table, code: str, author: Author) -> None:
+    """Hold a writer to their divisions, by the policy that readers are held to: what they could not read, too.
+
+    Raises
+    ------
+    Forbidden : the object, as it is now, lies elsewhere.
+    """
+    if author.divisions is None:
+        return
+    connection.execute(query("access/limit"), {"divisions": ",".join(author.divisions)})
+    connection.execute(query("access/limited_role"))
+    inside = connection.execute(sa.select(table.c.code).where(table.c.code == code)).one_or_none()
+    connection.execute(query("access/own_role"))
+    if inside is None:
+        raise Forbidden(f"{table.name} {code} lies outside the divisions {', '.join(author.divisions)}")
 
 
 # ---------------------------------------------------------------------- what a feature says

@@ -18,6 +18,7 @@ from adbc_driver_postgresql import StatementOptions
 from adbc_driver_postgresql.dbapi import connect
 from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 
+from cim.db.access import reading
 from cim.db.engine import Database
 from cim.db.reader import Live, live_columns
 from cim.errors import DatabaseError, InvalidFilter
@@ -55,6 +56,9 @@ class Stream:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 cursor.execute(f"SET LOCAL statement_timeout = {int(TIMEOUT * 1000)}")
                 cursor.execute("SET LOCAL timezone = 'UTC'")
+                rights = reading()
+                for beginning in [] if rights is None else rights.statements():
+                    cursor.execute(beginning)
                 cursor.execute(_written(database, sa.select(*live_columns())))
                 size, root, ahead = cursor.fetchone()
                 self.live = Live(size, bytes(root), ahead)

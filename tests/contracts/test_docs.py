@@ -20,6 +20,7 @@ DOCS = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/access.md",
     "docs/codes.md",
     "sample_data/README.md",
     "schemas/README.md",

@@ -5,7 +5,8 @@
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
 -- OFFSET 0 keeps the planner from joining all superseded leaves where it could look up the few asked for.
--- Its parameter has no name, so that no column can hide it.
+-- Its parameter has no name, so that no column can hide it. Private columns are null in it, live as well: who may read
+-- the public ones may read it.
 CREATE OR REPLACE FUNCTION cim.attach_as_of(type_name text) RETURNS void
 LANGUAGE plpgsql AS $attach$
 DECLARE
@@ -14,7 +15,8 @@ DECLARE
     logged text;
 BEGIN
     SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, NULL)), ', ' ORDER BY a.attnum),
-           string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum),
+           string_agg(CASE WHEN p.private THEN format('NULL::%s', format_type(a.atttypid, NULL))
+                           ELSE format('t.%I', a.attname) END, ', ' ORDER BY a.attnum),
            string_agg(
                CASE WHEN a.attname IN ('code', 'rev', 'geom') THEN format('r.%I', a.attname)
                     WHEN p.private THEN format('NULL::%s', format_type(a.atttypid, NULL))

@@ -1,0 +1,167 @@
+"""What every request passes on its way in and out: its number, who calls, how often, what they may, and the log."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from http import HTTPStatus
+from typing import Any
+
+from limits import RateLimitItem
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access import Caller
+from api.errors import answer_of
+from api.site import Site
+from cim.db.access import Reading, read_as
+from cim.errors import CimError
+
+log = logging.getLogger("cim.api.requests")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_READ = frozenset({"GET", "HEAD", "OPTIONS"})
+_BELOW_ITEM = re.compile(r"/collections/([^/]+)/items/(.+)/[a-z]+")
+_LOOPBACK = ("127.", "::1")
+# Monitors must see that a server is alive when it refuses everybody else.
+_UNLIMITED = frozenset({"/health", "/metrics"})
+_CREDENTIALS = "Authorization, X-API-Key"
+
+
+class Gate:
+    """ASGI middleware around everything.
+
+    Authorisation goes by the path, before any route is looked at: a route below /collections/{type} that somebody adds
+    is as closed as its collection without saying so.
+    """
+
+    def __init__(self, app: ASGIApp, rate: RateLimitItem | None) -> None:
+        self._app = app
+        self._rate = rate
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        passage = _Passage(scope, send)
+        site: Site = scope["app"].state.site
+        rights = Reading()
+        try:
+            passage.caller = site.access.everybody
+            passage.caller = await site.access.caller(passage.headers)
+            self._count(passage)
+            rights = await self._rights(site, passage)
+        except (HTTPException, CimError) as error:
+            response = await answer_of(scope, error)
+            await response(scope, receive, passage.send)
+        else:
+            scope["cim.caller"] = passage.caller
+            with read_as(rights):
+                await self._app(scope, receive, passage.send)
+        finally:
+            passage.end()
+
+    def _count(self, passage: _Passage) -> None:
+        client = passage.scope["client"][0] if passage.scope.get("client") else ""
+        who = passage.caller.subject or client
+        if self._rate is None or passage.path in _UNLIMITED or who.startswith(_LOOPBACK) or not who:
+            return
+        if not self._limiter.hit(self._rate, who):
+            wait = max(1, round(self._limiter.get_window_stats(self._rate, who).reset_time - time.time()))
+            raise HTTPException(429, f"more than {self._rate}; come back in {wait} s", {"Retry-After": str(wait)})
+
+    async def _rights(self, site: Site, passage: _Passage) -> Reading:
+        """Return the rights a request reads with.
+
+        Raises
+        ------
+        HTTPException : the caller may not.
+        """
+        caller, path, method = passage.caller, passage.path, passage.scope["method"]
+        parts = path.split("/", 3)
+        if parts[1] == "collections" and len(parts) > 2 and parts[2] in site.city.database.dictionary.types:
+            return await _of_collection(site, caller, parts[2], path, method)
+        if parts[1] == "files" and not caller.sees("building"):
+            raise caller.refusal("reading bodies of buildings", "building:read")
+        if path.startswith("/log/tile/entries") and not caller.everywhere:
+            raise caller.refusal("reading all entries of the log, where not all collections are public,", "*:read")
+        may_run = caller.all_public or (caller.allows("processes", "execute") and caller.divisions is None)
+        if parts[1] == "processes" and method not in _READ and not may_run:
+            raise caller.refusal("running processes, where not all collections are public,", "processes:execute")
+        return Reading()
+
+
+async def _of_collection(site: Site, caller: Caller, name: str, path: str, method: str) -> Reading:
+    rights = caller.reading(name)
+    if method not in _READ:
+        # Everybody is told by the route itself that this API is read-only.
+        if not site.writing(caller, name) and (caller.subject or name not in caller.public):
+            raise caller.refusal(f"writing to {name}", f"{name}:write")
+    elif not caller.sees(name):
+        raise caller.refusal(f"reading {name}", f"{name}:read")
+    below = _BELOW_ITEM.fullmatch(path)
+    if rights.role == "cim_district" and below is not None:
+        # What these routes read is not all read by the caller's role; the object itself is.
+        with read_as(rights):
+            found = await site.reader.item(name, below[2], None, site.storage.output)
+        if found is None:
+            raise HTTPException(404, f"{name} {below[2][:80]} does not exist")
+    return rights
+
+
+class _Passage:
+    """One request: its number and caller, and what went out."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope = scope
+        self.headers = Headers(scope=scope)
+        self.path = get_route_path(scope)
+        self.caller = Caller()
+        given = self.headers.get("x-request-id", "")
+        self.number = scope["cim.request"] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        self._send = send
+        self._began = time.perf_counter()
+        self._status = 0
+        self._bytes = 0
+
+    async def send(self, message: Message) -> None:
+        """Send on, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(raw=message["headers"])
+            headers["X-Request-ID"] = self.number
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers.add_vary_header(_CREDENTIALS)
+            if self.caller.subject is not None:
+                # What one caller may see no cache hands to another.
+                kept = headers.get("cache-control", "no-cache")
+                headers["Cache-Control"] = kept.replace("public", "private") if "public" in kept else f"private, {kept}"
+        elif message["type"] == "http.response.body":
+            self._bytes += len(message.get("body", b""))
+        await self._send(message)
+
+    def end(self) -> None:
+        """Write the request to the log, where somebody listens."""
+        if not log.isEnabledFor(logging.INFO):
+            return
+        scope = self.scope
+        fields: dict[str, Any] = {
+            "request": self.number,
+            "method": scope["method"],
+            "path": scope["path"],
+            "query": scope["query_string"].decode("latin-1"),
+            "status": self._status or int(HTTPStatus.INTERNAL_SERVER_ERROR),
+            "bytes": self._bytes,
+            "ms": round(1000 * (time.perf_counter() - self._began), 2),
+            "caller": self.caller.subject,
+            "client": scope["client"][0] if scope.get("client") else None,
+        }
+        log.info("request", extra={"fields": fields})

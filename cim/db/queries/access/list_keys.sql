@@ -1,0 +1,1 @@
+SELECT id, name, scopes, divisions, created, expires, revoked FROM cim.api_key ORDER BY created, id

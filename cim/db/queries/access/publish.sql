@@ -1,0 +1,1 @@
+SELECT cim.publish(CAST(:public AS text[]), :embedded)
