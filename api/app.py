@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.staticfiles import StaticFiles
 
 from api import errors
 from api.gate import Gate
+from api.pages import STATIC
 from api.routes import changes, codes, editing, entry, features, files, log, metrics, private, processes, tiles
 from api.site import Site
 from cim.city import City
@@ -50,4 +52,5 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     # In the order they are looked at.
     for module in (log, entry, private, features, tiles, editing, changes, files, processes, codes, metrics):
         app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=STATIC))
     return app

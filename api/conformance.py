@@ -1,6 +1,6 @@
 """The conformance classes that hold, and nothing else: clients decide by them what to send.
 
-Not claimed though near: Part 1 `html` (only the landing page has it), OGC API Processes (its default answer to a
+Not claimed though near: OGC API Processes (its default answer to a
 process of several outputs is multipart; ours is one JSON document).
 """
 
@@ -14,6 +14,7 @@ _CLASSES = [
         "ogcapi-common-1/1.0/conf/core",
         "ogcapi-features-1/1.0/conf/core",
         "ogcapi-features-1/1.0/conf/geojson",
+        "ogcapi-features-1/1.0/conf/html",
         "ogcapi-features-1/1.0/conf/oas30",
         "ogcapi-features-2/1.0/conf/crs",
         "ogcapi-features-3/1.0/conf/queryables",

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from api import formats, parameters
-from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, SCHEMA_JSON
+from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, OPENAPI_JSON, SCHEMA_JSON
 from api.parameters import Parameter
 from api.routes import log, tiles
 from api.tileset import MVT, SCHEME
@@ -59,11 +59,15 @@ def _entry_paths() -> dict[str, Any]:
     json_only, both = [parameters.F_JSON.document], [parameters.F_JSON_OR_HTML.document]
     return {
         "/": _get("Entry", "getLandingPage", "Landing page", both, {JSON: _OBJECT, HTML: _TEXT}),
-        "/conformance": _get("Entry", "getConformance", "Conformance classes", json_only, {JSON: _ref("confClasses")}),
-        "/api": _get("Entry", "getApi", "This document", json_only, {JSON: _OBJECT}),
+        "/conformance": _get(
+            "Entry", "getConformance", "Conformance classes", both, {JSON: _ref("confClasses"), HTML: _TEXT}
+        ),
+        "/api": _get("Entry", "getApi", "This document", both, {OPENAPI_JSON: _OBJECT, HTML: _TEXT}),
         "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: _OBJECT}),
         "/metrics": _get("Entry", "getMetrics", "Metrics in the Prometheus text format", [], {_PLAIN: _TEXT}),
-        "/collections": _get("Features", "getCollections", "Collections", json_only, {JSON: _ref("collections")}),
+        "/collections": _get(
+            "Features", "getCollections", "Collections", both, {JSON: _ref("collections"), HTML: _TEXT}
+        ),
         "/tileMatrixSets": _get(
             "Tiles", "getTileMatrixSetsList", "Tile matrix sets", json_only, {JSON: _OBJECT}
         ),
@@ -83,9 +87,9 @@ def _entry_paths() -> dict[str, Any]:
 def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     name, title = feature_type.name, feature_type.title
     root, item = f"/collections/{name}", f"/collections/{name}/items/{{code}}"
-    json_only = [parameters.F_JSON.document]
     own = [parameter.document for parameter in parameters.property_parameters(feature_type)]
-    history = [_path("code"), parameters.F_JSON.document, _shared(parameters.AS_OF)]
+    both, schema = [parameters.F_JSON_OR_HTML.document], {SCHEMA_JSON: _OBJECT, HTML: _TEXT}
+    history = [_path("code"), *both, _shared(parameters.AS_OF)]
     of_items, of_item = formats.of_items(feature_type), formats.of_item()
     one = [_path("code"), *map(_shared, parameters.ITEM), parameters.f_of([*of_item, "geojson"]).document]
     many = [*map(_shared, parameters.ITEMS), parameters.f_of([*of_items, *formats.ALIASES]).document, *own]
@@ -96,18 +100,18 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         "headers": {"Location": {"schema": _TEXT}},
     }
     return {
-        root: _get("Features", f"{name}.getCollection", title, json_only, {JSON: _ref("collection")}),
-        f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", json_only, {SCHEMA_JSON: _OBJECT}),
-        f"{root}/queryables": _get(
-            "Features", f"{name}.getQueryables", f"{title}: queryables", json_only, {SCHEMA_JSON: _OBJECT}
-        ),
+        root: _get("Features", f"{name}.getCollection", title, both, {JSON: _ref("collection"), HTML: _TEXT}),
+        f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", both, schema),
+        f"{root}/queryables": _get("Features", f"{name}.getQueryables", f"{title}: queryables", both, schema),
         f"{root}/items": _get("Features", f"{name}.getFeatures", f"{title}: features", many, features),
         f"{root}/changes": _get(
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
         ),
         **(_tile_paths(feature_type) if feature_type.geometry is not None else {}),
         item: feature,
-        f"{item}/history": _get("Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT}),
+        f"{item}/history": _get(
+            "Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT, HTML: _TEXT}
+        ),
     }
 
 
@@ -185,6 +189,7 @@ def _process_paths() -> dict[str, Any]:
 def _log_paths() -> dict[str, Any]:
     tile = _get("Log", "getTile", "Hash tile (C2SP tlog-tiles)", [_path("level"), _path("index")], {_OCTETS: _BINARY})
     return {
+        "/log/verify": _get("Log", "getVerifier", "Page that verifies a proof in the browser", [], {HTML: _TEXT}),
         "/log/checkpoint": _get("Log", "getCheckpoint", "Signed checkpoint", [], {_PLAIN: _TEXT}),
         "/log/tile/{level}/{index}": tile,
         "/log/proof": _get("Log", "getProof", "Proof of a record", [_shared(p) for p in log.PROOF], {_PLAIN: _TEXT}),

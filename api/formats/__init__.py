@@ -7,7 +7,7 @@ batch by batch, so that memory does not grow with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
@@ -56,13 +56,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class PageFormat:
-    """A format of pages and items: `f` value, media type, title, and how each is written."""
+    """A format of pages and items: `f` value, media type, title, how each is written, headers that come first."""
 
     name: str
     media_type: str
     title: str
     page: Callable[[Page], bytes]
     item: Callable[[Item], bytes]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

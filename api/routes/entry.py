@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter
-from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import links, parameters
+from api import links, pages, parameters
 from api.access import caller_of
 from api.conformance import classes
 from api.links import HTML, JSON, OPENAPI_JSON, TEXT, json_response, link, url
@@ -22,15 +20,13 @@ router = APIRouter()
 
 TITLE = "City Information Model"
 DESCRIPTION = "Coded city objects, their verifiable history, and renewal scenarios computed on them."
-_CSP = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-_pages = Environment(loader=FileSystemLoader(Path(__file__).parents[1] / "templates"), autoescape=True)
 
 
 @router.api_route("/", methods=READ)
 def landing(request: Request) -> Response:
     """Say what there is, as JSON or as a page."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
-    form = asked.get("f") or links.preferred(request.headers.get("accept", ""), {"json": JSON, "html": HTML})
+    form = pages.form_of(request, asked)
     site = site_of(request)
     log = {"origin": site.city.settings.origin, "verifier": site.city.publisher.signer.verifier.to_text()}
     own = _landing_links(request, form)
@@ -38,15 +34,8 @@ def landing(request: Request) -> Response:
     if form == "json":
         document = {"title": TITLE, "description": DESCRIPTION, "links": own, "x-cim-log": log}
         return json_response(document, {**headers, "Link": links.link_header(own)})
-    types = [
-        (feature_type, url(request, "collections", feature_type.name, "items"))
-        for feature_type in site.city.database.dictionary.types.values()
-        if caller_of(request).sees(feature_type.name)
-    ]
-    page = _pages.get_template("landing.html").render(
-        title=TITLE, description=DESCRIPTION, links=own, types=types, log=log
-    )
-    return Response(page, headers={**headers, "Content-Security-Policy": _CSP}, media_type=HTML)
+    types = [one for name, one in site.city.database.dictionary.types.items() if caller_of(request).sees(name)]
+    return pages.render(request, site, "landing.html", headers=headers, title=TITLE, links=own, types=types, log=log)
 
 
 def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
@@ -55,6 +44,7 @@ def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
     return [
         link("self", url(request, query={"f": form}), forms[form], "This page"),
         link("alternate", url(request, query={"f": other}), forms[other], f"This page as {other.upper()}"),
+        link("service-doc", url(request, "api", query={"f": "html"}), HTML, "This API for readers"),
         link("service-desc", url(request, "api"), OPENAPI_JSON, "Description of this API (OpenAPI 3.0)"),
         link("conformance", url(request, "conformance"), JSON, "Standards it conforms to"),
         link(links.REL_CONFORMANCE, url(request, "conformance"), JSON, "Standards it conforms to"),
@@ -68,18 +58,28 @@ def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
 @router.api_route("/conformance", methods=READ)
 def conformance(request: Request) -> Response:
     """List the conformance classes that hold."""
-    parameters.read(request, [parameters.F_JSON])
-    return json_response({"conformsTo": classes(writing=site_of(request).writing(caller_of(request)))})
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
+    site = site_of(request)
+    document = {"conformsTo": classes(writing=site.writing(caller_of(request)))}
+    return pages.answer(request, site, asked, document, "Conformance")
 
 
 @router.api_route("/api", methods=READ)
 def api(request: Request) -> Response:
     """Give the OpenAPI document."""
-    parameters.read(request, [parameters.F_JSON])
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site = site_of(request)
     base = str(request.base_url).rstrip("/")
     document = openapi_document(site.city.database.dictionary, base, writing=site.writing(caller_of(request)))
-    return json_response(document, media_type=OPENAPI_JSON)
+    if pages.form_of(request, asked, OPENAPI_JSON) == "json":
+        return json_response(document, {"Vary": "Accept"}, media_type=OPENAPI_JSON)
+    shared = document["components"]["parameters"]
+    tags: dict[str, list[tuple[str, str, dict[str, Any]]]] = {tag["name"]: [] for tag in document["tags"]}
+    for path, operations in document["paths"].items():
+        for verb, operation in operations.items():
+            named = [shared[p["$ref"].rpartition("/")[2]] if "$ref" in p else p for p in operation["parameters"]]
+            tags[operation["tags"][0]].append((verb, path, {**operation, "parameters": named}))
+    return pages.render(request, site, "api.html", title="API", document=document, tags=list(tags.items()))
 
 
 @router.api_route("/health", methods=READ)

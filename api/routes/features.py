@@ -13,10 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import bulk, formats, links, parameters, reference
+from api import bulk, formats, links, pages, parameters, reference
 from api.access import caller_of
 from api.formats import BulkFormat, Item, Page, PageFormat
-from api.links import GEOJSON, JSON, SCHEMA_JSON, json_response, link, url
+from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, json_response, link, url
 from api.preconditions import etag_of
 from api.routes import READ
 from api.schemas import queryables_document, schema_document
@@ -39,26 +39,36 @@ Format = PageFormat | BulkFormat
 @router.api_route("/collections", methods=READ)
 async def collections(request: Request) -> Response:
     """List the feature types."""
-    parameters.read(request, [parameters.F_JSON])
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site = site_of(request)
     extents = await site.reader.extents()
     types = [one for name, one in site.city.database.dictionary.types.items() if caller_of(request).sees(name)]
+    listed = [_collection(request, site, feature_type, extents[feature_type.name]) for feature_type in types]
+    form = pages.form_of(request, asked)
     document = {
-        "links": [link("self", links.here(request), JSON, "Collections")],
+        "links": pages.self_and_other(request, form, "Collections"),
         "crs": list(site.references),
-        "collections": [_collection(request, site, feature_type, extents[feature_type.name]) for feature_type in types],
+        "collections": listed,
     }
-    return json_response(document, {"Cache-Control": "no-cache"})
+    if form == "html":
+        shown = zip(types, listed, strict=True)
+        return pages.render(request, site, "collections.html", title="Collections", types=list(shown))
+    return json_response(document, {"Cache-Control": "no-cache", "Vary": "Accept"})
 
 
 @router.api_route("/collections/{type_name}", methods=READ)
 async def collection(request: Request, type_name: str) -> Response:
     """Describe one feature type."""
-    parameters.read(request, [parameters.F_JSON])
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site, feature_type = _found(request, type_name)
     document = _collection(request, site, feature_type, (await site.reader.extents())[type_name])
+    if pages.form_of(request, asked) == "html":
+        codelists, words = site.city.database.dictionary.codelists, pages.words_of(request, site)
+        shown: dict[str, Any] = {"title": words.title(feature_type), "type": feature_type, "codelists": codelists}
+        return pages.render(request, site, "collection.html", document=document, **shown)
     wanted = [one for one in document["links"] if one["rel"] in (links.REL_QUERYABLES, links.REL_SCHEMA)]
-    return json_response(document, {"Cache-Control": "no-cache", "Link": links.link_header(wanted)})
+    headers = {"Cache-Control": "no-cache", "Link": links.link_header(wanted), "Vary": "Accept"}
+    return json_response(document, headers)
 
 
 def _collection(request: Request, site: Site, feature_type: FeatureType, extent: Bounds | None) -> dict[str, Any]:
@@ -74,7 +84,8 @@ def _collection(request: Request, site: Site, feature_type: FeatureType, extent:
         "storageCrs": site.storage.uri,
         "links": [
             link("self", url(request, "collections", name), JSON, title),
-            link("items", url(request, "collections", name, "items"), GEOJSON, f"{title}: features"),
+            link("alternate", url(request, "collections", name, query={"f": "html"}), HTML, f"{title} as HTML"),
+            *_items_links(request, feature_type),
             link(links.REL_QUERYABLES, url(request, "collections", name, "queryables"), SCHEMA_JSON, "Queryables"),
             link(links.REL_SCHEMA, url(request, "collections", name, "schema"), SCHEMA_JSON, "Schema"),
             link("related", url(request, "collections", name, "changes"), JSON, f"{title}: changes, leaf by leaf"),
@@ -88,24 +99,34 @@ def _collection(request: Request, site: Site, feature_type: FeatureType, extent:
     return document
 
 
+def _items_links(request: Request, feature_type: FeatureType) -> list[dict[str, str]]:
+    """Return a link to the items in each of their formats; QGIS looks for FlatGeobuf among them."""
+    base, title = ("collections", feature_type.name, "items"), feature_type.title
+    return [
+        link("items", url(request, *base, query={} if name == formats.DEFAULT else {"f": name}), one.media_type,
+             f"{title}: features" if name == formats.DEFAULT else f"{title} as {one.title}")
+        for name, one in formats.of_items(feature_type).items()
+    ]  # fmt: skip
+
+
 @router.api_route("/collections/{type_name}/schema", methods=READ)
 async def schema(request: Request, type_name: str) -> Response:
     """Give the schema of the features (Part 5)."""
-    parameters.read(request, [parameters.F_JSON])
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site, feature_type = _found(request, type_name)
     identity = url(request, "collections", type_name, "schema")
     document = schema_document(feature_type, site.city.database.dictionary, identity)
-    return json_response(document, media_type=SCHEMA_JSON)
+    return pages.answer(request, site, asked, document, f"{feature_type.title}: schema", media_type=SCHEMA_JSON)
 
 
 @router.api_route("/collections/{type_name}/queryables", methods=READ)
 async def queryables(request: Request, type_name: str) -> Response:
     """Give what filters may name (Part 3)."""
-    parameters.read(request, [parameters.F_JSON])
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site, feature_type = _found(request, type_name)
     identity = url(request, "collections", type_name, "queryables")
     document = queryables_document(feature_type, site.city.database.dictionary, identity)
-    return json_response(document, media_type=SCHEMA_JSON)
+    return pages.answer(request, site, asked, document, f"{feature_type.title}: queryables", media_type=SCHEMA_JSON)
 
 
 # ---------------------------------------------------------------------- items
@@ -157,8 +178,10 @@ async def items(request: Request, type_name: str) -> Response:
         "Content-Crs": f"<{output.uri}>",
         "Link": links.link_header([*onwards, queryables_link]),
         "Vary": "Accept",
+        **chosen.headers,
     }
-    return Response(chosen.page(shown), headers=headers, media_type=chosen.media_type)
+    body = chosen.page(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.page, shown)
+    return Response(body, headers=headers, media_type=chosen.media_type)
 
 
 def _page_links(
@@ -187,7 +210,7 @@ def _alternates(request: Request, chosen: Format, offered: Mapping[str, Format])
 @router.api_route("/collections/{type_name}/items/{code:path}/history", methods=READ)
 def history(request: Request, type_name: str, code: str) -> Response:
     """Give every revision of a feature, oldest first; as of a tree size, those the log had by then."""
-    asked = parameters.read(request, [parameters.F_JSON, parameters.AS_OF])
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML, parameters.AS_OF])
     site, _ = _found(request, type_name)
     head = site.city.tree_head(asked.get("as-of"))
     pinned = State.pinned(head, fixed=asked.get("as-of", "").isdecimal()) if "as-of" in asked else None
@@ -217,7 +240,7 @@ def history(request: Request, type_name: str, code: str) -> Response:
             for entry in entries
         ],
     }
-    return json_response(document, state.headers)
+    return pages.answer(request, site, asked, document, f"{type_name} {code}", headers=state.headers)
 
 
 @router.api_route("/collections/{type_name}/items/{code:path}", methods=READ)
@@ -241,15 +264,20 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     parts = "" if leaving == output.output else sha256(repr(leaving).encode()).hexdigest()[:8]
     etag = etag_of(found.rev, output, feature_type, "" if chosen.name == formats.DEFAULT else chosen.name, parts)
     headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>", "Vary": "Accept"}
-    if links.unchanged(request, etag):
+    headers |= chosen.headers
+    if "html" in chosen.media_type:
+        del headers["ETag"]  # it shows the history, too
+    elif links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     own = [*_item_links(request, type_name, code, chosen), *_alternates(request, chosen, offered)]
     own += [
         link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
         for kind, digest in bodies.named_in(orjson.loads(found.feature)["properties"])
     ]
-    body = chosen.item(Item(request, site, feature_type, output, state, own, found.feature))
-    return Response(body, headers={**headers, "Link": links.link_header(own)}, media_type=chosen.media_type)
+    shown = Item(request, site, feature_type, output, state, own, found.feature)
+    body = chosen.item(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.item, shown)
+    headers["Link"] = links.link_header(own)
+    return Response(body, headers=headers, media_type=chosen.media_type)
 
 
 def _item_links(request: Request, type_name: str, code: str, chosen: Format) -> list[dict[str, str]]:

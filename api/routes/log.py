@@ -13,17 +13,19 @@ from starlette.responses import FileResponse, Response
 
 from api import parameters
 from api.access import Caller, caller_of
-from api.links import TEXT, unchanged
+from api.links import HTML, TEXT, unchanged
 from api.parameters import Parameter
 from api.routes import READ
 from api.site import FOREVER, Site, site_of
 from cim.db.access import Reading, read_as
 from cim.errors import InvalidData, NotFound
+from cim.log import standalone
 
 router = APIRouter()
 
 # C2SP tlog-tiles: level 0 to 63 or `entries`, the index in groups of three digits, the width of a partial tile.
 _TILE = re.compile(r"(\d|[1-5]\d|6[0-3]|entries)/(x\d{3}/){0,6}\d{3}(\.p/[1-9]\d{0,2})?", re.ASCII)
+_VERIFIER = Path(standalone.__file__).with_name("verify.html")
 CODE = Parameter("code", {"type": "string"}, "Code of the object.")
 TYPE = Parameter("type", {"type": "string"}, "Its feature type; needed where several know the code.")
 PROOF = (CODE, TYPE, parameters.AS_OF)
@@ -69,6 +71,13 @@ async def proof(request: Request) -> Response:
     text = site.city.publisher.prove(leaf.idx, leaf.entry).to_text()
     headers = {"Cache-Control": "no-cache", "Content-Disposition": 'inline; filename="record.tlog-proof"'}
     return Response(text, headers=headers, media_type=TEXT)
+
+
+@router.api_route("/log/verify", methods=READ)
+def verify(request: Request) -> Response:
+    """Give the page that verifies a proof in the browser; it needs nothing else, and says itself what it may do."""
+    parameters.read(request, [])
+    return FileResponse(_VERIFIER, headers={"Cache-Control": "no-cache"}, media_type=HTML)
 
 
 async def _permit(site: Site, caller: Caller, type_name: str, code: str) -> None:

@@ -1,0 +1,181 @@
+"""HTML pages: templates, their language, and what they may load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import links
+from api.links import HTML, JSON, url
+from api.site import Site
+from cim.dictionary import Dictionary, FeatureType, Property
+
+Language = Literal["en", "zh"]
+
+# Everything comes from here, nothing is inline.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+STATIC = Path(__file__).parent / "static"
+_TEMPLATES = Path(__file__).parent / "templates"
+_pages = Environment(
+    loader=FileSystemLoader(_TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@cache
+def _words() -> Mapping[str, str]:
+    """Return what the templates say, English to Chinese."""
+    words: dict[str, str] = json.loads((_TEMPLATES / "zh.json").read_text(encoding="utf-8"))
+    return words
+
+
+def language(request: Request) -> Language:
+    """Return the language the Accept-Language header likes better; English where it likes neither."""
+    best: Language = "en"
+    liked = 0.0
+    for part in request.headers.get("accept-language", "").split(","):
+        tag, _, rest = part.strip().lower().partition(";")
+        name = tag.partition("-")[0]
+        try:
+            quality = float(rest.strip().removeprefix("q=") or 1)
+        except ValueError:
+            quality = 1.0
+        if quality > liked and name in ("en", "zh"):
+            best, liked = ("zh" if name == "zh" else "en"), quality
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value as people read it: text, what it says when pointed at, and where it leads."""
+
+    text: str
+    hint: str = ""
+    href: str = ""
+    number: bool = False
+
+
+class Words:
+    """Says things in one language."""
+
+    def __init__(self, chosen: Language, dictionary: Dictionary) -> None:
+        self.language = chosen
+        self._dictionary = dictionary
+
+    def __call__(self, english: str) -> str:
+        """Return what a template says."""
+        return english if self.language == "en" else _words()[english]
+
+    def title(self, named: FeatureType | Property) -> str:
+        """Return the title of a type or property."""
+        return named.title_zh if self.language == "zh" and named.title_zh else named.title
+
+    def label(self, prop: Property) -> str:
+        """Return a property's title with its unit."""
+        unit = (prop.unit or "").replace("m2", "m²").replace("m3", "m³")  # UCUM writes powers as digits
+        return f"{self.title(prop)} [{unit}]" if unit else self.title(prop)
+
+    def cell(self, request: Request, prop: Property, value: Any) -> Cell:
+        """Return a value as a cell: values of codelists by their label, codes of other objects as links."""
+        if value is None:
+            return Cell("")
+        if prop.codelist is not None:
+            found = self._dictionary.codelists[prop.codelist].values.get(value)
+            if found is not None:
+                return Cell(found.title_zh if self.language == "zh" and found.title_zh else found.title, str(value))
+        if prop.references is not None:
+            return Cell(str(value), href=url(request, "collections", prop.references, "items", str(value)))
+        if isinstance(value, bool):
+            return Cell(self("yes") if value else self("no"))
+        if isinstance(value, (dict, list)):
+            return Cell(json.dumps(value, ensure_ascii=False))
+        return Cell(str(value), number=isinstance(value, (int, float)))
+
+
+def columns(feature_type: FeatureType, rows: Sequence[Mapping[str, Any]]) -> list[Property]:
+    """Return the properties that any of the rows has a value of."""
+    return [p for p in feature_type.public_properties if any(row.get(p.name) is not None for row in rows)]
+
+
+def render(
+    request: Request, site: Site, template: str, *, headers: Mapping[str, str] | None = None, **shown: Any
+) -> Response:
+    """Return a page in the language of the request."""
+    return Response(text(request, site, template, **shown), headers={**(headers or {}), **HEADERS}, media_type=HTML)
+
+
+def text(request: Request, site: Site, template: str, **shown: Any) -> bytes:
+    """Return the text of a page."""
+    words = words_of(request, site)
+
+    def to(*segments: str, **query: str) -> str:
+        return url(request, *segments, query=query)
+
+    filled = _pages.get_template(template).render(
+        words=words, _=words, to=to, cell=lambda prop, value: words.cell(request, prop, value), **shown
+    )
+    return filled.encode()
+
+
+# A page depends on the language, and shows more than its state: which leaf a revision has got meanwhile.
+HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": POLICY,
+    "Vary": "Accept, Accept-Language",
+    "Referrer-Policy": "same-origin",
+}
+
+
+def words_of(request: Request, site: Site) -> Words:
+    """Return what says things in the language of a request."""
+    return Words(language(request), site.city.database.dictionary)
+
+
+def form_of(request: Request, asked: Mapping[str, Any], media_type: str = JSON) -> str:
+    """Return `json` or `html`, by `f` or Accept."""
+    offered = {"json": media_type, "html": HTML}
+    return str(asked.get("f") or links.preferred(request.headers.get("accept", ""), offered))
+
+
+def self_and_other(request: Request, form: str, title: str) -> list[dict[str, str]]:
+    """Return the links of a document that is there as JSON and as a page: to itself, and to the other."""
+    media, other = {"json": JSON, "html": HTML}, "html" if form == "json" else "json"
+    return [
+        links.link("self", links.here(request), media[form], title),
+        links.link("alternate", links.here(request, f=other), media[other], f"{title} as {other.upper()}"),
+    ]
+
+
+def answer(
+    request: Request,
+    site: Site,
+    asked: Mapping[str, Any],
+    document: Mapping[str, Any],
+    title: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    media_type: str = JSON,
+) -> Response:
+    """Return a document as JSON, or as a page that shows it, with its links to follow."""
+    headers = {"Cache-Control": "no-cache", **(headers or {}), "Vary": "Accept"}
+    if form_of(request, asked, media_type) == "json":
+        return links.json_response(document, headers, media_type)
+    shown = {key: value for key, value in document.items() if key != "links"}
+    pretty = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
+    found = document.get("links", ())
+    return render(request, site, "document.html", headers=headers, title=title, links=found, pretty=pretty)

@@ -1,0 +1,197 @@
+"""The pages, as text and in a real browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from lxml import html
+
+from cim.city import City
+from cim.log.verify import verify_proof
+
+ITEMS = "/collections/building/items"
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+PATHS = [
+    "/", "/collections", "/collections/building", ITEMS, f"{ITEMS}/building-00001", f"{ITEMS}/building-00001/history",
+    "/collections/building/schema", "/collections/building/queryables", "/conformance", "/api",
+]  # fmt: skip
+
+
+def page(http: httpx.Client, path: str, language: str = "en", **asked: Any) -> Any:
+    response = http.get(path, headers={**BROWSER, "Accept-Language": language}, params=asked or None)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    return html.fromstring(response.text)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_loads_nothing_from_elsewhere(path: str, http: httpx.Client, base: str) -> None:
+    response = http.get(path, headers=BROWSER)
+    policy = response.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert {"Accept", "Accept-Language"} <= set(response.headers["vary"].split(", "))
+    document = html.fromstring(response.text)
+    assert document.xpath("//style | //script[not(@src)] | //@style | //@*[starts-with(name(), 'on')]") == []
+    for address in document.xpath("//@src | //link/@href | //@data-source | //form/@action"):
+        assert address.startswith(base), address
+    for address in document.xpath("//script/@src | //link/@href"):
+        assert http.get(address).status_code == 200, address
+
+
+def test_every_link_of_the_pages_leads_somewhere(http: httpx.Client) -> None:
+    seen: dict[str, int] = {}
+    for path in PATHS:
+        for address in page(http, path).xpath("//a/@href"):
+            if address not in seen and "f=" not in address.partition("?")[2].replace("f=html", ""):
+                seen[address] = http.get(address).status_code
+    assert len(seen) > 50
+    assert {address: status for address, status in seen.items() if status != 200} == {}
+
+
+def test_pages_speak_english_and_chinese(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    table = city.database.table("building")
+    with city.database.engine.begin() as connection:
+        change = {"usage": "residential", "height": 12.5, "has_lift": False}
+        connection.execute(sa.update(table).where(table.c.code == "building-00001").values(**change))
+    city.sequence()
+    # schemas/v1/codelists/building_usage.json and building.schema.json
+    for language, words in {
+        "en-GB,en;q=0.9,zh;q=0.5": ("Residential", "Use", "Height [m]", "no", "History"),
+        "zh-CN,zh;q=0.9,en;q=0.8": ("住宅", "用途", "建筑高度 [m]", "否", "历史"),
+        "fr": ("Residential", "Use", "Height [m]", "no", "History"),
+    }.items():
+        item = page(http, f"{ITEMS}/building-00001", language)
+        facts = [text.strip() for text in item.xpath("//dl//text() | //h2/text()") if text.strip()]
+        assert set(words) <= set(facts), language
+        assert item.get("lang") == ("zh" if language.startswith("zh") else "en")
+        (value,) = page(http, ITEMS, language, filter="code = 'building-00001'").xpath("//td[@title='residential']")
+        assert value.text == words[0]
+
+
+def test_what_the_data_says_is_text(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    evil = "<script>alert(1)</script>"
+    with city.database.engine.begin() as connection:
+        row = {"code": 'x"><b>/1', "name": evil, "address": "javascript:alert(1)", "attributes": {evil: evil}}
+        connection.execute(sa.insert(city.database.table("building")), [row])
+    city.sequence()
+    listed = page(http, ITEMS, filter=f"name = '{evil}'")
+    (address,) = listed.xpath("//table//tr/td[1]/a/@href")
+    assert listed.xpath("//table//b | //table//script") == []
+    item = page(http, address)
+    assert item.xpath("//h1/text()") == [evil]
+    assert [a for a in item.xpath("//a/@href") if not a.startswith("http")] == []
+    # The question itself comes back as text, too.
+    asked = page(http, ITEMS, filter="name = '\"><script>'")
+    assert asked.xpath("//input[@name='filter']/@value") == ["name = '\"><script>'"]
+
+
+def test_the_table_goes_on_page_by_page(http: httpx.Client) -> None:
+    codes: list[str] = []
+    address = f"{ITEMS}?filter=year_built=1953&limit=20"
+    while address:
+        shown = page(http, address)
+        codes += shown.xpath("//table//tr/@data-code")
+        address = next(iter(shown.xpath("//a[@rel='next']/@href")), "")
+    assert codes == [f"building-{number:05d}" for number in range(3, 2603, 70)]
+
+
+def test_an_item_shows_its_past(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    table = city.database.table("building")
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.update(table).where(table.c.code == "building-00001").values(name="second name"))
+    city.sequence()
+    item = page(http, f"{ITEMS}/building-00001")
+    assert item.xpath("//h1/text()") == ["second name"]
+    rows = item.xpath("//section[h2='History']//tbody/tr")
+    assert [row.xpath("td[1]/text()") for row in rows] == [["2"], ["1"]]
+    before = page(http, rows[1].xpath("td[6]/a/@href")[0])
+    assert before.xpath("//h1/text()") == ["building-00001"]
+    assert "pinned" in before.xpath("//p[contains(@class, 'state')]/@class")[0]
+    (proof,) = item.xpath("//a[@id='proof']/@href")
+    verified = verify_proof(http.get(proof).text, item.xpath("//section[@class='proof']//code/text()")[0])
+    assert verified.entry["body"]["name"] == "second name"
+    assert "text/html" in http.get(item.xpath("//a[@id='verify']/@href")[0]).headers["content-type"]
+
+
+def trouble(browser: Any, base: str) -> list[Any]:
+    """What the browser complained of, and whom else it asked."""
+    found: list[Any] = []
+    for event in browser.events:
+        kind, said = event.get("method"), event.get("params", {})
+        if kind == "Log.entryAdded" and said["entry"]["level"] == "error":
+            found.append(said["entry"])
+        if kind == "Runtime.exceptionThrown":
+            found.append(said)
+        if kind == "Network.requestWillBeSent":
+            address = urlsplit(said["request"]["url"])
+            if f"{address.scheme}://{address.netloc}" != base and address.scheme not in ("data", "about"):
+                found.append(said["request"]["url"])
+    return found
+
+
+DRAWN = """
+new Promise((done) => {
+  const look = () => {
+    const figure = document.querySelector("figure.map"), canvas = figure.querySelector("canvas");
+    if (!figure.dataset.drawn) return setTimeout(look, 20);
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    let painted = 0;
+    for (let at = 3; at < data.length; at += 4) painted += data[at] > 0;
+    done([Number(figure.dataset.drawn), painted / (data.length / 4)]);
+  };
+  look();
+})
+"""
+
+
+def test_a_browser_draws_the_map_and_follows_it(browser: Any, base: str, http: httpx.Client) -> None:
+    browser.open(f"{base}{ITEMS}?f=html&limit=50&filter=year_built=1953")
+    drawn, painted = browser.run(DRAWN)
+    features = http.get(ITEMS, params={"limit": 50, "filter": "year_built=1953"}).json()["features"]
+    assert drawn == sum(feature["geometry"] is not None for feature in features) > 20
+    assert 0.001 < painted < 0.5
+    assert trouble(browser, base) == []
+    # One building alone fills its map: in the middle of it is the building, and a click there leads to its page.
+    browser.open(f"{base}{ITEMS}?f=html&filter=code='building-00001'")
+    drawn, painted = browser.run(DRAWN)
+    assert drawn == 1
+    assert painted > 0.005
+    box = browser.run("(({x, y, width, height}) => [x, y, width, height])"
+                      "(document.querySelector('figure.map canvas').getBoundingClientRect())")  # fmt: skip
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    reached = browser.run("""new Promise((done) => {
+        const look = () => location.pathname.endsWith("building-00001") ? done(true) : setTimeout(look, 20); look(); })
+    """) if "building-00001?" not in browser.run("location.href") else True  # fmt: skip
+    assert reached
+    assert trouble(browser, base) == []
+
+
+def test_a_form_leaves_out_what_was_left_empty(browser: Any, base: str) -> None:
+    browser.open(f"{base}{ITEMS}?f=html")
+    address = browser.run("""
+        (() => { document.querySelector("input[name=filter]").value = "height < 1"; const form = document.forms[0];
+          form.dispatchEvent(new SubmitEvent("submit", {cancelable: true}));
+          return new URLSearchParams(new FormData(form)).toString(); })()
+    """)
+    assert re.fullmatch(r"f=html&filter=height\+%3C\+1&limit=10", address)
+    assert trouble(browser, base) == []
+
+
+@pytest.mark.parametrize("path", ["/collections/building?f=html", f"{ITEMS}/building-00001?f=html"])
+def test_a_browser_shows_collection_and_item(path: str, browser: Any, base: str) -> None:
+    browser.open(base + path)
+    drawn, painted = browser.run(DRAWN)
+    assert drawn >= 1
+    assert painted > 0
+    assert trouble(browser, base) == []
