@@ -1,0 +1,89 @@
+-- The existing buildings that count in a scope by how much they are in need of renewal, the first `pool` of them.
+-- Each criterion looks its value up in a table of millionths: by an integer, counted from 0, or by a word; null is
+-- unknown. score is the weighted mean with the unknown at nothing, score_most with it at its greatest.
+WITH located AS MATERIALIZED (
+    SELECT b.code, b.rev, b.parcel_code, b.structure, b.danger_grade, b.heritage, b.usage, b.storeys_above, b.has_lift,
+           b.has_gas, b.energy_class, cim.square_centimetres(b.gross_floor_area) AS gfa,
+           CAST(:reference_year AS bigint) - b.year_built AS age
+    FROM city.building_at(CAST(:size AS bigint)) b
+    CROSS JOIN LATERAL cim.membership(b.geom, CAST(:scope AS geometry), :membership) m
+    WHERE ST_Intersects(b.geom, CAST(:scope AS geometry)) AND m.counted
+      AND coalesce(b.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
+      AND coalesce(b.valid_from <= :reference_date, true) AND coalesce(b.valid_to > :reference_date, true)
+), occupied AS (
+    -- Vacant units of a building in per mille; unknown while it is unknown of one.
+    SELECT u.building_code, CASE WHEN count(*) = count(u.occupied)
+        THEN cim.half_even(count(*) FILTER (WHERE NOT u.occupied) * 1000, count(*)) END AS vacancy
+    FROM city.unit_at(CAST(:size AS bigint)) u
+    WHERE CAST(:weigh_vacancy AS bigint) > 0 AND u.building_code IN (SELECT code FROM located)
+      AND coalesce(u.valid_from <= :reference_date, true) AND coalesce(u.valid_to > :reference_date, true)
+    GROUP BY u.building_code
+), used AS (
+    SELECT l.parcel_code, CASE WHEN count(*) = count(l.gfa) THEN sum(l.gfa) END AS gfa
+    FROM located l
+    WHERE CAST(:weigh_slack AS bigint) > 0
+    GROUP BY l.parcel_code
+), slack AS (
+    -- What a parcel may still take of its floor area ratio, in per mille of the limit.
+    SELECT p.code AS parcel_code,
+           greatest(1000 - cim.half_even(u.gfa * 1000, nullif(round(
+               min(z.far_cap) * cim.square_centimetres(ST_Area(p.geom)))::numeric, 0)), 0) AS slack
+    FROM used u
+    JOIN city.parcel_at(CAST(:size AS bigint)) p ON p.code = u.parcel_code
+    JOIN city.planning_zone_at(CAST(:size AS bigint)) z ON ST_Intersects(z.geom, ST_PointOnSurface(p.geom))
+    WHERE z.zone_kind = ANY(CAST(:zone_kinds AS text[])) AND coalesce(z.effective_from <= :reference_date, true)
+      AND ST_Intersects(p.geom, CAST(:scope AS geometry)) AND ST_Intersects(z.geom, CAST(:scope AS geometry))
+    GROUP BY p.code, p.geom, u.gfa
+), judged AS (
+    SELECT l.code, l.rev, l.danger_grade, l.heritage,
+           CASE WHEN l.age >= 0 THEN (CAST(:age AS bigint[]))[least(l.age, cardinality(CAST(:age AS bigint[])) - 1) + 1]
+                END AS age,
+           (CAST(:structure AS jsonb) ->> l.structure)::bigint AS structure,
+           (CAST(:danger AS jsonb) ->> l.danger_grade)::bigint AS danger,
+           CASE WHEN NOT l.usage = ANY(CAST(:homes AS text[])) OR l.has_lift
+                     OR l.storeys_above < CAST(:lift_storeys AS bigint) THEN 0
+                WHEN l.usage = ANY(CAST(:homes AS text[])) AND NOT l.has_lift
+                THEN (CAST(:lift AS bigint[]))[least(l.storeys_above, cardinality(CAST(:lift AS bigint[])) - 1) + 1]
+                END AS lift,
+           CASE WHEN NOT l.usage = ANY(CAST(:homes AS text[])) OR l.has_gas THEN 0
+                WHEN l.usage = ANY(CAST(:homes AS text[])) AND NOT l.has_gas THEN 1000000 END AS gas,
+           (CAST(:energy AS jsonb) ->> l.energy_class)::bigint AS energy,
+           (CAST(:vacancy AS bigint[]))[o.vacancy + 1] AS vacancy,
+           (CAST(:slack AS bigint[]))[s.slack + 1] AS slack
+    FROM located l
+    LEFT JOIN occupied o ON o.building_code = l.code
+    LEFT JOIN slack s ON s.parcel_code = l.parcel_code
+), weighed AS (
+    SELECT j.*,
+           coalesce(j.age, 0) * CAST(:weigh_age AS bigint)
+           + coalesce(j.structure, 0) * CAST(:weigh_structure AS bigint)
+           + coalesce(j.danger, 0) * CAST(:weigh_danger AS bigint) + coalesce(j.lift, 0) * CAST(:weigh_lift AS bigint)
+           + coalesce(j.gas, 0) * CAST(:weigh_gas AS bigint) + coalesce(j.energy, 0) * CAST(:weigh_energy AS bigint)
+           + coalesce(j.vacancy, 0) * CAST(:weigh_vacancy AS bigint)
+           + coalesce(j.slack, 0) * CAST(:weigh_slack AS bigint) AS known,
+           CASE WHEN j.age IS NULL THEN CAST(:weigh_age AS bigint) ELSE 0 END
+           + CASE WHEN j.structure IS NULL THEN CAST(:weigh_structure AS bigint) ELSE 0 END
+           + CASE WHEN j.danger IS NULL THEN CAST(:weigh_danger AS bigint) ELSE 0 END
+           + CASE WHEN j.lift IS NULL THEN CAST(:weigh_lift AS bigint) ELSE 0 END
+           + CASE WHEN j.gas IS NULL THEN CAST(:weigh_gas AS bigint) ELSE 0 END
+           + CASE WHEN j.energy IS NULL THEN CAST(:weigh_energy AS bigint) ELSE 0 END
+           + CASE WHEN j.vacancy IS NULL THEN CAST(:weigh_vacancy AS bigint) ELSE 0 END
+           + CASE WHEN j.slack IS NULL THEN CAST(:weigh_slack AS bigint) ELSE 0 END AS open
+    FROM judged j
+), scored AS MATERIALIZED (
+    SELECT w.*, cim.half_even(w.known, CAST(:weights AS bigint)) AS score,
+           cim.half_even(w.known + w.open * 1000000, CAST(:weights AS bigint)) AS score_most
+    FROM weighed w
+), best AS (
+    SELECT s.* FROM scored s ORDER BY s.score DESC, s.code COLLATE "C" LIMIT CAST(:pool AS bigint)
+), last AS (
+    SELECT min(b.score) AS score FROM (SELECT score FROM best ORDER BY score DESC LIMIT CAST(:top_k AS bigint)) b
+)
+SELECT b.code, leaf.idx AS leaf, b.danger_grade, b.heritage, b.age, b.structure, b.danger, b.lift, b.gas, b.energy,
+       b.vacancy, b.slack, b.score, b.score_most, n.candidates, n.possible
+FROM best b
+CROSS JOIN (SELECT count(*) AS candidates, count(*) FILTER (WHERE s.score_most >= last.score) AS possible
+            FROM scored s CROSS JOIN last) n
+LEFT JOIN cim.revision r ON r.type = 'building' AND r.code = b.code AND r.rev = b.rev
+LEFT JOIN cim.leaf leaf ON leaf.revision_id = r.id
+ORDER BY b.score DESC, b.code COLLATE "C"
