@@ -23,6 +23,7 @@ SQUARE = shapely.box(500_000, 4_320_000, 500_100, 4_320_100)
 OPTIONS: dict[str, dict[str, Any]] = {
     "district-inventory": {"list_objects": True, "group_by": ["decade", "structure", "usage"]},
     "density-indicators": {"level": "parcel", "gfa_rule": "with_basement"},
+    "service-coverage": {"list_objects": True},
 }
 
 everywhere = pytest.mark.parametrize("scenario_id", OPTIONS)
@@ -230,7 +231,7 @@ def test_a_bow_tie_is_no_land(unchanging: Database) -> None:
 
 
 def test_an_unknown_scenario_names_the_known(unchanging: Database) -> None:
-    with pytest.raises(NotFound, match=r"no scenario 'magic'; there are .*density-indicators, district-inventory"):
+    with pytest.raises(NotFound, match=r"no scenario 'magic'; there are .*density-indicators, .*district-inventory"):
         run(unchanging, "magic", {"scope": DISTRICT})
 
 

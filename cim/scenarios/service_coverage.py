@@ -1,0 +1,404 @@
+"""Service coverage 公共服务设施覆盖: households within reach of a service, straight or on foot through the streets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+import sqlalchemy as sa
+
+from cim.scenarios import _indicator as indicator
+from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
+from cim.scenarios._indicator import decimal
+from cim.scenarios._network import FAR, Millimetres, Network
+from cim.scenarios._rules import RulePack
+from cim.scenarios._state import State
+from cim.scenarios._stock import Stock, read_stock
+
+PERCENT = 100
+MILLIMETRES = 1000  # in a metre
+METRES_PER_MINUTE_OF_KMH = (1000, 60)
+REACHED = {
+    "households": indicator.schema("{household}", "Households reached", "覆盖户数"),
+    "share": indicator.schema("%", "Share of households", "覆盖率", fraction=True),
+    "buildings": indicator.schema("{building}", "Buildings reached", "覆盖建筑"),
+}
+OUTPUTS = table(
+    {
+        "mode": {"enum": ["network", "buffer"]},
+        "households": indicator.schema("{household}", "Households", "户数"),
+        "kinds": {
+            "title": "Coverage",
+            "x-cim-title-zh": "设施覆盖",
+            "type": "array",
+            "description": "By kind and ring: within ring metres of the nearest facility of the kind",
+            "items": table(
+                {
+                    "kind": {"type": "string"},
+                    "ring": {"type": "integer", "description": "metres, inclusive"},
+                    "minutes": {"type": "number", "description": "to walk the ring at the speed given"},
+                    "facilities": {"type": "integer", "description": "of the kind, within reach of the scope"},
+                    **REACHED,
+                }
+            ),
+        },
+        "gaps": {
+            "title": "Out of reach",
+            "x-cim-title-zh": "覆盖盲区",
+            "type": "array",
+            "description": "Inhabited buildings beyond the largest ring of a kind; empty unless list_objects",
+            "items": table({"code": {"type": "string"}, "kinds": {"type": "array", "items": {"type": "string"}}}),
+        },
+        "objects": {
+            "title": "Distances",
+            "x-cim-title-zh": "距离",
+            "type": "array",
+            "description": "Metres from each building to the nearest facility of each kind, null beyond the largest "
+            "ring, with the leaf it comes from; empty unless list_objects",
+            "items": table(
+                {
+                    "code": {"type": "string"},
+                    "leaf": {"type": ["integer", "null"]},
+                    "households": {"type": ["integer", "null"]},
+                    "distances": {"type": "object", "additionalProperties": {"type": ["number", "null"]}},
+                }
+            ),
+        },
+    }
+)
+
+
+def _square(x: int, y: int) -> str:
+    west, south, east, north = 500_000 + x, 4_320_000 + y, 500_010 + x, 4_320_010 + y
+    return f"POLYGON(({west} {south},{east} {south},{east} {north},{west} {north},{west} {south}))"
+
+
+PARCEL = "130629001001GB00001"
+EXAMPLE = Example(
+    text=(
+        "Along a street of 1 km a kindergarten stands 10 m off its beginning. The middles of two houses of 6 and 4 "
+        "households are 10 m off it at 280 and 320 m: on foot 10 + 280 + 10 = 300 m, just within the ring of 300 m, "
+        "and 340 m, beyond. 6 of 10 households are reached, 60 %."
+    ),
+    objects={
+        "parcel": [
+            {
+                "code": PARCEL,
+                "geom": "POLYGON((500250 4320000,500350 4320000,500350 4320030,500250 4320030,500250 4320000))",
+            }
+        ],
+        "building": [
+            {
+                "code": f"{PARCEL}F00010000",
+                "parcel_code": PARCEL,
+                "status": "in_use",
+                "households": 6,
+                "geom": _square(275, 5),
+            },
+            {
+                "code": f"{PARCEL}F00020000",
+                "parcel_code": PARCEL,
+                "status": "in_use",
+                "households": 4,
+                "geom": _square(315, 5),
+            },
+        ],
+        "road": [{"code": "RO-1", "geom": "LINESTRING(500000 4320000,501000 4320000)"}],
+        "facility": [{"code": "FA-1", "kind": "kindergarten", "geom": "POINT(500000 4320010)"}],
+    },
+    inputs={"scope": [PARCEL], "kinds": ["kindergarten"], "rings": [300, 500], "reference_date": "2026-06-30"},
+    result={
+        "mode": "network",
+        "households": {"value": 10, "unit": "{household}"},
+        "kinds": [
+            {
+                "kind": "kindergarten",
+                "ring": 300,
+                "minutes": 3.75,
+                "facilities": 1,
+                "households": {"value": 6, "low": 6, "high": 6},
+                "share": {"value": 60.0, "unit": "%", "num": 600, "den": 10},
+                "buildings": {"value": 1, "unit": "{building}"},
+            },
+            {"kind": "kindergarten", "ring": 500, "minutes": 6.25, "share": {"value": 100.0}},
+        ],
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceCoverage(Scenario):
+    """Who has a service within reach, by kind and ring."""
+
+    name: ClassVar[str] = "service-coverage"
+    version: ClassVar[str] = "1.0.0"
+    title: ClassVar[str] = "Service coverage"
+    title_zh: ClassVar[str] = "公共服务设施覆盖"
+    description: ClassVar[str] = (
+        "Households within reach of the nearest facility of each kind, by ring of the life circles. On foot through "
+        "the streets: from the facility to the nearest point of the network, along it, and from there to the point on "
+        "surface of the building, straight; or, as a buffer, straight to the footprint, which overstates. A building "
+        "too far from every street, or without geometry, is unknown, not out of reach. Facilities beyond the scope "
+        "serve it too. A proposal's new facilities and roads count."
+    )
+    description_zh: ClassVar[str] = (
+        "按生活圈半径统计各类设施覆盖的户数与比例。网络法沿道路步行计距,缓冲法为直线距离(偏大);离路过远或无几何的建筑为未知。"
+        "范围外的设施同样计入,方案新增设施与道路参与计算。"
+    )
+    reads: ClassVar[tuple[str, ...]] = ("building", "facility", "parcel", "road")
+    queries: ClassVar[tuple[str, ...]] = ("service_coverage", "building_stock")
+    outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
+    example: ClassVar[Example] = EXAMPLE
+
+    kinds: Sequence[str] | None = parameter(
+        {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": True},
+        "设施类别",
+        "Kinds of facility. Default: those of the rule pack.",
+        default=None,
+    )
+    rings: Sequence[int] | None = parameter(
+        {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 20_000, "x-ogc-unit": "m"},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
+        "半径",
+        "Distances in metres, inclusive. Default: the life circles of the rule pack.",
+        default=None,
+    )
+    mode: str = parameter(
+        {"type": "string", "enum": ["network", "buffer"]},
+        "方法",
+        "network: on foot through the streets. buffer: straight.",
+        default="network",
+    )
+    speed: float = parameter(
+        {"type": "number", "exclusiveMinimum": 0, "maximum": 30, "x-ogc-unit": "km/h"},
+        "步行速度",
+        "Speed that minutes are given at.",
+        default=4.8,
+    )
+    list_objects: bool = parameter(
+        {"type": "boolean"}, "列出建筑", "Whether to list every building with its distances.", default=False
+    )
+
+    def reach(self, pack: RulePack) -> Mapping[str, int]:
+        """Return how far away a facility still serves the scope, and a street still leads to one."""
+        longest = max(self._rings(pack))
+        return {"facility": longest, "road": longest + pack.limit("walking_network")["max_snap_m"]}
+
+    def compute(self, state: State) -> Outcome:
+        """Find every building's distance to the nearest facility of each kind, then count."""
+        rings = self._rings(state.pack)
+        kinds = sorted(self.kinds or state.pack.limit("life_circles")["kinds"])
+        stock = read_stock(state, self.membership)
+        places = self._places(state, kinds)
+        counted = {code: row for code, row in stock.items() if row.counted}
+        distances = self._distances(state, places, list(counted), kinds, max(rings))
+        entries = [
+            {
+                "kind": kind,
+                "ring": ring,
+                "minutes": self._minutes(ring),
+                "facilities": sum(row.kind == kind for row in places["facility"]),
+                **_reached(counted, *(near <= ring * MILLIMETRES for near in distances[kind])),
+            }
+            for kind in kinds
+            for ring in rings
+        ]
+        result = {
+            "mode": self.mode,
+            "households": _households(counted),
+            "kinds": entries,
+            "gaps": self._gaps(counted, distances, max(rings)) if self.list_objects else [],
+            "objects": self._objects(counted, distances) if self.list_objects else [],
+        }
+        return Outcome(result, self._coverage(state, counted, places, distances))
+
+    def _rings(self, pack: RulePack) -> list[int]:
+        return sorted(self.rings or pack.limit("life_circles")["rings_m"])
+
+    def _minutes(self, ring: int) -> float | int:
+        # Speed has at most six decimals that matter; whole numbers keep the quotient exact.
+        metres, minutes = METRES_PER_MINUTE_OF_KMH
+        return decimal(ring * minutes * 10**6, round(self.speed * 10**6) * metres, 2)
+
+    def _places(self, state: State, kinds: Sequence[str]) -> Mapping[str, list[sa.Row[Any]]]:
+        reach, roads = self.reach(state.pack), state.pack.limit("existing_road")
+        rows = state.rows(
+            "service_coverage",
+            kinds=list(kinds),
+            walked=self.mode == "network",
+            facility_reach=reach["facility"],
+            road_reach=reach["road"],
+            road_status=roads["status"],
+            road_missing=roads["missing"],
+            not_walked=state.pack.limit("walking_network")["not_walked"],
+        )
+        found: dict[str, list[sa.Row[Any]]] = {"building": [], "facility": [], "road": []}
+        for row in sorted(rows, key=lambda row: (row.type, row.code)):
+            found[row.type].append(row)
+        return found
+
+    def _distances(
+        self,
+        state: State,
+        places: Mapping[str, list[sa.Row[Any]]],
+        codes: Sequence[str],
+        kinds: Sequence[str],
+        longest: int,
+    ) -> dict[str, tuple[Millimetres, Millimetres]]:
+        """Return, by kind, each building's distance to the nearest facility: known, and as near as it may be.
+
+        A facility of unknown kind may be of any; a building of unknown place may be anywhere.
+        """
+        row_of = {code: number for number, code in enumerate(codes)}
+        placed = [row for row in places["building"] if row.code in row_of]
+        rows = np.array([row_of[row.code] for row in placed], dtype=np.int64)
+        measure = _Straight(placed) if self.mode == "buffer" else _OnFoot(placed, places["road"], state.pack)
+        found = {}
+        for kind in kinds:
+            certain = [row for row in places["facility"] if row.kind == kind]
+            possible = [row for row in places["facility"] if row.kind is None]
+            known = measure.to(certain, longest * MILLIMETRES)
+            least = np.minimum(known, measure.to(possible, longest * MILLIMETRES)) if possible else known.copy()
+            least[measure.unknown] = 0
+            near, near_at_least = np.full(len(codes), FAR, np.int64), np.zeros(len(codes), np.int64)
+            near[rows], near_at_least[rows] = known, least
+            found[kind] = near, near_at_least
+        return found
+
+    def _gaps(self, counted: Stock, distances: Mapping[str, Any], longest: int) -> list[dict[str, Any]]:
+        found = []
+        for number, (code, row) in enumerate(counted.items()):
+            missing = [kind for kind, (_, least) in distances.items() if least[number] > longest * MILLIMETRES]
+            if missing and row.households != 0:
+                found.append({"code": code, "kinds": missing})
+        return found
+
+    def _objects(self, counted: Stock, distances: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [
+            {
+                "code": code,
+                "leaf": row.leaf,
+                "households": row.households,
+                "distances": {
+                    kind: None if near[number] == FAR else decimal(int(near[number]), MILLIMETRES, 3)
+                    for kind, (near, _) in distances.items()
+                },
+            }
+            for number, (code, row) in enumerate(counted.items())
+        ]
+
+    def _coverage(
+        self, state: State, counted: Stock, places: Mapping[str, list[sa.Row[Any]]], distances: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        nowhere = [bool(least.size) and (least == 0) for _, least in distances.values()]
+        return {
+            "scope": state.described(),
+            "building": {
+                "members": len(counted),
+                "unknown": {
+                    "households": sum(row.households is None for row in counted.values()),
+                    "place": int(np.logical_and.reduce(nowhere).sum()) if counted else 0,
+                },
+            },
+            "facility": {
+                "members": len(places["facility"]),
+                "unknown": {"kind": sum(row.kind is None for row in places["facility"])},
+            },
+            "road": {"members": len(places["road"])},
+        }
+
+
+class _Straight:
+    """Straight distances from footprints."""
+
+    def __init__(self, buildings: Sequence[sa.Row[Any]]) -> None:
+        self.shapes = _geometries(buildings, "geom")
+        self.unknown = np.zeros(len(buildings), dtype=bool)
+
+    def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
+        """Return each building's distance to the nearest facility; FAR beyond the limit."""
+        found = np.full(len(self.shapes), FAR, np.int64)
+        if not facilities or not len(self.shapes):
+            return found
+        tree = shapely.STRtree(_geometries(facilities, "geom"))
+        (building, _), distance = tree.query_nearest(self.shapes, return_distance=True, all_matches=False)
+        whole = np.rint(distance * MILLIMETRES).astype(np.int64)
+        found[building] = np.where(whole <= limit, whole, FAR)
+        return found
+
+
+class _OnFoot:
+    """Distances through the streets."""
+
+    def __init__(self, buildings: Sequence[sa.Row[Any]], roads: Sequence[sa.Row[Any]], pack: RulePack) -> None:
+        rules = pack.limit("walking_network")
+        self.most = rules["max_snap_m"] * MILLIMETRES
+        self.network = Network.of(_geometries(roads, "geom"), float(rules["node_spacing_m"]))
+        self.node, self.connector = self.network.nearest(_whole(buildings, "point"))
+        self.unknown = self.connector > self.most
+
+    def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
+        """Return each building's distance to the nearest facility; FAR beyond the limit or off the network."""
+        node, connector = self.network.nearest(_whole(facilities, "geom"))
+        met = connector <= self.most
+        of_node = self.network.distances(node[met], connector[met], limit)
+        found = np.full(len(self.node), FAR, np.int64)
+        known = ~self.unknown
+        at_node = of_node[self.node[known]] if len(of_node) else np.full(int(known.sum()), FAR, np.int64)
+        total = np.where(at_node == FAR, FAR, at_node + self.connector[known] * (at_node != FAR))
+        found[known] = np.where(total <= limit, total, FAR)
+        return found
+
+
+def _geometries(rows: Sequence[sa.Row[Any]], name: str) -> npt.NDArray[np.object_]:
+    return np.array(shapely.from_wkb([bytes(getattr(row, name)) for row in rows]), dtype=object)
+
+
+def _whole(rows: Sequence[sa.Row[Any]], name: str) -> npt.NDArray[np.int64]:
+    return np.rint(shapely.get_coordinates(_geometries(rows, name)) * MILLIMETRES).astype(np.int64)
+
+
+def _households(counted: Stock) -> dict[str, Any]:
+    rows = counted.values()
+    known = [row.households for row in rows if row.households is not None]
+    most = sum(row.households_most for row in rows if row.households is None)
+    return indicator.count("{household}", sum(known), most, n=len(counted), n_known=len(known))
+
+
+def _reached(counted: Stock, near: npt.NDArray[np.bool_], perhaps: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return what is reached: surely (`near`) and at most (`perhaps`); unknown households move num and den together."""
+    known = np.array([-1 if row.households is None else row.households for row in counted.values()], dtype=np.int64)
+    most = np.array([row.households_most for row in counted.values()], dtype=np.int64)
+    counts, open_ = known >= 0, known < 0
+
+    def total(values: npt.NDArray[np.int64], chosen: npt.NDArray[np.bool_]) -> int:
+        return int(values[chosen].sum())
+
+    sure, possible, everyone = total(known, counts & near), total(known, counts & perhaps), total(known, counts)
+    extra = total(most, open_ & perhaps)
+    decided = int((counts & (near == perhaps)).sum())
+    reached = {"n": len(known), "n_known": decided}
+    bounds = [(sure, everyone + total(most, open_ & ~near)), (possible + extra, everyone + extra)]
+    share = [(num * PERCENT, den) for num, den in bounds]
+    return {
+        "households": indicator.count("{household}", sure, possible - sure + extra, **reached),
+        "share": indicator.ratio("%", (sure * PERCENT, everyone), share, **reached),
+        "buildings": indicator.count(
+            "{building}",
+            int(near.sum()),
+            int(perhaps.sum() - near.sum()),
+            n=len(known),
+            n_known=int((near == perhaps).sum()),
+        ),
+    }
+
+
+SCENARIO = ServiceCoverage

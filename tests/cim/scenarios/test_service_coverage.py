@@ -1,0 +1,197 @@
+"""Who has a service within reach: worked out by hand, against pgRouting on foot and against PostGIS straight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+import sqlalchemy as sa
+
+from cim.db.engine import Database
+from cim.scenarios import run
+from cim.scenarios._network import FAR, Network
+
+P1 = "130629001001GB00001"
+DISTRICT = "RD-TEST-01"
+INPUTS = {"scope": DISTRICT, "kinds": ["kindergarten"], "rings": [300], "reference_date": "2026-06-30"}
+
+
+def point(x: float, y: float) -> str:
+    return f"POINT({500_000 + x} {4_320_000 + y})"
+
+
+def coverage(database: Database, **inputs: Any) -> dict[str, Any]:
+    return dict(run(database, "service-coverage", INPUTS | inputs)["result"])
+
+
+@pytest.fixture
+def street(database: Database, put: Callable[..., int], box: Any, building: Any, line: Any) -> Database:
+    """A street along the district's southern edge; houses 10 m off it at 20, 40 and 60 m, kindergarten at -240 m."""
+    put(
+        database,
+        {
+            "renewal_district": [{"code": DISTRICT, "geom": box(0, 0, 100, 400)}],
+            "building": [
+                building(1, box(15, 5, 10, 10), status="in_use", households=6),
+                building(2, box(35, 5, 10, 10), status="in_use", households=4),
+                building(3, box(55, 5, 10, 10), status="in_use", dwellings=5),  # 0 to 10 households
+            ],
+            "road": [{"code": "RO-1", "geom": line((-400, 0), (100, 0))}],
+            "facility": [{"code": "FA-1", "kind": "kindergarten", "geom": point(-240, 10)}],
+        },
+    )
+    return database
+
+
+def test_a_ring_is_inclusive_to_the_millimetre(street: Database, put: Callable[..., int]) -> None:
+    # House 1: 10 + 240 + 20 + 10 = 280 m. House 2: 300 m, on the ring. House 3: 320 m, beyond.
+    reached = coverage(street)["kinds"][0]
+    assert reached["households"] == measure("{household}", 10, 10, 10, n=3, n_known=2)
+    assert reached["buildings"] == measure("{building}", 2, 2, 2, n=3, n_known=3)
+    with street.engine.begin() as connection:
+        table = street.table("facility")
+        geom = sa.func.ST_GeomFromText(point(-240, 10.001), street.settings.srid)
+        connection.execute(sa.update(table).values(geom=geom))
+    put(street, {})
+    beyond = coverage(street)["kinds"][0]
+    assert beyond["households"]["value"] == 6
+
+
+def test_what_is_unknown_moves_numerator_and_denominator_together(street: Database) -> None:
+    share = coverage(street)["kinds"][0]["share"]
+    # Known: 10 of 10. House 3, beyond the ring, has 0 to 10 households: 10 / 20 at the least.
+    assert (share["value"], share["low"], share["high"]) == (100.0, 50.0, 100.0)
+    wider = coverage(street, rings=[320])["kinds"][0]["share"]
+    assert (wider["value"], wider["low"], wider["high"]) == (100.0, 100.0, 100.0)
+
+
+def test_off_every_street_is_unknown_and_not_out_of_reach(
+    street: Database, put: Callable[..., int], building: Any, box: Any
+) -> None:
+    put(street, {"building": [building(4, box(15, 300, 10, 10), status="in_use", households=10)]})
+    result = coverage(street, list_objects=True)
+    reached = result["kinds"][0]
+    # 200 m and more from the street, where 100 m are the most.
+    assert (reached["households"]["low"], reached["households"]["high"]) == (10, 20)
+    assert (reached["households"]["n"], reached["households"]["n_known"]) == (4, 2)
+    assert reached["share"]["value"] == 50.0
+    assert result["gaps"] == [{"code": f"{P1}F00030000", "kinds": ["kindergarten"]}]
+    assert [o["distances"]["kindergarten"] for o in result["objects"]] == [280.0, 300.0, None, None]
+
+
+def test_a_facility_of_unknown_kind_may_be_of_the_kind(street: Database, put: Callable[..., int]) -> None:
+    put(street, {"facility": [{"code": "FA-2", "geom": point(60, 10)}]})
+    reached = coverage(street, kinds=["market"])["kinds"][0]
+    assert (reached["households"]["value"], reached["households"]["high"]) == (None, 20)
+    assert (reached["share"]["low"], reached["share"]["high"]) == (0.0, 100.0)
+    assert reached["facilities"] == 0
+
+
+def test_a_new_facility_of_a_proposal_serves(street: Database, put: Callable[..., int], box: Any) -> None:
+    put(street, {"parcel": [{"code": P1, "geom": box(0, 0, 100, 100)}]})
+    assert coverage(street, kinds=["market"])["kinds"][0]["households"]["value"] == 0
+    place = {"type": "Point", "coordinates": [500_060, 4_320_010]}
+    new = {"target": P1, "action": "new_facility", "params": {"kind": "market", "geometry": place}}
+    proposal = {"crs": 4548, "interventions": [new]}
+    reached = coverage(street, kinds=["market"], proposal=proposal)["kinds"][0]
+    assert (reached["households"]["value"], reached["facilities"]) == (10, 1)
+
+
+def test_minutes_are_those_of_the_speed(street: Database) -> None:
+    assert coverage(street)["kinds"][0]["minutes"] == 3.75  # 300 m at 80 m a minute
+    assert coverage(street, speed=6)["kinds"][0]["minutes"] == 3.0
+
+
+def test_a_facility_beyond_the_district_is_part_of_what_was_read(street: Database, put: Callable[..., int]) -> None:
+    document = run(street, "service-coverage", INPUTS)
+    put(street, {"facility": [{"code": "FA-9", "kind": "market", "geom": point(-301, 0)}]})
+    put(street, {"road": [{"code": "RO-9", "geom": f"LINESTRING({499_000} 4320000,{499_500} 4320000)"}]})
+    assert run(street, "verify-assessment", {"document": document})["result"]["status"] == "valid"
+    put(street, {"facility": [{"code": "FA-8", "kind": "kindergarten", "geom": point(-200, 10)}]})
+    verified = run(street, "verify-assessment", {"document": document})["result"]
+    assert (verified["status"], verified["changes"][0]["code"]) == ("stale", "FA-8")
+
+
+def test_straight_distances_are_those_of_postgis(unchanging: Database, street: Database) -> None:
+    rings = [245, 250, 260, 275, 280, 285, 295]
+    entries = coverage(street, mode="buffer", rings=rings)["kinds"]
+    with street.engine.connect() as connection:
+        for entry in entries:
+            count = connection.execute(
+                sa.text(
+                    "SELECT count(*) FROM city.building b WHERE EXISTS"
+                    " (SELECT FROM city.facility f WHERE ST_DWithin(f.geom, b.geom, :ring))"
+                ),
+                {"ring": entry["ring"]},
+            ).scalar_one()
+            assert entry["buildings"]["value"] == count, entry["ring"]
+
+
+def test_a_street_recorded_twice_is_no_longer_than_once() -> None:
+    line = shapely.linestrings([[0, 0], [5, 0]])
+    network = Network.of(np.array([line, line, shapely.reverse(line)]), 20.0)
+    found = network.distances(np.array([0]), np.array([0]), 10_000)
+    assert found.tolist() == [0, 5000]
+
+
+def test_no_street_and_no_source_reach_nothing() -> None:
+    empty = Network.of(np.array([], dtype=object), 20.0)
+    assert len(empty.nodes) == 0
+    node, connector = empty.nearest(np.array([[1, 2]]))
+    assert connector.tolist() == [FAR]
+    line = Network.of(np.array([shapely.linestrings([[0, 0], [5, 0]])]), 20.0)
+    assert line.distances(node[:0], connector[:0], 1000).tolist() == [FAR, FAR]
+
+
+def test_distances_are_those_of_pgrouting(server_url: sa.URL, clone: Callable[[], str]) -> None:
+    """A lattice with corners moved and streets taken out: every node's distance to its nearest of nine sources."""
+    random = np.random.default_rng(7)
+    side, step = 14, 90_000
+    corners = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) * step
+    corners = corners + random.integers(-30_000, 30_000, corners.shape)
+    across = [(i, i + 1) for i in range(side * side) if (i + 1) % side] + [
+        (i, i + side) for i in range(side * (side - 1))
+    ]
+    streets = [pair for pair in across if random.random() < 0.8]
+    lines = np.array([shapely.linestrings(corners[list(pair)] / 1000) for pair in streets])
+    network = Network.of(lines, 1e9)
+    where = {tuple(place): node for node, place in enumerate(network.nodes.tolist())}
+    walked = sorted({end for pair in streets for end in pair})
+    sources = random.choice(walked, 9, replace=False).tolist()
+    connectors = [0, 0, 0, 12_345, 1, 50_000, 777, 99_999, 3]
+    limit = 400_000
+    nodes = np.array([where[tuple(corners[s].tolist())] for s in sources])
+    found = network.distances(nodes, np.array(connectors), limit)
+
+    edges = [(a, b, round(float(np.hypot(*(corners[a] - corners[b]))))) for a, b in streets]
+    # A source with a connector is a vertex of its own for pgRouting too.
+    starts = [s if c == 0 else 10_000 + i for i, (s, c) in enumerate(zip(sources, connectors, strict=True))]
+    edges += [(s, start, c) for s, c, start in zip(sources, connectors, starts, strict=True) if c]
+    engine = sa.create_engine(clone())
+    with engine.connect() as connection:
+        if connection.execute(sa.text("SELECT FROM pg_available_extensions WHERE name = 'pgrouting'")).first() is None:
+            pytest.skip("no pgRouting; tools/setup.sh test installs it")
+        connection.execute(sa.text("CREATE EXTENSION pgrouting"))
+        connection.execute(sa.text("CREATE TEMP TABLE edge (id bigserial, source bigint, target bigint, cost float8)"))
+        rows = [{"s": a, "t": b, "c": c} for a, b, c in edges]
+        connection.execute(sa.text("INSERT INTO edge (source, target, cost) VALUES (:s, :t, :c)"), rows)
+        reached = connection.execute(
+            sa.text(
+                "SELECT node, min(agg_cost) FROM pgr_drivingDistance("
+                "'SELECT id, source, target, cost FROM edge', CAST(:starts AS bigint[]), :limit, directed => false)"
+                " WHERE node < 10000 GROUP BY node"
+            ),
+            {"starts": starts, "limit": limit},
+        ).all()
+    engine.dispose()
+    theirs = {where[tuple(corners[node].tolist())]: int(cost) for node, cost in reached}
+    ours = {node: int(distance) for node, distance in enumerate(found) if distance != FAR}
+    assert ours == theirs
+    assert 20 < len(ours) < len(network.nodes)  # some are reached, and some are not
+
+
+def measure(unit: str, value: int, low: int, high: int, *, n: int, n_known: int) -> dict[str, Any]:
+    return {"value": value, "unit": unit, "n": n, "n_known": n_known, "low": low, "high": high}
