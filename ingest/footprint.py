@@ -19,13 +19,16 @@ is looked up at points of a grid.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
+
+from ingest.linework import GRID, Faces, merge, section, union
+from ingest.raster import Grid, Runs, over
 
 # Heights of the cuts above the floor, metres: below and above most sills.
 CUTS = (0.5, 1.0, 1.5)
@@ -38,7 +41,6 @@ CLOSING = 0.15
 # Parts thinner than twice this, or smaller than MIN_AREA (m²), are noise of modelling.
 THIN = 0.025
 MIN_AREA = 0.5
-GRID = 0.001  # one millimetre, in metres
 # The grid on which cover and heights are looked up: at least this wide (metres), at most so many points.
 STEP = 0.2
 MAX_POINTS = 20_000
@@ -84,17 +86,22 @@ class Fabric:
     """
 
     triangles: Triangles
-    _faces: dict[float, NDArray[np.object_]] = field(default_factory=dict)
+    _faces: dict[bytes, Faces] = field(default_factory=dict)
 
     @cached_property
     def low(self) -> NDArray[np.float64]:
         """Lowest z of each triangle."""
-        return np.asarray(self.triangles[:, :, 2].min(axis=1))
+        return np.asarray(np.minimum.reduce(self._heights))
 
     @cached_property
     def high(self) -> NDArray[np.float64]:
         """Highest z of each triangle."""
-        return np.asarray(self.triangles[:, :, 2].max(axis=1))
+        return np.asarray(np.maximum.reduce(self._heights))
+
+    @cached_property
+    def _heights(self) -> NDArray[np.float64]:
+        """The z of each corner, corner by corner: (3, n)."""
+        return np.ascontiguousarray(self.triangles[:, :, 2].T)
 
     def plan(self, floor: float, cuts: Sequence[float] = CUTS, top: float = np.inf) -> Plan:
         """Return what the fabric encloses a little above `floor`.
@@ -110,25 +117,27 @@ class Fabric:
         Plan with an empty outline where nothing stands on the floor.
         """
         near = (self.high >= floor - SLAB_REACH) & (self.low <= top)
-        faces = np.concatenate([self.enclosed(floor + cut) for cut in cuts])
-        kept = faces[self._covered(faces, near)]
+        cut = {id(faces): faces for faces in (self.enclosed(floor + height) for height in cuts)}.values()
+        kept = [faces.union(self._covered(faces.shapes, near)) for faces in cut]
         outline = shapely.union_all(kept, grid_size=GRID)
         slab, roof = self._slab(floor) & near, self._above(floor) & near
         # Where walls leave gaps too wide to close, the cut encloses next to nothing; slab and roof still tell.
-        seen = np.logical_and(self._cover(slab), self._cover(roof)).sum() * self._step**2
+        seen = np.logical_and(self._cover(slab), self._cover(roof)).sum() * self._grid.step**2
         if outline.area < 0.6 * seen:
             roofed = shapely.intersection(self.projection(slab), self.projection(roof), grid_size=GRID)
             if outline.area < 0.5 * roofed.area:
                 outline = shapely.union_all([outline, roofed], grid_size=GRID)
-        return Plan(self._tidy(outline, near), float(self._cover(near).sum() * self._step**2))
+        return Plan(self._tidy(outline, near), float(self._cover(near).sum() * self._grid.step**2))
 
     def roof(self, footprint: shapely.MultiPolygon, ground: float) -> Roof | None:
         """Return the roof over a footprint that stands on `ground` (metres); None where nothing covers it."""
         above = self._above(ground)
         heights = self._highest(above)
         parts = []
-        for part in footprint.geoms:
-            over = heights[shapely.contains_xy(part, self._points)]
+        runs = self._grid.polygons(np.asarray(footprint.geoms, object))
+        cells, part = self._grid.cells(runs)
+        for number in range(len(footprint.geoms)):
+            over = heights[cells[part == number]]
             over = over[np.isfinite(over)]
             if len(over):
                 lowest, middle, block, highest = np.percentile(over, (0, 50, 70, 100))
@@ -137,27 +146,24 @@ class Fabric:
         if not parts or not len(edge):
             return None
         inside = shapely.buffer(footprint, CLOSING)
-        corners = self.triangles[above].reshape(-1, 3)
+        corners = np.unique(self.triangles[above].reshape(-1, 3), axis=0)
+        corners = corners[corners[:, 2] > max(part[3] for part in parts)]
         within = corners[shapely.contains_xy(inside, corners[:, :2])]
         ridge = max(float(within[:, 2].max(initial=-np.inf)), *(part[3] for part in parts))
-        outline = _polygons(shapely.union_all(self._at_the_outline(above), grid_size=GRID), MIN_AREA)
+        outline = _polygons(union(self._at_the_outline(above)), MIN_AREA)
         return Roof(self._fill(outline, above), float(np.percentile(edge, 5)), ridge, parts)
 
-    def enclosed(self, height: float) -> NDArray[np.object_]:
+    def enclosed(self, height: float) -> Faces:
         """Return the faces into which the horizontal cut at `height` divides the plane, the outer one left out."""
-        key = round(height, 6)
+        lines = merge(section(self.triangles[(self.low <= height) & (self.high >= height)], height))
+        key = lines.tobytes()
         if key not in self._faces:
-            lines = section(self.triangles[(self.low <= height) & (self.high >= height)], height)
-            if len(lines):
-                noded = shapely.union_all(shapely.linestrings(lines), grid_size=GRID)
-                self._faces[key] = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
-            else:
-                self._faces[key] = np.array([], dtype=object)
+            self._faces[key] = Faces.of(lines)
         return self._faces[key]
 
     def projection(self, chosen: _Mask) -> BaseGeometry:
         """Return the union of the triangles seen from above, metres, grid of 1 mm; vertical ones add nothing."""
-        return shapely.union_all(self._flat[chosen[self._visible]], grid_size=GRID)
+        return union(self.triangles[self._visible[chosen[self._visible]], :, :2])
 
     @cached_property
     def _visible(self) -> NDArray[np.int64]:
@@ -167,54 +173,26 @@ class Fabric:
         return np.flatnonzero(np.abs(doubled) > 2 * GRID**2)
 
     @cached_property
-    def _flat(self) -> NDArray[np.object_]:
-        flat = self.triangles[self._visible, :, :2]
-        return np.asarray(shapely.polygons(np.concatenate([flat, flat[:, :1]], axis=1)), object)
-
-    @cached_property
-    def _tree(self) -> shapely.STRtree:
-        return shapely.STRtree(self._flat)
-
-    @cached_property
-    def _bounds(self) -> tuple[float, float, float, float]:
+    def _grid(self) -> Grid:
         flat = self.triangles[:, :, :2].reshape(-1, 2)
-        (west, south), (east, north) = flat.min(axis=0), flat.max(axis=0)
-        return float(west), float(south), float(east), float(north)
+        (west, south), (east, north) = flat.min(axis=0).tolist(), flat.max(axis=0).tolist()
+        step = max(STEP, float(np.sqrt((east - west) * (north - south) / MAX_POINTS)))
+        return Grid(west, south, step, int((north - south) / step) + 1, int((east - west) / step) + 1)
 
     @cached_property
-    def _step(self) -> float:
-        west, south, east, north = self._bounds
-        return max(STEP, float(np.sqrt((east - west) * (north - south) / MAX_POINTS)))
+    def _runs(self) -> Runs:
+        """What the triangles cover of the grid."""
+        runs = self._grid.triangles(self.triangles[self._visible, :, :2])
+        return replace(runs, which=self._visible[runs.which])
 
-    @cached_property
-    def _shape(self) -> tuple[int, int]:
-        west, south, east, north = self._bounds
-        return int((north - south) / self._step) + 1, int((east - west) / self._step) + 1
-
-    @cached_property
-    def _points(self) -> NDArray[np.float64]:
-        """Middles of the cells of the grid, row by row from the south."""
-        west, south, _, _ = self._bounds
-        rows, columns = self._shape
-        x, y = np.meshgrid(west + (np.arange(columns) + 0.5) * self._step, south + (np.arange(rows) + 0.5) * self._step)
-        return np.column_stack([x.ravel(), y.ravel()])
-
-    @cached_property
-    def _hits(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Which points of the grid lie under or over which triangles: indices of both, pair by pair."""
-        return self._over(self._points)
-
-    def _over(self, points: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        if not len(points) or not len(self._visible):
-            return np.empty(0, np.int64), np.empty(0, np.int64)
-        at, which = self._tree.query(shapely.points(points), predicate="intersects")
-        return at, self._visible[which]
+    def _over(self, points: NDArray[np.float64], chosen: _Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return which points lie under or over which of the chosen triangles: indices of both, pair by pair."""
+        candidates = self._visible[chosen[self._visible]]
+        at, which = over(points, self.triangles[candidates, :, :2])
+        return at, candidates[which]
 
     def _cover(self, chosen: _Mask) -> _Mask:
-        at, which = self._hits
-        covered = np.zeros(len(self._points), bool)
-        covered[at[chosen[which]]] = True
-        return covered
+        return self._grid.covered(self._runs.of(chosen))
 
     def _slab(self, floor: float) -> _Mask:
         return np.asarray((self.low >= floor - SLAB_REACH) & (self.high <= floor + SLAB_REACH))
@@ -224,54 +202,53 @@ class Fabric:
 
     def _highest(self, chosen: _Mask) -> NDArray[np.float64]:
         """Return the highest z of the chosen triangles over each point of the grid, -inf where none is."""
-        return self._top(self._points, *self._hits, chosen)
+        return self._top(self._grid.points, *self._grid.cells(self._runs.of(chosen)))
 
     def _heights_at(self, points: NDArray[np.float64], chosen: _Mask) -> NDArray[np.float64]:
-        heights = self._top(points, *self._over(points), chosen)
+        heights = self._top(points, *self._over(points, chosen))
         return heights[np.isfinite(heights)]
 
-    def _top(
-        self, points: NDArray[np.float64], at: NDArray[np.int64], which: NDArray[np.int64], chosen: _Mask
-    ) -> NDArray[np.float64]:
-        at, which = at[chosen[which]], which[chosen[which]]
-        corners = self.triangles[which]
-        edge1, edge2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        normal = np.cross(edge1, edge2)
-        away = points[at] - corners[:, 0, :2]
-        z = corners[:, 0, 2] - (normal[:, 0] * away[:, 0] + normal[:, 1] * away[:, 1]) / normal[:, 2]
+    def _top(self, points: NDArray[np.float64], at: NDArray[np.int64], which: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the highest z of triangles over points, by pairs of indices of both; -inf where none is."""
+        corner, slope = self.triangles[:, 0], self._slopes
+        x, y = (points[at] - corner[which, :2]).T
+        z = corner[which, 2] + slope[which, 0] * x + slope[which, 1] * y
         # Slivers that stand nearly upright must not carry a point beyond their own corners.
         z = np.clip(z, self.low[which], self.high[which])
         heights = np.full(len(points), -np.inf)
         np.maximum.at(heights, at, z)
         return heights
 
+    @cached_property
+    def _slopes(self) -> NDArray[np.float64]:
+        """How much the plane of each triangle rises in x and in y, zero where it is upright."""
+        edge1, edge2 = (self.triangles[:, i] - self.triangles[:, 0] for i in (1, 2))
+        normal = np.cross(edge1, edge2)
+        slopes = np.zeros((len(normal), 2))
+        slopes[self._visible] = -normal[self._visible, :2] / normal[self._visible, 2:]
+        return slopes
+
     def _covered(self, faces: NDArray[np.object_], chosen: _Mask) -> _Mask:
-        """Say of each face whether half of it or more is covered."""
+        """Say of each face whether half of it or more is covered: of the points of the grid in it, and one more."""
         if not len(faces):
             return np.array([], dtype=bool)
-        covered = self._cover(chosen)
-        face, point = shapely.STRtree(np.asarray(shapely.points(self._points), object)).query(
-            faces, predicate="intersects"
-        )
-        middles = shapely.get_coordinates(shapely.point_on_surface(faces))
-        at, which = self._over(middles)
-        hits, of = np.zeros(len(faces)), np.ones(len(faces))
-        hits[at[chosen[which]]] = 1.0
-        np.add.at(of, face, 1.0)
-        np.add.at(hits, face, covered[point].astype(float))
-        return np.asarray(hits >= 0.5 * of)
+        points, hits = self._grid.counts(self._grid.polygons(faces), self._cover(chosen), len(faces))
+        lead = 2 * hits - points
+        # The one more point matters where the others are even, or next to; it tells alone where there are none.
+        open_ = np.flatnonzero((lead == 0) | (lead == -1))
+        middles = shapely.get_coordinates(shapely.point_on_surface(faces[open_]))
+        lead[open_[self._over(middles, chosen)[0]]] = 1
+        return np.asarray(lead > 0)
 
-    def _at_the_outline(self, chosen: _Mask) -> NDArray[np.object_]:
+    def _at_the_outline(self, chosen: _Mask) -> NDArray[np.float64]:
         """Return those of the triangles seen from above that lie at an edge of what they cover together."""
-        flat = self._flat[chosen[self._visible]]
-        whole = self._cover(chosen).reshape(self._shape)
+        flat = self.triangles[self._visible[chosen[self._visible]], :, :2]
         # Cells at the rim of the covered area, and around: counted up, so that a box of cells is asked in one step.
-        rim = np.pad(~whole, 2, constant_values=True)
+        rim = np.pad(~self._cover(chosen), 2, constant_values=True)
         counts = np.pad(rim.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-        west, south, _, _ = self._bounds
-        boxes = shapely.bounds(flat) - (west, south, west, south)
-        first = np.floor(boxes[:, :2] / self._step).astype(int) + 1
-        last = np.floor(boxes[:, 2:] / self._step).astype(int) + 4
+        corner, step = (self._grid.west, self._grid.south), self._grid.step
+        first = np.floor((flat.min(axis=1) - corner) / step).astype(int) + 1
+        last = np.floor((flat.max(axis=1) - corner) / step).astype(int) + 4
         rows, columns = counts.shape
         left, bottom = np.clip(first[:, 0], 0, columns - 1), np.clip(first[:, 1], 0, rows - 1)
         right, top = np.clip(last[:, 0], 0, columns - 1), np.clip(last[:, 1], 0, rows - 1)
@@ -281,7 +258,9 @@ class Fabric:
     def _fill(self, outline: shapely.MultiPolygon, chosen: _Mask) -> shapely.MultiPolygon:
         """Return the outline without those of its holes that are covered."""
         rings = [ring for part in outline.geoms for ring in part.interiors]
-        holes = shapely.polygons(rings) if rings else np.array([], dtype=object)
+        if not rings:
+            return outline
+        holes = shapely.polygons(rings)
         closed = holes[self._covered(holes, chosen)]
         if not len(closed):
             return outline
@@ -292,26 +271,6 @@ class Fabric:
         filled = self._fill(_polygons(closed), near)
         opened = _offset(_offset(filled, -THIN), THIN)
         return _polygons(shapely.set_precision(opened, GRID), MIN_AREA)
-
-
-def section(triangles: Triangles, height: float) -> NDArray[np.float64]:
-    """Return the segments (m, 2, 2) in which triangles cross the plane at `height`.
-
-    A vertex exactly in the plane counts as above it, so that neighbours agree and no segment comes twice.
-    """
-    above = triangles[:, :, 2] >= height
-    count = above.sum(axis=1)
-    crossing, sides = triangles[(count == 1) | (count == 2)], above[(count == 1) | (count == 2)]
-    # The corner that is alone on its side; both cut edges start there.
-    odd = np.where(sides.sum(axis=1) == 1, sides.argmax(axis=1), (~sides).argmax(axis=1))
-    rows = np.arange(len(crossing))
-    start = crossing[rows, odd]
-    ends = np.stack([crossing[rows, (odd + 1) % 3], crossing[rows, (odd + 2) % 3]], axis=1)
-    share = (height - start[:, None, 2]) / (ends[:, :, 2] - start[:, None, 2])
-    points = start[:, None, :2] + share[:, :, None] * (ends[:, :, :2] - start[:, None, :2])
-    lengths = np.hypot(*(points[:, 1] - points[:, 0]).T)
-    segments: NDArray[np.float64] = points[lengths > GRID / 2]
-    return segments
 
 
 def room(triangles: Triangles) -> shapely.MultiPolygon | None:

@@ -26,8 +26,8 @@ Triangles = NDArray[np.float64]
 # Edge of a cube, metres, at least; of so many cubes at most.
 CUBE = 0.3
 MOST_CUBES = 400_000
-# Points on a triangle lie at most so many cubes apart.
-_DENSITY = 0.7
+# Points on a triangle lie at most so many cubes apart, in rows as far apart.
+_DENSITY = 0.5
 
 
 def shell(triangles: Triangles) -> Triangles:
@@ -44,29 +44,45 @@ def shell(triangles: Triangles) -> Triangles:
     edge = max(CUBE, float((np.prod(np.maximum(high - low, CUBE)) / MOST_CUBES) ** (1 / 3)))
     # Two layers of empty cubes all round.
     size = ((high - low) / edge).astype(int) + 5
-    owner, points = _points(triangles, edge * _DENSITY)
-    cubes = ((points - low) / edge).astype(int) + 2
+    owner, cubes = _cubes((triangles - low) / edge + 2, size)
     solid = np.zeros(size, bool)
-    solid[tuple(cubes.T)] = True
+    solid.ravel()[cubes] = True
     near = _grown(_outdoors(solid))
     kept = np.zeros(len(triangles), bool)
-    kept[owner[near[tuple(cubes.T)]]] = True
+    kept[owner[near.ravel()[cubes]]] = True
     return triangles[kept]
 
 
-def _points(triangles: Triangles, apart: float) -> tuple[NDArray[np.int64], Triangles]:
-    """Return points spread over each triangle, and the index of the triangle that each lies on."""
-    longest = np.linalg.norm(triangles - np.roll(triangles, 1, axis=1), axis=2).max(axis=1)
-    steps = np.maximum(1, np.ceil(longest / apart).astype(int))
-    owners, found = [], []
-    for count in np.unique(steps):
-        chosen = np.flatnonzero(steps == count)
-        u, v = (axis.ravel() for axis in np.meshgrid(np.arange(count + 1), np.arange(count + 1)))
-        inside = u + v <= count
-        shares = np.column_stack([count - u - v, u, v])[inside] / count
-        owners.append(np.repeat(chosen, len(shares)))
-        found.append(np.einsum("sc,ncx->nsx", shares, triangles[chosen]).reshape(-1, 3))
-    return np.concatenate(owners), np.concatenate(found)
+def _cubes(triangles: Triangles, size: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return cubes that triangles pass through, as indices of a flat array, and the triangle of each.
+
+    Found at points of rows that run along the longest edge of a triangle, from the corner across.
+    """
+    sides = np.roll(triangles, -2, axis=1) - np.roll(triangles, -1, axis=1)  # across from each corner
+    lengths = np.sqrt(np.einsum("nsx,nsx->ns", sides, sides))
+    corner = lengths.argmax(axis=1)
+    each = np.arange(len(triangles))
+    apex, begin, along = triangles[each, corner], triangles[each, corner - 2], sides[each, corner]
+    longest = lengths[each, corner]
+    doubled = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
+    rows = np.maximum(np.ceil(doubled / np.maximum(longest, 1e-9) / _DENSITY), 1).astype(np.int64) + 1
+    owner, row = _counted(rows)
+    share = row / (rows - 1)[owner]
+    points = np.ceil(longest[owner] * share / _DENSITY).astype(np.int64) + 1
+    line, point = _counted(points)
+    part = (share / np.maximum(points - 1, 1))[line] * point
+    share, owner = share[line], owner[line]
+    index = np.zeros(len(owner), np.int64)
+    for axis in range(3):
+        start, out, over = (vectors[:, axis] for vectors in (apex, begin - apex, along))
+        index = index * size[axis] + (start[owner] + share * out[owner] + part * over[owner]).astype(np.int64)
+    return owner, index
+
+
+def _counted(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return who of some counts to, and the numbers they count: (0, 0, 1), (0, 1, 0) for 2, 1."""
+    who = np.repeat(np.arange(len(counts)), counts)
+    return who, np.arange(len(who)) - np.repeat(counts.cumsum() - counts, counts)
 
 
 def _outdoors(solid: NDArray[np.bool_]) -> NDArray[np.bool_]:

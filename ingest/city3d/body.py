@@ -17,7 +17,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from ingest import footprint
+from ingest import footprint, linework
 from ingest.city3d.feature import (
     BODIES,
     BUILDING,
@@ -323,15 +323,15 @@ def _floor(points: NDArray[np.float64], mesh: list[Surface]) -> Any | None:
         rings = [points[ring] for ring in surface if len(ring) > 2]
         areas = [_area(ring) for ring in rings]
         seen = 2 * areas[0] - sum(areas) if areas else 0.0
-        if seen <= footprint.GRID**2:
+        if seen <= linework.GRID**2:
             continue
-        if max(float(ring[:, 2].max()) for ring in rings) - low <= footprint.GRID:
+        if max(float(ring[:, 2].max()) for ring in rings) - low <= linework.GRID:
             floors.append(shapely.Polygon(rings[0][:, :2], [ring[:, :2] for ring in rings[1:]]))
         else:
             above += seen
     if not floors or not all(floor.is_valid for floor in floors):
         return None
-    whole = floors[0] if len(floors) == 1 else shapely.union_all(floors, grid_size=footprint.GRID)
+    whole = floors[0] if len(floors) == 1 else shapely.union_all(floors, grid_size=linework.GRID)
     return whole if abs(whole.area - above) <= _AS_MUCH * above else None
 
 

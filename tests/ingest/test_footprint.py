@@ -5,7 +5,7 @@ import pytest
 import shapely
 from numpy.typing import NDArray
 
-from ingest import footprint
+from ingest import footprint, linework
 
 FACES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
 
@@ -83,7 +83,7 @@ def test_two_blocks_are_two_parts_and_crumbs_are_dropped() -> None:
 
 @pytest.mark.parametrize(("height", "length"), [(-0.1, 0), (0.0, 0), (1.0, 10), (2.0, 10), (2.1, 0)])
 def test_section_through_vertices_counts_them_once(height: float, length: float) -> None:
-    lines = footprint.section(box(0, 0, 0, 4, 1, 2), height)
+    lines = linework.section(box(0, 0, 0, 4, 1, 2), height)
     assert sum(np.hypot(*(end - start)) for start, end in lines) == pytest.approx(length)
 
 
