@@ -7,15 +7,31 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from api import errors
-from api.gate import Gate
+from api.gate import Gate, rate_of
 from api.pages import STATIC
 from api.routes import changes, codes, editing, entry, features, files, log, metrics, private, processes, tiles
 from api.site import Site
 from cim.city import City
 from cim.settings import Settings
+
+_WORTH_PACKING = 1024
+_PACKED_ALREADY = (
+    *DEFAULT_EXCLUDED_CONTENT_TYPES,
+    "application/octet-stream",
+    "application/vnd.apache.parquet",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.mapbox-vector-tile",
+)
+
+
+def from_environment() -> FastAPI:
+    """Return the application of the deployment that the environment names: what each worker process runs."""
+    return create_app(Settings.from_environment())
 
 
 def create_app(settings: Settings, city: City | None = None) -> FastAPI:
@@ -25,8 +41,9 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     ----------
     city : an open city to serve; it stays open afterwards. Default: one opened, and closed, in the lifespan.
 
-    Raises (in the lifespan)
+    Raises
     ------
+    InvalidData : CIM_API_RATE is no rate. In the lifespan:
     DatabaseError, Conflict, CrsError : the city cannot be opened, or has no known way to CRS84.
     """
 
@@ -48,7 +65,19 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     errors.install(app)
-    app.add_middleware(Gate, rate=None)
+    # From the inside out.
+    app.add_middleware(
+        GZipMiddleware, minimum_size=_WORTH_PACKING, compresslevel=5, exclude_content_types=_PACKED_ALREADY
+    )
+    app.add_middleware(Gate, rate=rate_of(settings))
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=sorted(settings.api_origins),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["*", "Authorization"],
+        max_age=86_400,
+    )
     # In the order they are looked at.
     for module in (log, entry, private, features, tiles, editing, changes, files, processes, codes, metrics):
         app.include_router(module.router)

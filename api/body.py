@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from cim.errors import InvalidData
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+PATIENCE = 30.0
 
 
 async def read_json(request: Request, accepted: Sequence[str] = (JSON,), most: int = MAX_BYTES) -> Any:
@@ -22,16 +24,20 @@ async def read_json(request: Request, accepted: Sequence[str] = (JSON,), most: i
     Raises
     ------
     InvalidData : not JSON (NaN, lone surrogates and a NUL in a string included), or nested deeper than 50.
-    HTTPException : 413 beyond `most` bytes, 415 where the body says that it is something else.
+    HTTPException : 408 where it is slow, 413 beyond `most` bytes, 415 where the body says that it is something else.
     """
     content_type = request.headers.get("content-type", accepted[0]).partition(";")[0].strip().lower()
     if content_type not in accepted:
         raise HTTPException(415, f"the body must be {' or '.join(accepted)}, got {content_type[:60]!r}")
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
-            raise HTTPException(413, f"the body has more than {most} bytes")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise HTTPException(413, f"the body has more than {most} bytes")
+    except TimeoutError:
+        raise HTTPException(408, f"the body did not come within {PATIENCE:g} s") from None
     try:
         document = orjson.loads(bytes(body))
     except orjson.JSONDecodeError as error:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,23 +13,51 @@ from cim.city import City
 from cim.errors import Conflict
 from cim.settings import Settings
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+# To worker processes, which are started anew and read the environment only.
+_LOG_REQUESTS = "UVICORN_CIM_LOG_REQUESTS"
+
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that answer; a processor each is enough.")] = 1,
+    root_path: Annotated[str, typer.Option(help="Path that a proxy in front takes off, as /city.")] = "",
+    proxy: Annotated[str, typer.Option(help="Addresses of proxies whose X-Forwarded-* count.")] = "127.0.0.1",
+    log_requests: Annotated[bool, typer.Option(help="Write each request to standard error as JSON.")] = False,
 ) -> None:
     """Serve the city over HTTP, and keep its log up to date, until interrupted."""
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
+    from api import logs
     from api.app import create_app
     from api.server import configuration
 
     settings = Settings.from_environment()
+    more = {"root_path": root_path.rstrip("/"), "forwarded_allow_ips": proxy}
     with _listening(host, port) as listener, City(settings) as city:
         address = f"[{host}]" if ":" in host else host
         typer.echo(f"serving on http://{address}:{listener.getsockname()[1]}, Ctrl+C to stop")
+        logs.configure(requests=log_requests)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(configuration(create_app(settings, city))).run(sockets=[listener])
+            if workers == 1:
+                uvicorn.Server(configuration(create_app(settings, city), **more)).run(sockets=[listener])
+                return
+            os.environ[_LOG_REQUESTS] = "yes" if log_requests else ""
+            several = configuration("api.cli:worker", factory=True, workers=workers, **more)
+            Multiprocess(several, sockets=[listener]).run()
+
+
+def worker() -> FastAPI:
+    """Return the application of one of several worker processes, each with a city of its own."""
+    from api import logs
+    from api.app import from_environment
+
+    logs.configure(requests=bool(os.environ.get(_LOG_REQUESTS)))
+    return from_environment()
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -9,7 +9,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
-from limits import RateLimitItem
+from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 from starlette._utils import get_route_path
@@ -19,11 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access import Caller
 from api.errors import answer_of
+from api.logs import REQUESTS
 from api.site import Site
 from cim.db.access import Reading, read_as
-from cim.errors import CimError
+from cim.errors import CimError, InvalidData
+from cim.settings import Settings
 
-log = logging.getLogger("cim.api.requests")
+log = logging.getLogger(REQUESTS)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _READ = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,6 +34,23 @@ _LOOPBACK = ("127.", "::1")
 # Monitors must see that a server is alive when it refuses everybody else.
 _UNLIMITED = frozenset({"/health", "/metrics"})
 _CREDENTIALS = "Authorization, X-API-Key"
+
+
+def rate_of(settings: Settings) -> RateLimitItem | None:
+    """Return how many requests a client may send; None for no limit.
+
+    Raises
+    ------
+    InvalidData : CIM_API_RATE is neither a rate nor `no`.
+    """
+    if settings.api_rate == "no":
+        return None
+    try:
+        return parse(settings.api_rate)
+    except ValueError:
+        raise InvalidData(
+            f"CIM_API_RATE must be no, or a rate such as 3000/minute, got {settings.api_rate!r}"
+        ) from None
 
 
 class Gate:

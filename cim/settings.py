@@ -16,6 +16,8 @@ from cim.files import Store, store_at
 # EPSG:4548 is CGCS2000 / 3-degree Gauss-Kruger CM 117E, the CRS of the sample district.
 DEFAULT_SRID = 4548
 DEFAULT_ORIGIN = "localhost/cim"
+# Fifty a second, minute by minute: a map that pans, a desktop that pages, and no more.
+DEFAULT_RATE = "3000/minute"
 ApiWrite = Literal["no", "yes", "if-match"]
 
 
@@ -36,6 +38,8 @@ class Settings:
         who has a scope for it may write in any case.
     api_public : feature types that anybody may read over the API; None for all.
     api_database_url : login that the API reads with, a member of its three roles; None for that of `database_url`.
+    api_rate : how many requests a client may send, as 3000/minute; `no` for no limit. Not counted on loopback.
+    api_origins : origins whose pages may call the API from a browser; `*` for any.
     oidc_issuer, oidc_audience : whose bearer tokens the API takes, and for whom they must be made out; None for none.
     """
 
@@ -49,6 +53,8 @@ class Settings:
     api_write: ApiWrite = "no"
     api_public: frozenset[str] | None = None
     api_database_url: str | None = None
+    api_rate: str = DEFAULT_RATE
+    api_origins: frozenset[str] = frozenset({"*"})
     oidc_issuer: str | None = None
     oidc_audience: str | None = None
 
@@ -92,6 +98,8 @@ class Settings:
             api_write=_api_write(variables.get("CIM_API_WRITE") or "no"),
             api_public=_public(variables.get("CIM_API_PUBLIC") or "*"),
             api_database_url=variables.get("CIM_API_DATABASE_URL") or None,
+            api_rate=variables.get("CIM_API_RATE") or DEFAULT_RATE,
+            api_origins=frozenset((variables.get("CIM_API_ORIGINS") or "*").replace(",", " ").split()),
             **_oidc(variables.get("CIM_OIDC_ISSUER") or None, variables.get("CIM_OIDC_AUDIENCE") or None),
         )
 
@@ -107,6 +115,8 @@ VARIABLES = {
     "CIM_API_WRITE": "whether the API takes writes of anybody: no, yes, if-match",
     "CIM_API_PUBLIC": "feature types that anybody may read over the API, as building,parcel; * for all",
     "CIM_API_DATABASE_URL": "login that the API reads with",
+    "CIM_API_RATE": "requests a client may send the API, as 3000/minute; no for no limit",
+    "CIM_API_ORIGINS": "origins whose pages may call the API, as https://map.example.org; * for any",
     "CIM_OIDC_ISSUER": "URL of the OpenID Connect issuer whose tokens the API takes",
     "CIM_OIDC_AUDIENCE": "audience that those tokens must be made out for",
 }

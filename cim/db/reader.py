@@ -294,9 +294,12 @@ class Reader:
 
     async def _attempt(self, pool: Any, text: str, values: Collection[object]) -> list[Any]:
         try:
-            connection = await pool.acquire(timeout=self.timeout)
+            # Less than a read may take: who waits longer is not served when the readers before are cut off, either.
+            connection = await pool.acquire(timeout=self.timeout / 2)
         except TimeoutError as error:
-            raise DatabaseError(f"the database is busy: no connection within {self.timeout:g} s; try again") from error
+            raise DatabaseError(
+                f"the database is busy: no connection within {self.timeout / 2:g} s; try again"
+            ) from error
         except _UNREACHABLE as error:
             raise _unreachable(error) from error
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +103,12 @@ def process(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[st
         running.communicate()
 
 
+def address_of(running: subprocess.Popen[str]) -> str:
+    found = re.search(r"http://127\.0\.0\.1:\d+", line := first_line(running.stdout))
+    assert found is not None, line
+    return found[0]
+
+
 def first_line(stream: IO[str] | None) -> str:
     assert stream is not None
     return stream.readline()
@@ -179,3 +187,58 @@ def test_serve_on_a_taken_port(settings: Settings) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in message
     assert "Traceback" not in message
     assert len(message.strip().splitlines()) == 1
+
+
+def test_what_is_under_way_ends_before_the_server_does(settings: Settings) -> None:
+    with City(settings) as city, process(settings, "--port", "0") as running:
+        address = address_of(running)
+        assert httpx.get(f"{address}/health", timeout=20).status_code == 200
+        answers: list[httpx.Response] = []
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.text("LOCK TABLE city.building IN ACCESS EXCLUSIVE MODE"))
+            asking = threading.Thread(target=lambda: answers.append(httpx.get(f"{address}{ITEMS}", timeout=20)))
+            asking.start()
+            time.sleep(0.5)
+            running.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            assert running.poll() is None
+        asking.join()
+        assert answers[0].status_code == 200
+        assert running.wait(15) in (0, -signal.SIGTERM)
+
+
+def test_requests_are_written_as_lines_of_json(settings: Settings) -> None:
+    with process(settings, "--port", "0", "--log-requests") as running:
+        address = address_of(running)
+        httpx.get(f"{address}{ITEMS}?limit=3", headers={"X-Request-ID": "n-1"}, timeout=20)
+        httpx.get(f"{address}/nosuch%0A%22", timeout=20)
+        running.send_signal(signal.SIGTERM)
+        running.wait(15)
+        assert running.stderr is not None
+        lines = [json.loads(line) for line in running.stderr.read().splitlines()]
+    first, second = lines
+    assert first["time"].endswith("+00:00")
+    assert {**first, "request": "n-1", "path": ITEMS, "query": "limit=3", "status": 200, "caller": None} == first
+    assert first["ms"] > 0
+    assert first["bytes"] > 100
+    assert (second["status"], second["path"]) == (404, '/nosuch\n"')
+
+
+def test_several_workers_answer_on_one_port_behind_a_path(settings: Settings) -> None:
+    with process(settings, "--port", "0", "--workers", "2", "--root-path", "/city/") as running:
+        address = address_of(running)
+        for _ in range(200):  # the port is open before the workers are
+            try:
+                httpx.get(f"{address}/health", timeout=20).raise_for_status()
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        forwarded = {"X-Forwarded-Proto": "https", "Host": "city.example.org"}
+        for _ in range(10):
+            page = httpx.get(f"{address}{ITEMS}?limit=1", headers=forwarded, timeout=20).json()
+            links = {link["rel"]: link["href"] for link in page["links"]}
+            assert links["self"] == f"https://city.example.org/city{ITEMS}?limit=1"
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(20) == 0
+        assert running.stderr is not None
+        assert running.stderr.read() == ""

@@ -22,6 +22,7 @@ DOCS = [
     "CHANGELOG.md",
     "docs/access.md",
     "docs/codes.md",
+    "docs/deploy.md",
     "sample_data/README.md",
     "schemas/README.md",
 ]
