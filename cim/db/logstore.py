@@ -83,7 +83,7 @@ class LogStore:
                     coming = ahead.submit(fetch, following)
                 self._waiting += len(rows)
                 if rows:
-                    yield [revision_of(*row) for row in rows]
+                    yield [revision_of(row) for row in rows]
 
     def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
         """Copy the leaves in and move the tree, in one transaction.
@@ -168,8 +168,8 @@ class LogStore:
             span = _span(start, end)
             ids = dict(reader.execute(query("log/leaf_span"), span).mappings().one())
             rows = _binary(reader, "log/audit_leaves", span | ids)
-        rows.sort(key=itemgetter(0))
-        return [(Leaf(idx, row[0], row[12], entry, digest), revision_of(*row)) for idx, entry, digest, *row in rows]
+        rows.sort(key=itemgetter(-3))
+        return [(Leaf(row[-3], row[0], row[12], row[-2], row[-1]), revision_of(row[:-3])) for row in rows]
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
@@ -248,10 +248,13 @@ def _span(start: int, end: int) -> dict[str, int]:
     return {"first": start, "end": end}
 
 
-def revision_of(*row: Any) -> Revision:
+def revision_of(row: Sequence[Any]) -> Revision:
     """Return the columns of log/pending as a Revision, whose private values come as JSON text."""
-    revision = Revision._make(row)
-    if revision.private is None:
-        return revision
-    held = parse_body(row[Revision._fields.index("private")])
+    private = row[_PRIVATE]
+    if private is None:
+        return Revision._make(row)
+    revision, held = Revision._make(row), parse_body(private)
     return revision._replace(private={field: (bytes.fromhex(salt), value) for field, (salt, value) in held.items()})
+
+
+_PRIVATE = Revision._fields.index("private")

@@ -13,10 +13,10 @@ from typing import Protocol
 from cim.errors import CimError
 from cim.log._memory import uncollected
 from cim.log.publisher import Publisher
-from cim.log.sequencer import Leaf, Revision, render
-from cim.log.tree import CompactRange, leaf_hashes
+from cim.log.sequencer import Leaf, Revision, render, render_all
+from cim.log.tree import CompactRange, leaf_hash, leaf_hashes
 
-BATCH = 10_000
+BATCH = 8_192  # whole tiles
 # A revision carries the time of its statement and gets its leaf after the commit: so far may the two be apart.
 LONGEST_TRANSACTION = timedelta(days=1)
 CLOCK_STEP = timedelta(minutes=1)  # a server's clock may be set back
@@ -187,10 +187,11 @@ class _Leaves:
         roots = {self._first: self._tree.root()}
         for start, end, rows in self._batches():
             leaves = self._check_batch(start, end, rows)
-            for cut in [s for s in wanted if start < s <= end]:
-                self._tree.append(leaf.hash for leaf in leaves if self._tree.size <= leaf.idx < cut)
-                roots[cut] = self._tree.root()
-            self._tree.append(leaf.hash for leaf in leaves if leaf.idx >= self._tree.size)
+            for cut in [*(s for s in wanted if start < s <= end), end]:
+                held = self._tree.size
+                self._tree.append([leaf.hash for leaf in leaves if held <= leaf.idx < cut])
+                if cut in wanted:
+                    roots[cut] = self._tree.root()
             progress(end, self._size)
         return roots
 
@@ -212,37 +213,41 @@ class _Leaves:
         if self._first:
             unknown = {(r.type, r.code) for _, r in rows} - self._latest.keys()
             self._latest |= self._store.latest(sorted(unknown), self._first)
-        hashes = leaf_hashes([leaf.entry for leaf in leaves])
-        for (leaf, revision), computed in zip(rows, hashes, strict=True):
-            self._findings += self._check_leaf(leaf, revision, computed)
+        differing = _differing(leaves, [revision for _, revision in rows])
+        for place, (leaf, revision) in enumerate(rows):
+            problems = self._follow(leaf, revision)
+            if place in differing:
+                problems = (*self._explain(leaf, revision), *problems)
+            for problem in problems:
+                self._findings.append(Finding(problem, revision.type, revision.code, revision.rev, leaf.idx))
         self._findings += _check_times(rows, self._store.heads_around(start, end))
-        objects = {leaf.idx: (revision.type, revision.code, revision.rev) for leaf, revision in rows}
         for idx, problem in self._publisher.tile_differences(start, leaves):
-            kind, code, rev = objects.get(idx, (None, None, None))
+            kind, code, rev = next(((r.type, r.code, r.rev) for leaf, r in rows if leaf.idx == idx), _UNKNOWN)
             self._findings.append(Finding(problem, kind, code, rev, idx))
         return leaves
 
-    def _check_leaf(self, leaf: Leaf, revision: Revision, computed: bytes) -> list[Finding]:
-        """Check one leaf against its computed hash, its revision, and its place in the object's chain."""
-        problems = []
-        if computed != leaf.hash:
-            problems.append("the stored entry does not hash to the stored leaf hash")
-        try:
-            if render(revision, leaf.prev) != leaf.entry:
-                problems += self._explain(leaf, revision)
-        except CimError as error:
-            problems.append(f"the revision cannot be written as an entry: {error}")
+    def _follow(self, leaf: Leaf, revision: Revision) -> tuple[str, ...]:
+        """Say what is wrong with a leaf's place in the chain of its object."""
         key = (revision.type, revision.code)
-        idx, rev = self._latest.get(key, (None, 0))
-        if leaf.prev != idx or revision.rev != rev + 1:
-            problems.append(
-                f"expected revision {rev + 1} with predecessor leaf {idx}, got {revision.rev} with {leaf.prev}"
-            )
+        idx, rev = self._latest.get(key, _NONE)
         self._latest[key] = (leaf.idx, revision.rev)
-        return [Finding(problem, *key, revision.rev, leaf.idx) for problem in problems]
+        if leaf.prev == idx and revision.rev == rev + 1:
+            return ()
+        got = f"got {revision.rev} with {leaf.prev}"
+        return (f"expected revision {rev + 1} with predecessor leaf {idx}, {got}",)
 
     def _explain(self, leaf: Leaf, revision: Revision) -> Iterator[str]:
-        """Yield why a revision is not its entry; nothing where all that it lacks was erased."""
+        """Yield why a stored entry is not its leaf hash, or a revision not its entry; nothing where all was erased."""
+        if leaf_hash(leaf.entry) != leaf.hash:
+            yield "the stored entry does not hash to the stored leaf hash"
+        try:
+            yield from self._explain_entry(leaf, revision)
+        except CimError as error:
+            yield f"the revision cannot be written as an entry: {error}"
+
+    def _explain_entry(self, leaf: Leaf, revision: Revision) -> Iterator[str]:
+        if render(revision, leaf.prev) == leaf.entry:
+            return
         promised, geometry = _hashes_in(leaf.entry)
         gone = promised.keys() - (revision.private or {}).keys()
         lost = geometry is not None and revision.geometry_sha256 is None
@@ -257,6 +262,24 @@ class _Leaves:
                 yield f"the value of {name} is not there, and no erasure was recorded"
 
 
+_UNKNOWN: tuple[str | None, str | None, int | None] = (None, None, None)
+_NONE: tuple[int | None, int] = (None, 0)  # leaf and number of the revision before an object's first
+
+
+def _differing(leaves: Sequence[Leaf], revisions: Sequence[Revision]) -> frozenset[int] | range:
+    """Return at which places an entry does not hash to its leaf, or is not what its revision is written as."""
+    entries = [leaf.entry for leaf in leaves]
+    try:
+        written = render_all(revisions, [leaf.prev for leaf in leaves])
+    except CimError:
+        return range(len(leaves))  # one of them cannot be written: look at each
+    hashed, hashes = leaf_hashes(entries), [leaf.hash for leaf in leaves]
+    if written == entries and hashed == hashes:
+        return frozenset()
+    compared = zip(written, entries, hashed, hashes, strict=True)
+    return frozenset(place for place, (w, e, c, h) in enumerate(compared) if w != e or c != h)
+
+
 def _check_times(rows: Sequence[tuple[Leaf, Revision]], heads: Sequence[TimedHead]) -> Iterator[Finding]:
     """Bound the time of each revision by the heads before and after its leaf."""
     indices = [leaf.idx for leaf, _ in rows]
@@ -264,6 +287,9 @@ def _check_times(rows: Sequence[tuple[Leaf, Revision]], heads: Sequence[TimedHea
     for before, after, start, end in zip([None, *heads], [*heads, None], cuts, cuts[1:], strict=False):
         earliest = before and before.at - LONGEST_TRANSACTION
         latest = after and after.at + CLOCK_STEP
+        times = [revision.at for _, revision in rows[start:end]]
+        if not times or ((not earliest or min(times) >= earliest) and (not latest or max(times) <= latest)):
+            continue
         for leaf, revision in rows[start:end]:
             at = revision.at
             if before and earliest and at < earliest:

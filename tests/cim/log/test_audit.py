@@ -54,6 +54,21 @@ def test_an_unharmed_log_has_no_findings(database: Database, publisher: Publishe
     assert findings(database, publisher) == []
 
 
+def test_numbers_that_jsonb_prints_otherwise_than_columns_are_no_findings(
+    database: Database, publisher: Publisher
+) -> None:
+    run(
+        database,
+        "INSERT INTO city.building (code, name, height, attributes, valid_from)"
+        """ VALUES ('odd', E'"\\\\\n楼', 1e-7, '{"b": [1.50, 1e3], "a": null}', '2020-02-29')""",
+    )
+    with database.engine.connect() as connection:
+        sequence(LogStore(connection), publisher, 20)
+        body = connection.execute(sa.text("SELECT body FROM city.building_live() WHERE code = 'odd'")).scalar_one()
+    assert '"height": 1e-07' in body  # jsonb prints 0.0000001
+    assert findings(database, publisher) == []
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
