@@ -63,6 +63,7 @@ def _entry_paths() -> dict[str, Any]:
             "Entry", "getConformance", "Conformance classes", both, {JSON: _ref("confClasses"), HTML: _TEXT}
         ),
         "/api": _get("Entry", "getApi", "This document", both, {OPENAPI_JSON: _OBJECT, HTML: _TEXT}),
+        "/map": _get("Entry", "getMap", "Page of the planner, with a map", [], {HTML: _TEXT}),
         "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: _OBJECT}),
         "/metrics": _get("Entry", "getMetrics", "Metrics in the Prometheus text format", [], {_PLAIN: _TEXT}),
         "/collections": _get(

@@ -218,7 +218,8 @@ class Browser:
         commands, self._commands = os.pipe()
         self._answers, answers = os.pipe()
         arguments = [
-            program, "--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--disable-gpu",
+            program, "--headless", "--remote-debugging-pipe", f"--user-data-dir={profile}",
+            "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # draws WebGL where no graphics card is
             "--disable-dev-shm-usage", "--no-first-run", "--window-size=900,1400",
         ]  # fmt: skip
         if os.geteuid() == 0:

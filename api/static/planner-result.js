@@ -1,0 +1,92 @@
+// A scenario's answer for people: indicators with what is unknown, statuses as lights, lists as tables.
+
+const MOST_ROWS = 50;
+const number = new Intl.NumberFormat(document.documentElement.lang, { maximumFractionDigits: 4 });
+
+const element = (name, attributes = {}, ...children) => {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+};
+
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const isIndicator = (value) => isObject(value) && "value" in value && ("unit" in value || "n" in value);
+const label = (name) => name.replaceAll("_", " ");
+
+function said(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "number") return number.format(value);
+  if (typeof value === "boolean") return value ? "✓" : "✗";
+  return String(value);
+}
+
+function indicator(value, words) {
+  const unit = value.unit && value.unit !== "1" ? ` ${value.unit.replaceAll("m2", "m²").replaceAll(/[{}]/g, "")}` : "";
+  const parts = [element("strong", {}, said(value.value) + unit)];
+  if (value.low !== undefined && value.high !== undefined && value.low !== value.high) {
+    parts.push(element("small", {}, ` ${said(value.low)} … ${said(value.high)}`));
+  }
+  if (value.n !== undefined && value.n_known !== undefined && value.n !== value.n_known) {
+    parts.push(element("small", {}, ` ${words.known.replace("{known}", said(value.n_known)).replace("{all}", said(value.n))}`));
+  }
+  return element("span", {}, ...parts);
+}
+
+const light = (status) => element("span", { class: `light ${status}` }, label(status));
+
+function cell(name, value, words) {
+  if (isIndicator(value)) return indicator(value, words);
+  if (name === "status" && typeof value === "string") return light(value);
+  if (Array.isArray(value)) return value.every((one) => !isObject(one)) ? value.map(said).join(", ") || "–" : said(value.length);
+  if (isObject(value)) return Object.entries(value).map(([key, one]) => `${label(key)} ${isIndicator(one) ? said(one.value) : isObject(one) ? "…" : said(one)}`).join(", ");
+  return said(value);
+}
+
+function table(rows, words) {
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((name) =>
+    rows.some((row) => row[name] !== null && row[name] !== undefined && !(Array.isArray(row[name]) && !row[name].length)));
+  const body = rows.slice(0, MOST_ROWS).map((row) => element("tr", {}, ...names.map((name) => element("td", typeof row[name] === "number" ? { class: "number" } : {}, cell(name, row[name], words)))));
+  const head = element("tr", {}, ...names.map((name) => element("th", {}, label(name))));
+  const more = rows.length > MOST_ROWS ? element("p", { class: "soft" }, words.more.replace("{number}", said(rows.length - MOST_ROWS))) : null;
+  return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)), more);
+}
+
+function rules(list, words) {
+  return element("div", { class: "rules" }, ...list.map((rule) => {
+    const about = element("p", { class: "soft" }, ...[rule.clause, rule.formula].filter(Boolean).join(" · "));
+    const bound = rule.limit === null || rule.limit === undefined ? "" : ` / ${said(rule.limit)}`;
+    const value = rule.value ? element("span", {}, cell("value", rule.value, words), bound) : null;
+    return element("details", {}, element("summary", {}, light(rule.status), ` ${rule.rule} `, value ?? ""), about,
+      rule.text ? element("p", {}, rule.text) : null, rule.reason ? element("p", { class: "soft" }, rule.reason) : null,
+      rule.offenders?.length ? table(rule.offenders, words) : null);
+  }));
+}
+
+// Draw an answer, its indicators first.
+export function draw(value, words, level = 3) {
+  const drawn = element("div", { class: "answer" });
+  const plain = Object.entries(value).filter(([, one]) => isIndicator(one) || !(isObject(one) || (Array.isArray(one) && one.some(isObject))));
+  if (plain.length) {
+    drawn.append(element("dl", {}, ...plain.flatMap(([name, one]) => [element("dt", {}, label(name)), element("dd", {}, cell(name, one, words))])));
+  }
+  for (const [name, one] of Object.entries(value)) {
+    if (plain.some(([known]) => known === name) || (Array.isArray(one) && !one.length)) continue;
+    drawn.append(element(`h${level}`, {}, label(name)));
+    if (name === "rules" && Array.isArray(one)) drawn.append(rules(one, words));
+    else drawn.append(Array.isArray(one) ? table(one.map((row) => (isObject(row) ? row : { value: row })), words) : draw(one, words, Math.min(level + 1, 6)));
+  }
+  return drawn;
+}
+
+// Every code an answer names, in the order it names them.
+export function codesOf(value, found = new Set()) {
+  if (Array.isArray(value)) value.forEach((one) => codesOf(one, found));
+  else if (isObject(value)) {
+    if (typeof value.code === "string") found.add(value.code);
+    Object.values(value).forEach((one) => codesOf(one, found));
+  }
+  return found;
+}
+
+export { element };

@@ -1,0 +1,231 @@
+// The planner's page: choose a state of the city and a piece of it, ask a scenario, and see where the answer lies.
+
+import { PlannerMap } from "./planner-map.js";
+import { codesOf, draw, element } from "./planner-result.js";
+
+const at = (id) => document.getElementById(id);
+const form = at("ask");
+const config = JSON.parse(form.dataset.config);
+const { words } = config;
+let scope = null;
+
+async function get(url, options) {
+  const answer = await fetch(url, options);
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.detail ?? body.title ?? answer.statusText);
+  return { body, headers: answer.headers };
+}
+
+function within(base, query) {
+  return `${base}?${new URLSearchParams(Object.entries(query).filter(([, value]) => value !== null && value !== ""))}`;
+}
+
+const say = (text, bad = false) => {
+  at("said").textContent = text;
+  at("said").classList.toggle("bad", bad);
+};
+
+// --- objects ---------------------------------------------------------------------------------------------------------
+
+function picked(type, properties, where) {
+  const { code, name } = properties;
+  const titles = config.titles[type] ?? {};
+  const page = `${config.collections}/${type}/items/${encodeURIComponent(code)}`;
+  const rows = Object.entries(properties)
+    .filter(([key]) => !["code", "name"].includes(key))
+    .flatMap(([key, value]) => [element("dt", {}, titles[key]?.title ?? key), element("dd", {}, String(titles[key]?.values?.[value] ?? value))]);
+  const asOf = map.asOf === null ? {} : { "as-of": map.asOf };
+  const links = [
+    element("a", { href: within(page, { ...asOf, f: "html" }) }, words.details),
+    element("a", { href: within(`${page}/history`, { f: "html" }) }, words.history),
+    element("a", { href: within(config.proof, { code, type }) }, words.proof),
+  ];
+  if (["renewal_district", "division", "parcel"].includes(type)) {
+    const button = element("button", { type: "button", class: "button second" }, words.choose);
+    button.addEventListener("click", () => choose(type, code));
+    links.push(button);
+  }
+  map.popup(where, element("div", { class: "picked" }, element("h3", {}, name ?? code), element("p", {}, element("code", {}, code)), element("dl", {}, ...rows), element("p", { class: "links" }, ...links)));
+}
+
+const map = new PlannerMap("map", config, picked);
+
+// --- the piece of land -------------------------------------------------------------------------------------------------
+
+async function choose(type, code) {
+  try {
+    const asOf = map.asOf === null ? {} : { "as-of": map.asOf };
+    const { body } = await get(within(`${config.collections}/${type}/items/${encodeURIComponent(code)}`, asOf));
+    scope = type === "parcel" ? [code] : code;
+    at("scope").value = type === "renewal_district" ? code : "";
+    at("chosen").textContent = body.properties.name ?? code;
+    map.outline(body.geometry);
+    if (body.geometry) map.fit(body.geometry);
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function districts() {
+  const asOf = map.asOf === null ? {} : { "as-of": map.asOf };
+  const { body } = await get(within(`${config.collections}/renewal_district/items`, { ...asOf, limit: 1000, f: "json" }));
+  const options = body.features.map((one) => element("option", { value: one.id ?? one.properties.code }, one.properties.name ?? one.id));
+  at("scope").replaceChildren(element("option", { value: "" }, words.none), ...options);
+  if (options.length && scope === null) {
+    const first = options[0].value;
+    at("scope").value = first;
+    scope = first;
+    at("chosen").textContent = options[0].textContent;
+    map.outline(body.features[0].geometry);
+  }
+}
+
+at("scope").addEventListener("change", () => at("scope").value && choose("renewal_district", at("scope").value));
+at("draw").addEventListener("click", async () => {
+  say(words.drawing);
+  const drawn = await map.draw();
+  scope = drawn ?? scope;
+  if (drawn) {
+    at("scope").value = "";
+    at("chosen").textContent = words.drawn;
+  }
+  say("");
+});
+
+// --- the state ---------------------------------------------------------------------------------------------------------
+
+at("state").addEventListener("change", async () => {
+  const asked = at("state").value.trim();
+  try {
+    const { headers } = await get(within(config.collections, { f: "json" }));
+    if (asked) await get(within(`${config.collections}/renewal_district/items`, { "as-of": asked, limit: 1 }));
+    map.at(asked || null);
+    at("tree").textContent = asked ? "" : headers.get("CIM-Tree-Size") ?? "";
+    await districts();
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  }
+});
+
+// --- the look ----------------------------------------------------------------------------------------------------------
+
+function legend() {
+  at("legend").replaceChildren(...map.colour(at("colour").value).map(([colour, text]) => {
+    const sample = element("i", {});
+    sample.style.background = colour;
+    return element("li", {}, sample, text);
+  }));
+}
+
+at("colour").addEventListener("change", legend);
+at("solid").addEventListener("change", () => map.raise(at("solid").checked));
+for (const box of document.querySelectorAll("input[data-type]")) {
+  box.checked = map.shown(box.dataset.type);
+  box.addEventListener("change", () => map.show(box.dataset.type, box.checked));
+}
+
+// --- the scenario ------------------------------------------------------------------------------------------------------
+
+const own = new Set(["scope", "scope_crs", "as_of"]);
+let processes = [];
+
+function field(name, input) {
+  const { schema } = input;
+  const title = document.documentElement.lang === "zh" ? input["x-cim-title-zh"] ?? name : name.replaceAll("_", " ");
+  const types = [schema.type].flat();
+  let control = null;
+  if (schema.enum) {
+    control = element("select", {}, ...schema.enum.map((value) => element("option", { value }, String(value))));
+    control.value = schema.default ?? schema.enum[0];
+  } else if (types.includes("boolean")) {
+    control = element("input", { type: "checkbox" });
+    control.checked = schema.default ?? false;
+  } else if (types.includes("integer") || types.includes("number")) {
+    control = element("input", { type: "number", step: types.includes("number") ? "any" : "1", placeholder: schema.default ?? "" });
+  } else if (types.includes("string")) {
+    control = element("input", { type: schema.format === "date" ? "date" : "text", placeholder: schema.default ?? "" });
+  } else {
+    control = element("textarea", { rows: "2", placeholder: "JSON" });
+    control.dataset.json = "";
+  }
+  control.dataset.input = name;
+  control.title = input.description ?? "";
+  return element("label", {}, title, control);
+}
+
+async function describe() {
+  const chosen = processes.find((one) => one.id === at("process").value);
+  const { body } = await get(`${config.processes}/${chosen.id}`);
+  const about = (document.documentElement.lang === "zh" && body["x-cim-description-zh"]) || body.description;
+  // Its first sentence; the rest when pointed at.
+  at("about").textContent = about.match(/^.+?(?:\.(?=\s)|。|$)/s)[0];
+  at("about").title = about;
+  at("more").replaceChildren(...Object.entries(body.inputs).filter(([name]) => !own.has(name)).map(([name, input]) => field(name, input)));
+}
+
+function inputs() {
+  const given = { scope };
+  if (map.asOf !== null) given.as_of = /^\d+$/.test(map.asOf) ? Number(map.asOf) : map.asOf;
+  for (const control of at("more").querySelectorAll("[data-input]")) {
+    const { input, json } = control.dataset;
+    if (control.type === "checkbox") given[input] = control.checked;
+    else if (control.value === "") continue;
+    else if (json !== undefined) given[input] = JSON.parse(control.value);
+    else given[input] = control.type === "number" ? Number(control.value) : control.value;
+  }
+  return given;
+}
+
+async function compute(event) {
+  event.preventDefault();
+  if (scope === null) {
+    say(words.where, true);
+    return;
+  }
+  at("answer").replaceChildren();
+  say(words.computing);
+  form.classList.add("busy");
+  try {
+    const body = JSON.stringify({ inputs: inputs() });
+    const headers = { "Content-Type": "application/json", Accept: "application/json" };
+    const answer = await get(`${config.processes}/${at("process").value}/execution`, { method: "POST", headers, body });
+    show(answer.body);
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  } finally {
+    form.classList.remove("busy");
+  }
+}
+
+function show(answer) {
+  const seal = answer.assessment;
+  const file = URL.createObjectURL(new Blob([JSON.stringify(answer)], { type: "application/json" }));
+  const save = element("a", { href: file, download: `${at("process").value}-${seal.tree_size}.json` }, words.save);
+  const sealed = element("p", { class: "soft seal" }, `${words.sealed} ${seal.tree_size}, `, element("code", {}, seal.root.slice(0, 16)), "… ", save);
+  at("answer").replaceChildren(draw(answer.result, words), sealed);
+  map.light(codesOf(answer.result));
+}
+
+async function begin() {
+  await map.ready;
+  legend();
+  await districts();
+  ({ processes } = (await get(config.processes)).body);
+  const zh = document.documentElement.lang === "zh";
+  const askable = [];
+  for (const one of processes) {
+    const { body } = await get(`${config.processes}/${one.id}`);
+    if (body.inputs.scope) askable.push(element("option", { value: one.id }, (zh && one["x-cim-title-zh"]) || one.title));
+  }
+  at("process").replaceChildren(...askable);
+  at("process").addEventListener("change", () => describe().catch((error) => say(error.message, true)));
+  await describe();
+  form.addEventListener("submit", compute);
+  document.body.dataset.ready = "";
+  map.whenDrawn(() => (document.body.dataset.drawn = ""));
+}
+
+begin().catch((error) => say(error.message, true));

@@ -1,0 +1,74 @@
+"""The planner's page in a real browser: the map draws the city's tiles, a scenario is asked, its seal is shown."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+
+from cim.city import City
+from ingest import Options, ingest
+from ingest.mapping import load
+from sample_data import DATA, MAPPINGS
+
+
+@pytest.fixture
+def district(own: tuple[City, httpx.Client]) -> tuple[City, httpx.Client]:
+    """The sample district, sequenced."""
+    city, http = own
+    mappings = load([MAPPINGS], city.database.dictionary)
+    report = ingest(city.database, [DATA / "district.gpkg", DATA / "roads.fgb"], Options(mappings=mappings))
+    assert report.refused == []
+    city.sequence()
+    return city, http
+
+
+def test_the_page_may_load_only_what_is_ours(http: httpx.Client) -> None:
+    page = http.get("/map")
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    library = http.get("/map/maplibre-gl.js")
+    assert library.headers["content-type"].startswith("text/javascript")
+    assert "MapLibre GL JS" in library.text[:100]
+    assert http.get("/map/__init__.py").status_code == 404
+    assert "城市更新规划" in http.get("/map", headers={"Accept-Language": "zh"}).text
+
+
+def test_a_planner_asks_a_scenario_on_the_map(district: tuple[City, httpx.Client], browser: Any) -> None:
+    city, http = district
+    browser.open(f"{http.base_url}/map")
+    wait = """new Promise((done, fail) => {
+        const end = Date.now() + 50000;
+        const said = document.getElementById("said");
+        const look = () => (%s) ? done(true) : Date.now() > end ? fail(said.textContent) : setTimeout(look, 100);
+        look();
+    })"""
+    browser.run(wait % '"ready" in document.body.dataset')
+    # Green, yellow, orange, red: buildings of each danger grade are drawn.
+    browser.run(wait % '"drawn" in document.body.dataset')
+    shot = browser.call("Page.captureScreenshot", format="png")["data"]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot))).convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in ((0x5A, 0xAE, 0x61), (0xE8, 0xC5, 0x47), (0xEF, 0x7F, 0x3A), (0xB2, 0x18, 0x2B)):
+        assert (np.abs(pixels - colour).max(axis=1) < 16).sum() > 100, colour
+    chosen = 'const asked = document.getElementById("process"); asked.value = "district-inventory";'
+    browser.run(chosen + 'asked.dispatchEvent(new Event("change"))')
+    browser.run(wait % "document.querySelector('[data-input=group_by]')")
+    browser.run('document.getElementById("compute").click()')
+    browser.run(wait % 'document.querySelector(".seal")')
+    shown = browser.run('document.getElementById("answer").textContent')
+    with city.database.engine.connect() as connection:
+        scope = connection.execute(sa.text("SELECT code FROM city.renewal_district")).scalar_one()
+    answer = city.scenario("district-inventory", scope=scope)
+    assert str(answer["assessment"]["tree_size"]) in shown
+    assert answer["assessment"]["root"][:16] in shown
+    said = [event for event in browser.events if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
+    assert said == [], json.dumps(said)
