@@ -47,6 +47,7 @@ _SAID = {
     "where": "Choose a renewal district or draw an area first.",
     "computing": "Computing…",
     "save": "Save with its seal",
+    "report": "Report",
     "sealed": "Computed on tree size",
     "known": "of which known: {known} of {all}",
     "more": "and {number} more",

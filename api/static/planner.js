@@ -188,10 +188,11 @@ async function compute(event) {
   say(words.computing);
   form.classList.add("busy");
   try {
-    const body = JSON.stringify({ inputs: inputs() });
-    const headers = { "Content-Type": "application/json", Accept: "application/json" };
-    const answer = await get(`${config.processes}/${at("process").value}/execution`, { method: "POST", headers, body });
-    show(answer.body);
+    const asked = { url: `${config.processes}/${at("process").value}/execution`, inputs: inputs() };
+    const { body } = await get(asked.url, posted(asked.inputs));
+    // What is printed is what is shown: of the same state, whatever is written meanwhile.
+    asked.inputs.as_of = body.assessment.tree_size;
+    show(body, asked);
     say("");
   } catch (error) {
     say(error.message, true);
@@ -200,12 +201,37 @@ async function compute(event) {
   }
 }
 
-function show(answer) {
+function posted(given) {
+  const headers = { "Content-Type": "application/json" };
+  return { method: "POST", headers, body: JSON.stringify({ inputs: given }) };
+}
+
+// A link that has the answer set as a document when it is followed.
+function printed(format, asked) {
+  const link = element("a", { href: "#" }, format.toUpperCase());
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    say(words.computing);
+    try {
+      const answer = await fetch(`${asked.url}?f=${format}`, posted(asked.inputs));
+      if (!answer.ok) throw new Error((await answer.json()).detail);
+      const file = element("a", { href: URL.createObjectURL(await answer.blob()), download: `${at("process").value}.${format}` });
+      file.click();
+      say("");
+    } catch (error) {
+      say(error.message, true);
+    }
+  });
+  return link;
+}
+
+function show(answer, asked) {
   const seal = answer.assessment;
   const file = URL.createObjectURL(new Blob([JSON.stringify(answer)], { type: "application/json" }));
   const save = element("a", { href: file, download: `${at("process").value}-${seal.tree_size}.json` }, words.save);
   const sealed = element("p", { class: "soft seal" }, `${words.sealed} ${seal.tree_size}, `, element("code", {}, seal.root.slice(0, 16)), "… ", save);
-  at("answer").replaceChildren(draw(answer.result, words), sealed);
+  const prints = element("p", { class: "prints" }, `${words.report} `, ...["html", "pdf", "xlsx"].map((format) => printed(format, asked)));
+  at("answer").replaceChildren(prints, draw(answer.result, words), sealed);
   map.light(codesOf(answer.result));
 }
 

@@ -70,5 +70,11 @@ def test_a_planner_asks_a_scenario_on_the_map(district: tuple[City, httpx.Client
     answer = city.scenario("district-inventory", scope=scope)
     assert str(answer["assessment"]["tree_size"]) in shown
     assert answer["assessment"]["root"][:16] in shown
+    # What is printed is of the same state.
+    browser.run("""fetch_ = window.fetch; window.fetch = async (...asked) => {
+        const answer = await fetch_(...asked); window.printed = await answer.clone().text(); return answer;
+    }; document.querySelector(".prints a").click()""")
+    browser.run(wait % "window.printed")
+    assert answer["assessment"]["root"] in browser.run("window.printed")
     said = [event for event in browser.events if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
     assert said == [], json.dumps(said)
