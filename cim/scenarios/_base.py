@@ -60,7 +60,8 @@ class Process(ABC):
 
     Class attributes: `name` (process id), `version` (raised whenever the same inputs give other bytes), `title`,
     `title_zh`, `description`, `description_zh`, `reads` (feature types it reads), `queries` (those it runs, where not
-    only the one of its name), `outputs` (JSON Schema of the result, with units) and `example`.
+    only the one of its name), `libraries` (Python packages whose version may change a result), `outputs` (JSON Schema
+    of the result, with units) and `example`.
     """
 
     name: ClassVar[str]
@@ -71,6 +72,7 @@ class Process(ABC):
     description_zh: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
     queries: ClassVar[tuple[str, ...]] = ()
+    libraries: ClassVar[tuple[str, ...]] = ()
     outputs: ClassVar[Mapping[str, Any]]
     example: ClassVar[Example]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -81,7 +83,7 @@ def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:
         "inputs": inputs,
         "inputs_hash": digest(inputs),
         "read_set": seal_reading(state, reading(scenario, state)),
-        "software": software(state.connection),
+        "software": software(state.connection, scenario.libraries),
         "result_hash": digest({"result": outcome.result, "coverage": outcome.coverage}),
     }
 
@@ -95,10 +97,10 @@ def sealed_state(database: Database, head: TreeHead) -> dict[str, Any]:
     }
 
 
-def software(connection: sa.Connection) -> dict[str, str]:
-    """Return the versions of what clipping depends on."""
+def software(connection: sa.Connection, libraries: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions of what clipping depends on, and of the Python packages that a result depends on."""
     versions = connection.execute(query("scenarios/versions")).one()
-    return {"postgis": versions.postgis, "geos": versions.geos}
+    return {"postgis": versions.postgis, "geos": versions.geos, **{name: version(name) for name in libraries}}
 
 
 def digest(document: Any) -> str:

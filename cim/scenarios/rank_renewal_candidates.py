@@ -171,21 +171,8 @@ class RankRenewalCandidates(Scenario):
 
     def compute(self, state: State) -> Outcome:
         """Score in the database, draw weights over the best of it, and find who stands together."""
-        rules = self._rules(state.pack)
-        weights = {name: (self.weights or {}).get(name, rule.limit["weight"]) for name, rule in rules.items()}
-        if sum(weights.values()) == 0:
-            raise InvalidData("rank-renewal-candidates: the weights add up to nothing; give one of them a weight")
         options = state.pack.limit("ranking")
-        rows = state.rows(
-            "rank_renewal_candidates",
-            **stock_parameters(state.pack),
-            **_tables(state.pack, weights),
-            membership=self.membership,
-            reference_year=state.reference_date.year,
-            zone_kinds=state.pack.limit("zone_of_parcel")["zone_kind"],
-            top_k=self.top_k,
-            pool=self.top_k * options["pool_factor"],
-        )
+        rules, weights, rows = self.scored(state, self.top_k, self.top_k * options["pool_factor"])
         shares = self._shares(rows, weights, options["concentration"])
         best = rows[: self.top_k]
         clusters = {
@@ -226,6 +213,26 @@ class RankRenewalCandidates(Scenario):
         }
         unknown = {name: sum(getattr(row, name) is None for row in best) for name in rules}
         return Outcome(result, {"scope": state.described(), "unknown": unknown})
+
+    def scored(
+        self, state: State, top_k: int, pool: int
+    ) -> tuple[dict[str, Rule], dict[str, int], Sequence[sa.Row[Any]]]:
+        """Return the rules and weights of the criteria, and the `pool` best buildings, by score and code."""
+        rules = self._rules(state.pack)
+        weights = {name: (self.weights or {}).get(name, rule.limit["weight"]) for name, rule in rules.items()}
+        if sum(weights.values()) == 0:
+            raise InvalidData(f"{self.name}: the weights add up to nothing; give one of them a weight")
+        rows = state.rows(
+            "rank_renewal_candidates",
+            **stock_parameters(state.pack),
+            **_tables(state.pack, weights),
+            membership=self.membership,
+            reference_year=state.reference_date.year,
+            zone_kinds=state.pack.limit("zone_of_parcel")["zone_kind"],
+            top_k=top_k,
+            pool=pool,
+        )
+        return rules, weights, rows
 
     def _rules(self, pack: RulePack) -> dict[str, Rule]:
         """Return the rules of the criteria to rank by, in the order of CRITERIA."""

@@ -151,6 +151,7 @@ class ServiceCoverage(Scenario):
     )
     reads: ClassVar[tuple[str, ...]] = ("building", "facility", "parcel", "road")
     queries: ClassVar[tuple[str, ...]] = ("service_coverage", "building_stock")
+    libraries: ClassVar[tuple[str, ...]] = ("scipy", "shapely")
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
 

@@ -157,7 +157,8 @@ class VerifyAssessment(Process):
         sealed = self.document["assessment"]
         with snapshot(database) as connection:
             now = resolve(connection, None, database.settings.log_dir)
-            versions = software(connection)
+            known = scenarios().get(sealed["process"]["id"])
+            versions = software(connection, known.libraries if known else ())
             claims = [*_digests(self.document), *_city(database, connection, sealed)]
             asked = _asked(sealed)
             context = _context(database, sealed, versions)
