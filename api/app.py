@@ -14,7 +14,21 @@ from starlette.staticfiles import StaticFiles
 from api import errors
 from api.gate import Gate, rate_of
 from api.pages import STATIC
-from api.routes import changes, codes, editing, entry, features, files, log, metrics, planner, private, processes, tiles
+from api.routes import (
+    changes,
+    codes,
+    editing,
+    entry,
+    features,
+    files,
+    log,
+    metrics,
+    planner,
+    private,
+    processes,
+    tiles,
+    vocabulary,
+)
 from api.site import Site
 from cim.city import City
 from cim.settings import Settings
@@ -79,7 +93,22 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
         max_age=86_400,
     )
     # In the order they are looked at.
-    for module in (log, entry, planner, private, features, tiles, editing, changes, files, processes, codes, metrics):
+    modules = (
+        log,
+        entry,
+        planner,
+        private,
+        features,
+        tiles,
+        editing,
+        changes,
+        files,
+        processes,
+        codes,
+        vocabulary,
+        metrics,
+    )
+    for module in modules:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     return app

@@ -21,17 +21,26 @@ _CLASSES = [
         "ogcapi-features-3/1.0/conf/queryables-query-parameters",
         "ogcapi-features-3/1.0/conf/filter",
         "ogcapi-features-3/1.0/conf/features-filter",
+        "ogcapi-features-3/1.0/conf/functions",
         "ogcapi-features-5/1.0/conf/schemas",
         *(
             f"ogcapi-tiles-1/1.0/conf/{name}"
             for name in ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt", "oas30")
         ),
         "cql2/1.0/conf/cql2-text",
+        "cql2/1.0/conf/cql2-json",
         "cql2/1.0/conf/basic-cql2",
         "cql2/1.0/conf/advanced-comparison-operators",
         "cql2/1.0/conf/case-insensitive-comparison",
+        "cql2/1.0/conf/accent-insensitive-comparison",
         "cql2/1.0/conf/basic-spatial-functions",
+        "cql2/1.0/conf/basic-spatial-functions-plus",
+        "cql2/1.0/conf/spatial-functions",
+        "cql2/1.0/conf/temporal-functions",
+        "cql2/1.0/conf/array-functions",
         "cql2/1.0/conf/property-property",
+        "cql2/1.0/conf/functions",
+        "cql2/1.0/conf/arithmetic",
     )
 ]
 _WRITING = [f"{_SPEC}/ogcapi-features-4/1.0/conf/{name}" for name in ("create-replace-delete", "update", "features")]

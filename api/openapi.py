@@ -69,6 +69,11 @@ def _entry_paths() -> dict[str, Any]:
         "/collections": _get(
             "Features", "getCollections", "Collections", both, {JSON: _ref("collections"), HTML: _TEXT}
         ),
+        "/functions": _get("Entry", "getFunctions", "Functions of filters", both, {JSON: _OBJECT, HTML: _TEXT}),
+        "/codelists": _get("Entry", "getCodelists", "Codelists", both, {JSON: _OBJECT, HTML: _TEXT}),
+        "/codelists/{name}": _get(
+            "Entry", "getCodelist", "A codelist", [_path("name"), *both], {JSON: _OBJECT, HTML: _TEXT}
+        ),
         "/tileMatrixSets": _get(
             "Tiles", "getTileMatrixSetsList", "Tile matrix sets", json_only, {JSON: _OBJECT}
         ),
@@ -104,6 +109,7 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         root: _get("Features", f"{name}.getCollection", title, both, {JSON: _ref("collection"), HTML: _TEXT}),
         f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", both, schema),
         f"{root}/queryables": _get("Features", f"{name}.getQueryables", f"{title}: queryables", both, schema),
+        f"{root}/sortables": _get("Features", f"{name}.getSortables", f"{title}: sortables", both, schema),
         f"{root}/items": _get("Features", f"{name}.getFeatures", f"{title}: features", many, features),
         f"{root}/changes": _get(
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}

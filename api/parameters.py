@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from cim.crs import Bounds
 from cim.db.cql2_text import MAX_LENGTH
+from cim.db.sorting import Key
 from cim.db.values import queryables
 from cim.dictionary import FeatureType
 from cim.errors import InvalidData
@@ -152,6 +153,14 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _order(text: str) -> tuple[Key, ...]:
+    names = text.split(",")
+    if not all(name.lstrip("+- ") for name in names):
+        raise ValueError(f"expected names with commas between, each with - before it to descend, got {text[:120]!r}")
+    # A plus sign arrives as a space where it was not encoded.
+    return tuple(Key(name.lstrip("+- "), name.startswith("-")) for name in names)
+
+
 def _zoom(text: str) -> int:
     if not re.fullmatch(r"\d{1,2}", text, re.ASCII) or int(text) > MAX_ZOOM:
         raise ValueError(f"expected a whole number from 0 to {MAX_ZOOM}, got {text[:60]!r}")
@@ -219,17 +228,24 @@ DATETIME = Parameter(
     "without dates match.",
     _datetime,
 )
-FILTER = Parameter("filter", _STRING, f"CQL2 text of at most {MAX_LENGTH} characters over the queryables.", _filter)
+FILTER = Parameter("filter", _STRING, f"CQL2 of at most {MAX_LENGTH} characters over the queryables.", _filter)
 FILTER_LANG = _choices(
     "filter-lang",
     "Language of filter; cql-text is the former name of cql2-text.",
     "cql2-text",
+    "cql2-json",
     "cql-text",
     default="cql2-text",
 )
 FILTER_CRS = Parameter("filter-crs", {**_STRING, "format": "uri"}, "CRS of geometries in filter; default CRS84.")
 RESULT_TYPE = _choices(
     "resultType", "hits: only the number of matching features.", "results", "hits", default="results"
+)
+SORT_BY = Parameter(
+    "sortby",
+    {"type": "array", "items": _STRING, "minItems": 1},
+    "Order by these queryables, each with - before it to descend; missing values come last.",
+    _order,
 )
 PROPERTIES = Parameter(
     "properties",
@@ -262,7 +278,7 @@ CHANGES = (SINCE, LIMIT, CRS, AS_OF, F_JSON)
 # These and `f`, whose formats depend on the collection.
 ITEM = (CRS, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL)
 _SELECTION = (BBOX, BBOX_CRS, CRS, DATETIME, FILTER, FILTER_LANG, FILTER_CRS)
-ITEMS = (LIMIT, *_SELECTION, RESULT_TYPE, NEXT, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL)
+ITEMS = (LIMIT, *_SELECTION, SORT_BY, RESULT_TYPE, NEXT, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL)
 TILES = (DATETIME, FILTER, FILTER_LANG, FILTER_CRS, AS_OF, PROPERTIES)
 
 _KINDS: Mapping[str, Mapping[str, Any]] = {

@@ -27,8 +27,10 @@ def selection_of(site: Site, asked: Mapping[str, Any], own: Sequence[str], pinne
         where=asked.get("filter"),
         where_srid=filter_crs.srid,
         where_flip=filter_crs.flip,
+        where_encoding="cql2-json" if asked.get("filter-lang") == "cql2-json" else "cql2-text",
         equal={name: asked[name] for name in own if name in asked},
         period=asked.get("datetime"),
+        order=asked.get("sortby", ()),
     )
 
 

@@ -49,6 +49,8 @@ def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
         link("conformance", url(request, "conformance"), JSON, "Standards it conforms to"),
         link(links.REL_CONFORMANCE, url(request, "conformance"), JSON, "Standards it conforms to"),
         link("data", url(request, "collections"), JSON, "Collections of city objects"),
+        link(links.REL_FUNCTIONS, url(request, "functions"), JSON, "Functions that filters may call"),
+        link(links.REL_CODELISTS, url(request, "codelists"), JSON, "Codelists"),
         link(links.REL_PROCESSES, url(request, "processes"), JSON, "Renewal scenarios"),
         link("related", url(request, "log", "checkpoint"), TEXT, "Signed checkpoint of the change log"),
         link("status", url(request, "health"), JSON, "Health"),

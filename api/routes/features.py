@@ -19,7 +19,7 @@ from api.formats import BulkFormat, Item, Page, PageFormat
 from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, json_response, link, url
 from api.preconditions import etag_of
 from api.routes import READ
-from api.schemas import queryables_document, schema_document
+from api.schemas import queryables_document, schema_document, sortables_document
 from api.selecting import output_of, selection_of
 from api.site import Site, State, rfc3339, site_of
 from cim import bodies
@@ -87,6 +87,7 @@ def _collection(request: Request, site: Site, feature_type: FeatureType, extent:
             link("alternate", url(request, "collections", name, query={"f": "html"}), HTML, f"{title} as HTML"),
             *_items_links(request, feature_type),
             link(links.REL_QUERYABLES, url(request, "collections", name, "queryables"), SCHEMA_JSON, "Queryables"),
+            link(links.REL_SORTABLES, url(request, "collections", name, "sortables"), SCHEMA_JSON, "Sortables"),
             link(links.REL_SCHEMA, url(request, "collections", name, "schema"), SCHEMA_JSON, "Schema"),
             link("related", url(request, "collections", name, "changes"), JSON, f"{title}: changes, leaf by leaf"),
         ],
@@ -115,7 +116,7 @@ async def schema(request: Request, type_name: str) -> Response:
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site, feature_type = _found(request, type_name)
     identity = url(request, "collections", type_name, "schema")
-    document = schema_document(feature_type, site.city.database.dictionary, identity)
+    document = schema_document(feature_type, site.city.database.dictionary, identity, url(request, "codelists"))
     return pages.answer(request, site, asked, document, f"{feature_type.title}: schema", media_type=SCHEMA_JSON)
 
 
@@ -127,6 +128,16 @@ async def queryables(request: Request, type_name: str) -> Response:
     identity = url(request, "collections", type_name, "queryables")
     document = queryables_document(feature_type, site.city.database.dictionary, identity)
     return pages.answer(request, site, asked, document, f"{feature_type.title}: queryables", media_type=SCHEMA_JSON)
+
+
+@router.api_route("/collections/{type_name}/sortables", methods=READ)
+async def sortables(request: Request, type_name: str) -> Response:
+    """Give what features can be ordered by."""
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
+    site, feature_type = _found(request, type_name)
+    identity = url(request, "collections", type_name, "sortables")
+    document = sortables_document(feature_type, site.city.database.dictionary, identity)
+    return pages.answer(request, site, asked, document, f"{feature_type.title}: sortables", media_type=SCHEMA_JSON)
 
 
 # ---------------------------------------------------------------------- items

@@ -16,10 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 
 from cim.crs import Bounds
-from cim.db import geojson
+from cim.db import geojson, sorting
 from cim.db.engine import Database
-from cim.db.filters import box, check_bounds, compile_filter, equal
+from cim.db.filters import Encoding, compile_filter, equal
 from cim.db.geojson import Output
+from cim.db.literals import box, check_bounds
+from cim.db.sorting import Key
 from cim.db.spatial import GEOMETRY, Shape, check_path, from_wkb, place, postgis, relation, srid_of, transformed
 from cim.db.tables import SCHEMA
 from cim.dictionary import FeatureType
@@ -34,8 +36,10 @@ class Selection:
     ----------
     tree_size : state to read; None for the live table
     bbox, bbox_srid : box, x before y; min x beyond max x crosses the antimeridian; no geometry matches every box
-    where, where_srid, where_flip : CQL2 text, the EPSG code of its geometries, whether they are y before x
+    where, where_encoding : CQL2 filter, and how it is written
+    where_srid, where_flip : the EPSG code of its geometries, whether they are y before x
     equal : property name → text of the value it must have
+    order : properties to sort by, before the code
     period : first and last day; objects valid on any day between match, undated ones always; None is open
     """
 
@@ -45,8 +49,10 @@ class Selection:
     where: str | None = None
     where_srid: int = 4326
     where_flip: bool = False
+    where_encoding: Encoding = "cql2-text"
     equal: Mapping[str, str] = field(default_factory=dict)
     period: tuple[date | None, date | None] | None = None
+    order: tuple[Key, ...] = ()
 
 
 def source_of(database: Database, type_name: str, tree_size: int | None) -> sa.FromClause:
@@ -107,7 +113,7 @@ def select_page(
 
     Parameters
     ----------
-    after : code of the last feature of the page before
+    after : what `last` of the page before was
     limit : at least 1
 
     Raises
@@ -117,23 +123,23 @@ def select_page(
     feature_type = database.dictionary.type(type_name)
     check_path(output.srid, database.settings.srid)
     source = source_of(database, type_name, selection.tree_size)
-    matched = sa.select(
-        *geojson.columns(source, feature_type), sa.func.row_number().over(order_by=_ordered(source)).label(_ROW)
-    )
+    order = _order(source, feature_type, selection.order)
+    matched = sa.select(*geojson.columns(source, feature_type), sa.func.row_number().over(order_by=order).label(_ROW))
     matched = matched.where(*conditions(database, feature_type, source, selection))
     if after is not None:
-        matched = matched.where(_ordered(source) > sa.bindparam("after", after, sa.Text))
+        matched = matched.where(_beyond(source, feature_type, selection.order, after))
     # One more than asked for tells whether there is a next page.
     count = sa.bindparam("limit", limit, sa.Integer)
-    page = matched.order_by(_ordered(source)).limit(count + 1).subquery("page")
+    page = matched.order_by(*order).limit(count + 1).subquery("page")
     properties = geojson.properties(page, feature_type, output)
     within = page.c[_ROW] <= count
     text = geojson.feature(page, properties, feature_type, output, database.settings.srid)
     separator = aggregate_order_by(sa.literal_column("','", sa.Text), page.c[_ROW])
+    place = sorting.place_of(page, selection.order) if selection.order else page.c.code
     return sa.select(
         sa.func.string_agg(text, separator).filter(within).label("features"),
         sa.func.count().filter(within).label("returned"),
-        sa.func.max(sa.collate(page.c.code, "C")).filter(within).label("last"),
+        sa.func.max(sa.collate(place, "C")).filter(page.c[_ROW] == count).label("last"),
         (sa.func.count() > count).label("more"),
     ).select_from(page.join(properties, sa.true()))
 
@@ -229,7 +235,7 @@ def select_changes(
 def select_features(
     database: Database, type_name: str, selection: Selection, output: Output, limit: int | None, after: str | None
 ) -> sa.Select[Any]:
-    """Select each object as `feature` (GeoJSON text), in code order.
+    """Select each object as `feature` (GeoJSON text), in the selection's order.
 
     Raises
     ------
@@ -240,13 +246,13 @@ def select_features(
     properties = geojson.properties(rows, feature_type, output)
     text = geojson.feature(rows, properties, feature_type, output, database.settings.srid)
     chosen = sa.select(text.label("feature")).select_from(rows.join(properties, sa.true()))
-    return chosen.order_by(sa.collate(rows.c.code, "C"))
+    return chosen.order_by(*_order(rows, feature_type, selection.order))
 
 
 def select_columns(
     database: Database, type_name: str, selection: Selection, output: Output, limit: int | None, after: str | None
 ) -> sa.Select[Any]:
-    """Select `code`, the wanted properties (objects as JSON text) and `geom` (WKB, x before y), in code order.
+    """Select `code`, the wanted properties (objects as JSON text) and `geom` (WKB, x before y), in its order.
 
     Raises
     ------
@@ -260,7 +266,7 @@ def select_columns(
     if feature_type.geometry is not None and output.geometry:
         geom = geojson.outgoing(rows.c.geom, feature_type, output, database.settings.srid)
         found.append(postgis("ST_AsBinary", geom, type_=sa.LargeBinary()).label("geom"))
-    return sa.select(*found).order_by(sa.collate(rows.c.code, "C"))
+    return sa.select(*found).order_by(*_order(rows, feature_type, selection.order))
 
 
 def _wanted(
@@ -270,8 +276,21 @@ def _wanted(
     wanted = sa.select(*geojson.columns(source, feature_type))
     wanted = wanted.where(*conditions(database, feature_type, source, selection))
     if after is not None:
-        wanted = wanted.where(_ordered(source) > sa.literal(after, sa.Text))
-    return wanted.order_by(_ordered(source)).limit(limit)
+        wanted = wanted.where(_beyond(source, feature_type, selection.order, after))
+    return wanted.order_by(*_order(source, feature_type, selection.order)).limit(limit)
+
+
+def _order(source: sa.FromClause, feature_type: FeatureType, keys: tuple[Key, ...]) -> list[sa.ColumnElement[Any]]:
+    sorting.check(feature_type, keys)
+    return sorting.ordering(source, feature_type, keys) if keys else [_ordered(source)]
+
+
+def _beyond(
+    source: sa.FromClause, feature_type: FeatureType, keys: tuple[Key, ...], after: str
+) -> sa.ColumnElement[bool]:
+    if keys:
+        return sorting.beyond(source, feature_type, keys, after)
+    return _ordered(source) > sa.bindparam("after", after, sa.Text)
 
 
 def select_count(database: Database, type_name: str, selection: Selection) -> sa.Select[Any]:
@@ -314,7 +333,7 @@ def shape(database: Database, selection: Selection) -> tuple[Hashable, dict[str,
     A statement compiled for an equal shape serves with other values: compiling takes longer than reading a page.
     None where filters make each statement its own.
     """
-    if selection.where is not None or selection.equal or selection.period is not None:
+    if selection.where is not None or selection.equal or selection.period is not None or selection.order:
         return None
     values: dict[str, object] = {}
     if selection.bbox is not None:
@@ -338,7 +357,13 @@ def conditions(
     if selection.where is not None:
         found.append(
             compile_filter(
-                selection.where, source, feature_type, storage, srid=selection.where_srid, flip=selection.where_flip
+                selection.where,
+                source,
+                feature_type,
+                storage,
+                srid=selection.where_srid,
+                flip=selection.where_flip,
+                encoding=selection.where_encoding,
             )
         )
     if selection.bbox is not None:

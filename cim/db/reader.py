@@ -56,7 +56,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page: GeoJSON features joined by commas, how many, the last one's code, and whether more follow."""
+    """One page: GeoJSON features joined by commas, how many, where the next goes on, and whether more follow."""
 
     features: str
     returned: int

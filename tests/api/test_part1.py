@@ -5,6 +5,7 @@ It knows the standard and the address; what it expects to find it takes from the
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime
 from typing import Any
@@ -215,6 +216,94 @@ def test_queryables(http: httpx.Client, collections: Any) -> None:
                 assert isinstance(schema["type"], str)
         if collection["id"] == "unit":
             assert "owner_name" not in document["properties"]
+
+
+def test_every_claim_about_filters_holds(http: httpx.Client, landing: Any) -> None:
+    """One filter for each claimed class of CQL2, in both encodings, against the number of features it must match.
+
+    Building n of 2,603 is named House n, is n/10 high and was built 1950 + n mod 70; every tenth has no geometry.
+    """
+    name, height, built = ({"property": one} for one in ("name", "height", "year_built"))
+    corners = [[116.9, 38.9], [117.1, 38.9], [117.1, 39.1], [116.9, 39.1], [116.9, 38.9]]
+    place = {"op": "s_within", "args": [{"property": "geom"}, {"type": "Polygon", "coordinates": [corners]}]}
+    ring = "POLYGON((116.9 38.9, 117.1 38.9, 117.1 39.1, 116.9 39.1, 116.9 38.9))"
+    claims: dict[str, tuple[str, Any, int]] = {
+        "basic-cql2": ("height < 1", {"op": "<", "args": [height, 1]}, 10),
+        "advanced-comparison-operators": (
+            "height BETWEEN 1 AND 2 AND name LIKE 'House 1%'",
+            {"op": "and", "args": [{"op": "between", "args": [height, 1, 2]},
+                                   {"op": "like", "args": [name, "House 1%"]}]},
+            10,
+        ),
+        "case-insensitive-comparison": (
+            "CASEI(name) = CASEI('hOUSE 7')",
+            {"op": "=", "args": [{"op": "casei", "args": [name]}, {"op": "casei", "args": ["hOUSE 7"]}]},
+            1,
+        ),
+        "accent-insensitive-comparison": (
+            "ACCENTI(name) = ACCENTI('Hoüsé 7')",
+            {"op": "=", "args": [{"op": "accenti", "args": [name]}, {"op": "accenti", "args": ["Hoüsé 7"]}]},
+            1,
+        ),
+        "basic-spatial-functions": (
+            "S_INTERSECTS(geom, BBOX(116.9, 38.9, 117.1, 39.1))",
+            {"op": "s_intersects", "args": [{"property": "geom"}, {"bbox": [116.9, 38.9, 117.1, 39.1]}]},
+            2342,
+        ),
+        "basic-spatial-functions-plus": (
+            f"S_INTERSECTS(geom, {ring})",
+            {**place, "op": "s_intersects"},
+            2342,
+        ),
+        "spatial-functions": (f"S_WITHIN(geom, {ring})", place, 2342),
+        "temporal-functions": (
+            "T_AFTER(valid_from, DATE('2020-01-01'))",
+            {"op": "t_after", "args": [{"property": "valid_from"}, {"date": "2020-01-01"}]},
+            0,
+        ),
+        "array-functions": (
+            "A_OVERLAPS((name, code), ('House 5', 'building-00006'))",
+            {"op": "a_overlaps", "args": [[name, {"property": "code"}], ["House 5", "building-00006"]]},
+            2,
+        ),
+        "property-property": ("height > year_built", {"op": ">", "args": [height, built]}, 0),
+        "functions": (
+            "area(geom) > 99",
+            {"op": ">", "args": [{"op": "area", "args": [{"property": "geom"}]}, 99]},
+            2342,
+        ),
+        "arithmetic": (
+            "year_built - 1950 + height * 10 = 2",
+            {"op": "=", "args": [{"op": "+", "args": [{"op": "-", "args": [built, 1950]},
+                                                      {"op": "*", "args": [height, 10]}]}, 2]},
+            1,
+        ),
+    }  # fmt: skip
+    claimed = {
+        one.rpartition("/")[2] for one in get(http, linked(landing, "conformance"))["conformsTo"] if "cql2/" in one
+    }
+    assert claimed == claims.keys() | {"cql2-text", "cql2-json"}
+    items = "/collections/building/items"
+    for text, tree, expected in claims.values():
+        for language, condition in (("cql2-text", text), ("cql2-json", json.dumps(tree))):
+            asked = {"filter": condition, "filter-lang": language, "resultType": "hits"}
+            assert get(http, items, "application/geo+json", **asked)["numberMatched"] == expected, condition
+
+
+def test_functions_codelists_and_sortables(http: httpx.Client, landing: Any, collections: Any) -> None:
+    functions = get(http, linked(landing, REL + "functions"))["functions"]
+    assert {one["name"] for one in functions} == {"area", "length", "perimeter", "year"}
+    assert all(one["arguments"] and one["returns"] for one in functions)
+    for collection in collections["collections"]:
+        schema = get(http, linked(collection, REL + "schema"), "application/schema+json")
+        for prop in schema["properties"].values():
+            if "enum" in prop:
+                codelist = get(http, prop["x-ogc-codelistUri"])
+                assert [one["value"] for one in codelist["values"]] == prop["enum"]
+        sortables = get(http, linked(collection, REL + "sortables"), "application/schema+json")
+        assert "code" in sortables["properties"]
+        assert "geom" not in sortables["properties"]
+    assert http.get("/codelists/nosuch").status_code == 404
 
 
 def test_box_in_every_crs_selects_the_same(http: httpx.Client, collections: Any) -> None:
