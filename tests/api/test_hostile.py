@@ -70,7 +70,7 @@ BAD_QUERIES = [
             "height = 1e999",
         )
     ),
-    "filter-lang=cql2-json",
+    "filter-lang=cql2-xml",
     "filter-lang=sql",
     "f=xml",
     "resultType=all",
