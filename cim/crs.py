@@ -8,6 +8,7 @@ results against the area a system is made for.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -77,7 +78,13 @@ def same_datum(first: pyproj.CRS, second: pyproj.CRS) -> bool:
     one, other = first.geodetic_crs, second.geodetic_crs
     if one is None or other is None or first.is_bound or second.is_bound:
         return False
-    return bool(one.datum == other.datum)
+    return _same_datum(one.to_wkt(), other.to_wkt())
+
+
+@lru_cache(maxsize=64)
+def _same_datum(one: str, other: str) -> bool:
+    # PROJ looks up all names of both datums, which takes long.
+    return one == other or bool(pyproj.CRS(one).datum == pyproj.CRS(other).datum)
 
 
 def is_metric(crs: pyproj.CRS) -> bool:
@@ -186,6 +193,8 @@ def transform_coordinates(
         return coordinates
     if area_of_interest is None:
         area_of_interest = geographic_bounds(extent(coordinates), source)
+    if same_datum(source, target):
+        area_of_interest = None  # there is one way, wherever it is
     transformer = _transformer(source.to_wkt(), target.to_wkt(), area_of_interest)
     try:
         return np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1], errcheck=True))
@@ -314,8 +323,17 @@ def local_plane(system: pyproj.CRS, longitude: float, latitude: float) -> pyproj
 
     Azimuthal equidistant: true to scale along every line through the point, to 1e-9 within a few kilometres.
     """
-    conversion = AzimuthalEquidistantConversion(latitude_natural_origin=latitude, longitude_natural_origin=longitude)
-    return ProjectedCRS(conversion, "local plane", geodetic_crs=geographic_of(system))
+    plane = json.loads(_plane_at_zero(geographic_of(system).to_wkt()))
+    for parameter, value in zip(plane["conversion"]["parameters"], (latitude, longitude), strict=False):
+        parameter["value"] = value
+    return pyproj.CRS.from_json_dict(plane)
+
+
+@lru_cache(maxsize=16)
+def _plane_at_zero(geographic: str) -> str:
+    """Return the local plane at 0, 0 as PROJJSON: to make one, PROJ looks up all names of a datum, which takes long."""
+    conversion = AzimuthalEquidistantConversion(latitude_natural_origin=0, longitude_natural_origin=0)
+    return ProjectedCRS(conversion, "local plane", geodetic_crs=geographic).to_json()
 
 
 def geographic_of(crs: pyproj.CRS) -> pyproj.CRS:
@@ -355,19 +373,20 @@ def _closed(crs: pyproj.CRS) -> int | None:
 
 
 @lru_cache(maxsize=64)
-def _transformer(source: str, target: str, area: Bounds) -> pyproj.Transformer:
+def _transformer(source: str, target: str, area: Bounds | None) -> pyproj.Transformer:
     try:
         return pyproj.Transformer.from_crs(
             source,
             target,
             always_xy=True,
             allow_ballpark=False,
-            area_of_interest=AreaOfInterest(*area),  # type: ignore[arg-type] # two names of one class
+            area_of_interest=None if area is None else AreaOfInterest(*area),  # type: ignore[arg-type] # two names of one class
         )
     except ProjError as error:
         first, second = pyproj.CRS(source), pyproj.CRS(target)
+        where = "" if area is None else f" for {_span(area)} degrees"
         raise CrsError(
-            f"no transformation from {name(first)} to {name(second)} is known for {_span(area)} degrees; if the"
+            f"no transformation from {name(first)} to {name(second)} is known{where}; if the"
             f" coordinates may count as another system's, say so: --assume-crs {_same_kind(first, second)}"
         ) from error
 

@@ -16,6 +16,9 @@ from shapely.geometry.base import BaseGeometry
 from ingest.raster import over
 
 GRID = 0.001  # one millimetre, in metres
+# A crossing nearer to the grid than this, metres, lies on it; so often it is tried to get all of them there.
+_STILL = 1e-7
+_ROUNDS = 6
 
 Segments = NDArray[np.float64]
 _Whole = NDArray[np.int64]
@@ -38,8 +41,7 @@ class Faces:
         """Return the faces between segments (n, 2, 2), metres."""
         if not len(lines):
             return cls(np.array([], dtype=object))
-        noded = shapely.union_all(shapely.linestrings(lines), grid_size=GRID)
-        return cls(shapely.get_parts(shapely.polygonize(shapely.get_parts(noded))))
+        return cls(shapely.get_parts(shapely.polygonize(_noded(lines))))
 
     def union(self, chosen: NDArray[np.bool_]) -> BaseGeometry:
         """Return the chosen faces as one."""
@@ -94,6 +96,27 @@ def union(triangles: NDArray[np.float64]) -> BaseGeometry:
     middles = shapely.get_coordinates(shapely.point_on_surface(faces.shapes))
     covered[over(middles, triangles, GRID)[0]] = True
     return faces.union(covered)
+
+
+def _noded(lines: Segments) -> NDArray[np.object_]:
+    """Cut segments on the grid where they cross, and move the crossings to the grid.
+
+    In full precision, again and again until nothing moves any more, as that is several times faster than in steps of
+    the grid; where it does not come to an end, those are taken.
+    """
+    noded: NDArray[np.object_] = np.asarray(shapely.linestrings(lines), object)
+    for _ in range(_ROUNDS):
+        noded = shapely.get_parts(shapely.union_all(noded))
+        corners = shapely.get_coordinates(noded)
+        on_grid = (np.rint(corners / GRID) * GRID).round(3)
+        moved = np.abs(corners - on_grid).max() > _STILL
+        noded = np.asarray(shapely.set_coordinates(noded, on_grid), object)
+        noded = noded[shapely.length(noded) > 0]
+        if not moved:
+            break
+    else:
+        noded = shapely.get_parts(shapely.union_all(shapely.linestrings(lines), grid_size=GRID))
+    return noded
 
 
 def _uneven(edges: _Whole) -> _Whole:

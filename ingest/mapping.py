@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from fnmatch import fnmatch, fnmatchcase
@@ -113,7 +113,8 @@ def published(dictionary: Dictionary) -> list[LayerMapping]:
     Those that correct a CRS are not among them: that is for the operator to say.
     """
     files = mapping_files(PUBLISHED)
-    found = [m for file in files for m in _read(file, dictionary, known_types=dictionary.types)]
+    parts = [(file, part) for file in files for part in _published(file)]
+    found = [_mapping(file, part, dictionary) for file, part in parts if part["type"] in dictionary.types]
     return [m for m in found if (m.fields or m.format is not None) and m.assume_crs is None]
 
 
@@ -217,18 +218,24 @@ def _cut_names(feature_type: FeatureType, fields: Mapping[str, str]) -> dict[str
     return {names[0]: fields[short] for short, names in cut.items() if short in fields and len(names) == 1}
 
 
-def _read(path: Path, dictionary: Dictionary, known_types: Container[str] | None = None) -> list[LayerMapping]:
-    """Read the mappings of one file; those of types not in `known_types` are left out, by default refused."""
+def _read(path: Path, dictionary: Dictionary) -> list[LayerMapping]:
+    return [_mapping(path, part, dictionary) for part in _parts(path)]
+
+
+def _parts(path: Path) -> list[Mapping[str, Any]]:
+    """Read the mappings of one file, checked against the schema."""
     parse_text, title = _PARSERS.get(path.suffix, _PARSERS[".json"])
     try:
         document = _plain(parse_text(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidData(f"{path}: not a readable {title} file: {error}") from error
     _check(path, document)
-    parts = document.get("layers", [document])
-    if known_types is not None:
-        parts = [part for part in parts if part["type"] in known_types]
-    return [_mapping(path, part, dictionary) for part in parts]
+    parts: list[Mapping[str, Any]] = document.get("layers", [document])
+    return parts
+
+
+# Asked for with every file taken in; ours do not change.
+_published = cache(_parts)
 
 
 def _plain(document: Any) -> Any:

@@ -128,9 +128,9 @@ def to_glb(triangles: Triangles, origin: NDArray[np.float64], extras: Mapping[st
     """
     local = np.round(triangles.reshape(-1, 3) - origin, 3).astype(np.float32)
     # glTF has y upwards: x, z, -y.
-    corners, indices = np.unique(
-        np.column_stack([local[:, 0], local[:, 2], -local[:, 1]]) + 0.0, axis=0, return_inverse=True
-    )
+    turned = np.column_stack([local[:, 0], local[:, 2], -local[:, 1]]) + 0.0
+    first, indices = weld(turned)
+    corners = turned[first]
     positions, numbers = corners.astype("<f4").tobytes(), indices.astype("<u4").tobytes()
     document = {
         "asset": {"version": "2.0", "generator": "cim"},
@@ -158,6 +158,19 @@ def to_glb(triangles: Triangles, origin: NDArray[np.float64], extras: Mapping[st
         (struct.pack("<4sII", b"glTF", 2, total), struct.pack("<I4s", len(head), b"JSON"), head,
          struct.pack("<I4s", len(body), b"BIN\0"), body)
     )  # fmt: skip
+
+
+def weld(points: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each different row of points (n, 3) is first met, and for all rows which of those they are.
+
+    In the order of x, y, z, as `numpy.unique` does for rows, many times faster.
+    """
+    order = np.lexsort(points.T[::-1])
+    ordered = points[order]
+    new = np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1))
+    numbers = np.empty(len(points), np.int64)
+    numbers[order] = np.cumsum(new) - 1
+    return order[new], numbers
 
 
 def _padded(data: bytes, filler: bytes) -> bytes:

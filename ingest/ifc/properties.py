@@ -132,6 +132,14 @@ def address(entity: Any) -> str | None:
     return line or None
 
 
+def attribute(entity: Any, name: str) -> Any | None:
+    """Return an attribute, forward or inverse, that not all schemas and classes have; None where it has none.
+
+    What it lacks, the library looks for among the derived ones, which takes long.
+    """
+    return getattr(entity, name) if entity.get_attribute_category(name) else None
+
+
 def text(value: Any) -> str | None:
     """Return a label without surrounding blanks, None where nothing is left."""
     cleaned = str(value).replace("\x00", "").strip() if value is not None else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.ifc.geometry import is_fabric
+from ingest.ifc.properties import attribute
 
 _BEARING = ("IfcWall", "IfcColumn", "IfcBeam", "IfcSlab")
 
@@ -89,7 +90,7 @@ def _contained(entity: Any) -> Iterator[Any]:
 
 def _parts(entity: Any) -> Iterator[Any]:
     for inverse in ("IsDecomposedBy", "IsNestedBy"):
-        for relation in getattr(entity, inverse, ()):
+        for relation in attribute(entity, inverse) or ():
             yield from relation.RelatedObjects
 
 

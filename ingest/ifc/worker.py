@@ -47,6 +47,9 @@ def main() -> int:
 
 def _load() -> None:
     """Import what every model needs, before the first fork."""
+    import ifcopenshell.express.rules.IFC2X3
+    import ifcopenshell.express.rules.IFC4
+    import ifcopenshell.express.rules.IFC4X3_ADD2
     import ifcopenshell.geom
     import ifcopenshell.util.element
     import ifcopenshell.util.geolocation

@@ -167,3 +167,17 @@ def test_same_datum() -> None:
 @pytest.mark.parametrize(("system", "metric"), [(4548, True), (4490, False), (2263, False), (3857, True)])
 def test_is_metric(system: int, metric: bool) -> None:
     assert crs.is_metric(crs.parse(system)) is metric
+
+
+@pytest.mark.parametrize("system", [WGS84, XIONGAN, CGCS2000])
+def test_the_local_plane_is_azimuthal_equidistant_about_its_point(system: pyproj.CRS) -> None:
+    plane = crs.local_plane(system, 115.9, 39.05)
+    again = crs.local_plane(system, 8.4, 49.1)
+    assert again.equals(crs.local_plane(system, 8.4, 49.1))
+    assert not again.equals(plane)
+    assert crs.same_datum(plane, system)
+    # 3 km to the north-east by geodesic, which an azimuthal equidistant plane keeps in length and direction.
+    geographic = crs.geographic_of(system)
+    east, north, _ = pyproj.Geod(ellps="GRS80").fwd(115.9, 39.05, 45.0, 3000.0)
+    ((x, y),) = crs.transform_coordinates(np.array([[east, north]]), geographic, plane)
+    assert (x, y) == pytest.approx((3000 / 2**0.5, 3000 / 2**0.5), abs=1e-3)

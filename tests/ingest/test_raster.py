@@ -89,3 +89,17 @@ def test_faces_are_united_without_those_left_out() -> None:
     assert sorted(shapely.area(faces.shapes).tolist()) == [9, 18]
     assert faces.union(np.ones(2, bool)).equals(shapely.box(0, 0, 9, 3))
     assert faces.union(shapely.area(faces.shapes) > 9).equals(shapely.box(3, 0, 9, 3))
+
+
+def test_crossings_are_moved_to_the_grid_and_leave_no_gap() -> None:
+    # Two hundred lines at any angle over a square: whatever they are cut into, nothing of the square is lost.
+    random = np.random.default_rng(3)
+    square = np.array([[(0, 0), (5, 0)], [(5, 0), (5, 5)], [(5, 5), (0, 5)], [(0, 5), (0, 0)]], float)
+    lines = np.concatenate([square, random.uniform(0, 5, (200, 2, 2)).round(3)])
+    faces = linework.Faces.of(lines)
+    assert len(faces.shapes) > 1000
+    corners = shapely.get_coordinates(faces.shapes)
+    assert np.array_equal(corners, corners.round(3))
+    assert shapely.area(faces.shapes).sum() == pytest.approx(25, abs=1e-6)
+    assert shapely.is_valid(faces.shapes).all()
+    assert faces.union(np.ones(len(faces.shapes), bool)).area == pytest.approx(25, abs=1e-6)

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from ingest.shell import shell, to_glb
+from ingest.shell import shell, to_glb, weld
 from tests.ingest.test_footprint import box, ring
 
 HOUSE = np.concatenate([ring(0, 0, 12, 10, 3), box(0, 0, -0.3, 12, 10, 0.3), box(0, 0, 3, 12, 10, 0.3)])
@@ -53,3 +53,12 @@ def test_binary_gltf_holds_the_corners_with_y_upwards() -> None:
     assert struct.unpack("<I4s", body[:8]) == (document["buffers"][0]["byteLength"], b"BIN\0")
     positions = np.frombuffer(body, "<f4", 24, 8).reshape(8, 3)
     assert {tuple(p) for p in positions} == {(x, y, z) for x in (0, 2) for y in (0, 4) for z in (0, -3)}
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float32])
+def test_welding_is_what_unique_rows_are(kind: type) -> None:
+    points = np.random.default_rng(5).integers(-3, 3, (400, 3)).astype(kind)
+    first, numbers = weld(points)
+    _, expected_first, expected_numbers = np.unique(points, axis=0, return_index=True, return_inverse=True)
+    assert np.array_equal(first, expected_first)
+    assert np.array_equal(numbers, expected_numbers)
