@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from cim.errors import (
     AuditFailed,
+    Busy,
     CimError,
     Conflict,
     DatabaseError,
@@ -35,6 +36,7 @@ STATUS: Mapping[type[CimError], int] = {
     DatabaseError: 503,
     Conflict: 409,
     StaleRevision: 412,
+    Busy: 429,
     Forbidden: 403,
     AuditFailed: 500,
     CimError: 500,
@@ -42,8 +44,8 @@ STATUS: Mapping[type[CimError], int] = {
 RETRY_AFTER = "5"
 
 # OGC API Processes 1.0 (18-062r2), requirements /req/core/process-exception/no-such-process and no-such-job.
-_OGC = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
-_TYPES = {"/processes/": _OGC + "no-such-process", "/jobs/": _OGC + "no-such-job"}
+EXCEPTIONS = "http://www.opengis.net/def/exceptions/ogcapi-processes-1/1.0/"
+_TYPES = {"/processes/": EXCEPTIONS + "no-such-process", "/jobs/": EXCEPTIONS + "no-such-job"}
 
 
 def status_of(error: CimError) -> int:
@@ -86,7 +88,7 @@ async def answer_of(scope: Scope, error: HTTPException | CimError) -> Response:
 
 async def _foreseen(request: Request, error: Any) -> Response:
     status = status_of(error)
-    headers = {"Retry-After": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {"Retry-After": RETRY_AFTER} if status in (429, 503) else None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.url.path, error)
     return problem(status, str(error), kind=_kind(request, status), instance=request.url.path, headers=headers)

@@ -13,7 +13,7 @@ from typing import Any
 from api import formats, parameters
 from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, OPENAPI_JSON, SCHEMA_JSON
 from api.parameters import Parameter
-from api.routes import log, tiles
+from api.routes import jobs, log, tiles
 from api.tileset import MVT, SCHEME
 from cim import bodies, scenarios
 from cim.dictionary import Dictionary, FeatureType
@@ -33,7 +33,7 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
         if writing:
             for path, operations in _writing(feature_type).items():
                 paths[path] |= operations
-    paths |= _process_paths() | _log_paths()
+    paths |= _process_paths() | _job_paths() | _log_paths()
     return {
         "openapi": "3.0.3",
         "info": {
@@ -51,7 +51,13 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
             },
             "schemas": _schemas(),
             "responses": _errors(),
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A key, or a token of the issuer."},
+            },
         },
+        # Everybody may do what is public; scopes say the rest.
+        "security": [{}, {"key": []}, {"bearer": []}],
     }
 
 
@@ -159,7 +165,7 @@ def _writing(feature_type: FeatureType) -> dict[str, Any]:
         answers = document["responses"]
         del answers["200"]
         answers[status] = {"description": summary}
-        refused = ("404", "409", *(("413", "415") if content else ()), *(("412", "428") if there else ()))
+        refused = ("404", "409", *(("408", "413", "415") if content else ()), *(("412", "428") if there else ()))
         answers |= {one: _response(one) for one in refused}
         return document | ({"requestBody": {"required": True, "content": content}} if content else {})
 
@@ -188,9 +194,38 @@ def _process_paths() -> dict[str, Any]:
         paths[path] = _get("Processes", f"{name}.getProcess", scenario.title, json_only, {JSON: _OBJECT})
         execute = _operation("Processes", f"{name}.execute", f"Execute: {scenario.title}", form, answers)
         execute["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref("execute")}}}
-        execute["responses"] |= {status: _response(status) for status in ("404", "413", "415")}
+        execute["parameters"] = [*execute["parameters"], _header("Prefer")]
+        execute["responses"] |= {status: _response(status) for status in ("404", "408", "409", "413", "415")}
+        execute["responses"]["201"] = _created("The job, where the client prefers respond-async")
         paths[f"{path}/execution"] = {"post": execute}
     return paths
+
+
+def _job_paths() -> dict[str, Any]:
+    json_only = [parameters.F_JSON.document]
+    number: list[Mapping[str, Any]] = [_path("jobId")]
+    status, results = {JSON: _ref("statusInfo")}, {JSON: _OBJECT, _OCTETS: _BINARY}
+    one = _get("Processes", "getStatus", "Status of a job", [*number, *json_only], status)
+    one["delete"] = _operation("Processes", "dismiss", "End a job, or forget its results", number, status)
+    # A failed job answers as the process would have.
+    given = _get("Processes", "getResult", "Results of a job", number, results)
+    given["get"]["responses"] |= {code: _response(code) for code in ("409", "413")}
+    upload = _operation("Processes", "ingest", "Take a file in, as a job", [p.document for p in jobs.INGEST], {})
+    upload["requestBody"] = {"required": True, "content": {_OCTETS: {"schema": _BINARY}}}
+    upload["responses"] |= {code: _response(code) for code in ("408", "413")}
+    del upload["responses"]["200"]
+    upload["responses"]["201"] = _created("The job")
+    return {
+        "/jobs": _get("Processes", "getJobs", "The caller's jobs", json_only, {JSON: _OBJECT}),
+        "/jobs/{jobId}": one,
+        "/jobs/{jobId}/results": given,
+        "/ingest": {"post": upload},
+    }
+
+
+def _created(description: str) -> dict[str, Any]:
+    headers = {"Location": {"schema": _TEXT}}
+    return {"description": description, "headers": headers, "content": {JSON: {"schema": _ref("statusInfo")}}}
 
 
 def _log_paths() -> dict[str, Any]:
@@ -216,8 +251,7 @@ def _operation(
     answers: dict[str, Any] = {
         "200": {"description": summary, "content": {media: {"schema": schema} for media, schema in content.items()}},
         "400": _response("400"),
-        "500": _response("500"),
-        "503": _response("503"),
+        **{status: _response(status) for status in ("401", "403", "429", "431", "500", "503")},
     }
     if declared:
         answers["404"] = _response("404")
@@ -227,12 +261,17 @@ def _operation(
 def _errors() -> dict[str, Any]:
     meanings = {
         "400": "The request cannot be understood",
+        "401": "A key or a token is needed, or the one given is not taken",
+        "403": "The caller's scopes or divisions do not allow it",
         "404": "There is no such resource, or no such state of the city",
+        "408": "The body did not come in time",
         "409": "The state of the city does not allow it",
         "412": "The feature is not in the revision that If-Match names",
         "413": "The body is too large",
         "415": "The body is of a media type that is not taken here",
         "428": "If-Match is missing",
+        "429": "Too many requests or open jobs; Retry-After says when to come back",
+        "431": "Address and headers are too long",
         "500": "A defect of the server",
         "503": "The database is busy or away; Retry-After says when to come back",
     }
@@ -268,6 +307,19 @@ def _schemas() -> dict[str, Any]:
             "type": "object",
             "required": ["href", "rel"],
             "properties": {"href": _TEXT, "rel": _TEXT, "type": _TEXT, "title": _TEXT},
+        },
+        "statusInfo": {
+            "type": "object",
+            "required": ["jobID", "status", "type"],
+            "properties": {
+                "processID": _TEXT,
+                "type": {"type": "string", "enum": ["process"]},
+                "jobID": _TEXT,
+                "status": {"type": "string", "enum": ["accepted", "running", "successful", "failed", "dismissed"]},
+                "message": _TEXT,
+                **{name: {"type": "string", "format": "date-time"} for name in ("created", "started", "finished")},
+                "links": links,
+            },
         },
         "confClasses": {
             "type": "object",

@@ -180,7 +180,8 @@ def _choice(*values: str) -> Callable[[str], str]:
     return parse
 
 
-def _choices(name: str, description: str, *values: str, **keywords: Any) -> Parameter:
+def choices(name: str, description: str, *values: str, **keywords: Any) -> Parameter:
+    """Return a parameter that takes one of some values."""
     return Parameter(name, {"type": "string", "enum": list(values), **keywords}, description, _choice(*values))
 
 
@@ -192,15 +193,15 @@ AS_OF = Parameter(
     "State of the city to read: a tree size, an RFC 3339 instant, or a signed checkpoint. Default: the live state.",
     _as_of,
 )
-F_JSON = _choices("f", "Format of the answer.", "json")
+F_JSON = choices("f", "Format of the answer.", "json")
 
 
 def f_of(names: Iterable[str]) -> Parameter:
     """Return the parameter `f` of a path that answers in formats of these names."""
-    return _choices("f", "Format of the answer; default by the Accept header, json where that says nothing.", *names)
+    return choices("f", "Format of the answer; default by the Accept header, json where that says nothing.", *names)
 
 
-F_JSON_OR_HTML = _choices("f", "Format of the answer; default by the Accept header.", "json", "html")
+F_JSON_OR_HTML = choices("f", "Format of the answer; default by the Accept header.", "json", "html")
 LIMIT = Parameter(
     "limit",
     {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
@@ -229,7 +230,7 @@ DATETIME = Parameter(
     _datetime,
 )
 FILTER = Parameter("filter", _STRING, f"CQL2 of at most {MAX_LENGTH} characters over the queryables.", _filter)
-FILTER_LANG = _choices(
+FILTER_LANG = choices(
     "filter-lang",
     "Language of filter; cql-text is the former name of cql2-text.",
     "cql2-text",
@@ -238,9 +239,7 @@ FILTER_LANG = _choices(
     default="cql2-text",
 )
 FILTER_CRS = Parameter("filter-crs", {**_STRING, "format": "uri"}, "CRS of geometries in filter; default CRS84.")
-RESULT_TYPE = _choices(
-    "resultType", "hits: only the number of matching features.", "results", "hits", default="results"
-)
+RESULT_TYPE = choices("resultType", "hits: only the number of matching features.", "results", "hits", default="results")
 SORT_BY = Parameter(
     "sortby",
     {"type": "array", "items": _STRING, "minItems": 1},

@@ -15,6 +15,7 @@ from api.cache import Cache
 from api.metrics import Metrics
 from api.reference import Reference, references
 from api.sequencing import Sequencing
+from api.work import Worker
 from cim.city import City
 from cim.db.reader import Live, Reader
 from cim.db.state import TreeHead
@@ -76,6 +77,7 @@ class Site:
         self.city = city
         self.access = Access(city)
         self.reader = Reader(city.database)
+        self.worker = Worker(city.database)
         self.sequencing = Sequencing(city, self.reader)
         self.metrics = Metrics(city, self.sequencing)
         self.references: Mapping[str, Reference] = references(city.settings.srid)
@@ -102,9 +104,11 @@ class Site:
         """
         await self.reader.open()
         self.sequencing.start()
+        self.worker.start()
 
     async def close(self) -> None:
         """End the sequencing and close the connections."""
+        await run_in_threadpool(self.worker.stop)
         await self.sequencing.stop()
         await self.reader.close()
 

@@ -11,7 +11,8 @@ CimError                      exit 1
 ├── NotFound                  exit 4   HTTP 404
 ├── DatabaseError             exit 5   HTTP 503
 ├── Conflict                  exit 6   HTTP 409
-│   └── StaleRevision                  HTTP 412
+│   ├── StaleRevision                  HTTP 412
+│   └── Busy                           HTTP 429
 ├── AuditFailed               exit 7
 └── Forbidden                           HTTP 403
 
@@ -78,6 +79,10 @@ class Conflict(CimError):
 
 class StaleRevision(Conflict):
     """The object is not in the revision that the writer has seen."""
+
+
+class Busy(Conflict):
+    """Who asks has as much under way as one may have."""
 
 
 class Forbidden(CimError):

@@ -73,6 +73,26 @@ class Settings:
         """Store of content-addressed source and representation files: a folder, or a place fsspec writes to."""
         return self.home / "files" if self.files is None else store_at(self.files)
 
+    def variables(self) -> dict[str, str]:
+        """Return the CIM_* variables that give these settings, for a process of our own."""
+        given: dict[str, str | Path | None] = {
+            "CIM_HOME": self.home,
+            "CIM_DATABASE_URL": self.database_url,
+            "CIM_SRID": str(self.srid),
+            "CIM_ORIGIN": self.origin,
+            "CIM_FILES": self.files,
+            "CIM_DICTIONARY": self.dictionary,
+            "CIM_CODE_SCHEMES": ",".join(f"{name}={scheme}" for name, scheme in self.code_schemes.items()),
+            "CIM_API_WRITE": self.api_write,
+            "CIM_API_PUBLIC": "*" if self.api_public is None else ",".join(sorted(self.api_public)),
+            "CIM_API_DATABASE_URL": self.api_database_url,
+            "CIM_API_RATE": self.api_rate,
+            "CIM_API_ORIGINS": ",".join(sorted(self.api_origins)),
+            "CIM_OIDC_ISSUER": self.oidc_issuer,
+            "CIM_OIDC_AUDIENCE": self.oidc_audience,
+        }
+        return {name: str(value) for name, value in given.items() if value}
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Read CIM_* variables; a `.env` file in the working folder supplies those the environment lacks.

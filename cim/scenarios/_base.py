@@ -257,7 +257,7 @@ def describe(scenario: type[Process]) -> dict[str, Any]:
             "inputs": plain(scenario.example.inputs),
             "result": plain(scenario.example.result),
         },
-        "jobControlOptions": ["sync-execute"],
+        "jobControlOptions": ["sync-execute", "async-execute", "dismiss"],
         "outputTransmission": ["value"],
         "inputs": {
             f.name: {

@@ -23,6 +23,7 @@ DOCS = [
     "docs/access.md",
     "docs/codes.md",
     "docs/deploy.md",
+    "docs/jobs.md",
     "sample_data/README.md",
     "schemas/README.md",
 ]

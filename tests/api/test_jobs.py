@@ -1,0 +1,284 @@
+"""Long work as jobs: queued, done in a process of its own, ended, outliving the server; files taken in by upload."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from cim.city import City
+from cim.db import access, jobs
+from cim.errors import Busy
+from cim.settings import Settings
+
+EXECUTE = "/processes/district-inventory/execution"
+SQUARE = "SRID=4548;MULTIPOLYGON(((500000 4318000,500100 4318000,500100 4318100,500000 4318100,500000 4318000)))"
+ASYNC = {"Prefer": "respond-async"}
+
+
+@pytest.fixture(scope="module")
+def served(
+    clone: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, serving: Any
+) -> Iterator[tuple[City, httpx.Client]]:
+    """A city with a parcel and a house on it."""
+    settings = Settings(home=tmp_path_factory.mktemp("jobs"), database_url=clone())
+    with City(settings) as city:
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.insert(city.database.table("parcel")).values(code="p1", geom=SQUARE))
+            connection.execute(
+                sa.insert(city.database.table("building")).values(code="b1", parcel_code="p1", geom=SQUARE)
+            )
+        city.sequence()
+        with serving(settings, city) as address, httpx.Client(base_url=address, timeout=30) as http:
+            yield city, http
+
+
+def key(city: City, *scopes: str) -> dict[str, str]:
+    with city.database.engine.begin() as connection:
+        return {"X-API-Key": access.add_key(connection, "Loader", scopes)}
+
+
+def ended(http: httpx.Client, job: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while True:
+        status: dict[str, Any] = http.get(f"/jobs/{job['jobID']}", headers=headers or {}).json()
+        if status["status"] not in ("accepted", "running"):
+            return status
+        assert time.monotonic() < deadline, status
+        time.sleep(0.1)
+
+
+def test_a_job_answers_as_the_process_would_have(served: tuple[City, httpx.Client]) -> None:
+    _, http = served
+    body = {"inputs": {"scope": ["p1"]}}
+    queued = http.post(EXECUTE, json=body, headers=ASYNC)
+    assert queued.status_code == 201
+    assert queued.headers["preference-applied"] == "respond-async"
+    job = queued.json()
+    assert queued.headers["location"].endswith(f"/jobs/{job['jobID']}")
+    assert (job["processID"], job["type"], job["status"]) == ("district-inventory", "process", "accepted")
+    early = http.get(f"/jobs/{job['jobID']}/results")
+    if early.status_code == 404:  # unless it has ended by now
+        assert early.json()["type"].endswith("/result-not-ready")
+    status = ended(http, job)
+    assert status["status"] == "successful", status
+    assert status["created"] <= status["started"] <= status["finished"]
+    results = next(link["href"] for link in status["links"] if link["rel"].endswith("/results"))
+    there, then = http.get(results), http.post(EXECUTE, json=body)
+    assert there.content == then.content
+    assert {name: there.headers[name] for name in ("content-type", "cim-tree-size", "cim-tree-root")} == {
+        name: then.headers[name] for name in ("content-type", "cim-tree-size", "cim-tree-root")
+    }
+    forgotten = http.delete(f"/jobs/{job['jobID']}")
+    assert (forgotten.status_code, forgotten.json()["status"]) == (200, "dismissed")
+    assert http.get(f"/jobs/{job['jobID']}/results").status_code == 404
+
+
+def test_what_fails_says_why(served: tuple[City, httpx.Client]) -> None:
+    _, http = served
+    job = http.post(EXECUTE, json={"inputs": {"scope": ["nosuch"]}}, headers=ASYNC).json()
+    status = ended(http, job)
+    assert status["status"] == "failed"
+    there, then = http.get(f"/jobs/{job['jobID']}/results"), http.post(EXECUTE, json={"inputs": {"scope": ["nosuch"]}})
+    assert there.headers["content-type"] == "application/problem+json"
+    assert (there.status_code, there.json()["detail"]) == (then.status_code, then.json()["detail"])
+
+
+def test_jobs_are_their_owners(served: tuple[City, httpx.Client]) -> None:
+    city, http = served
+    ours, theirs = key(city, "*:read"), key(city, "*:read")
+    job = http.post(EXECUTE, json={"inputs": {"scope": ["p1"]}}, headers={**ASYNC, **ours}).json()
+    path = f"/jobs/{job['jobID']}"
+    for answer in (
+        http.get(path), http.get(path, headers=theirs), http.get(f"{path}/results"), http.delete(path, headers=theirs)
+    ):  # fmt: skip
+        assert answer.status_code == 404
+    assert [one["jobID"] for one in http.get("/jobs", headers=ours).json()["jobs"]] == [job["jobID"]]
+    assert http.get("/jobs", headers=theirs).json()["jobs"] == []
+    assert http.get("/jobs").json()["jobs"] == []
+    assert ended(http, job, ours)["status"] == "successful"
+
+
+def test_an_owner_has_so_many_open_jobs(served: tuple[City, httpx.Client]) -> None:
+    city, _ = served
+    with city.database.engine.connect() as connection:  # rolled back: nobody begins them
+        for _ in range(10):
+            jobs.submit(connection, "process", "district-inventory", {}, "key:busy")
+        with pytest.raises(Busy):
+            jobs.submit(connection, "process", "district-inventory", {}, "key:busy")
+        jobs.submit(connection, "process", "district-inventory", {}, "key:other")
+
+
+# ---------------------------------------------------------------------- ended, and begun again
+
+
+def slow(city: City, owner: str | None = None) -> jobs.Job:
+    """Queue a job whose process waits for a lock that the test holds."""
+    asked = {"inputs": {"scope": ["p1"]}, "wanted": [], "raw": False, "form": "json"}
+    with city.database.engine.begin() as connection:
+        return jobs.submit(connection, "process", "district-inventory", asked, owner)
+
+
+def state(city: City, job: jobs.Job) -> jobs.Job:
+    with city.database.engine.connect() as connection:
+        return jobs.find(connection, job.id)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 40
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(job: jobs.Job) -> list[int]:
+    """Process ids of those that compute a job."""
+    commands = {path: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()}
+    return [int(path.parent.name) for path, command in commands.items() if str(job.id).encode() in command]
+
+
+def test_a_running_job_is_dismissed(served: tuple[City, httpx.Client]) -> None:
+    city, http = served
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE cim.tree_state IN ACCESS EXCLUSIVE MODE"))
+        job = slow(city)
+        until(lambda: bool(children(job)))
+        assert state(city, job).status == "running"
+        assert http.delete(f"/jobs/{job.id}").json()["status"] == "dismissed"
+        until(lambda: not children(job))
+    assert state(city, job).status == "dismissed"
+
+
+def test_a_job_outlives_its_server(settings: Settings) -> None:
+    with City(settings) as city:
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.insert(city.database.table("parcel")).values(code="p1", geom=SQUARE))
+        city.sequence()
+        job = slow(city)
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
+            with working(city) as first:
+                until(lambda: bool(children(job)))
+                first.kill()
+                first.wait(20)
+            assert state(city, job).status == "running"
+            for pid in children(job):  # the child of a server that was killed is left alone
+                os.kill(pid, signal.SIGKILL)
+        with working(city):
+            until(lambda: state(city, job).status == "successful")
+        assert state(city, job).begun == 2
+
+
+@contextmanager
+def working(city: City) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does jobs and nothing else."""
+    program = (
+        "import signal, sys, threading\n"
+        "from api.work import Worker\n"
+        "from cim.db.engine import Database\n"
+        "from cim.settings import Settings\n"
+        "worker = Worker(Database(Settings.from_environment()))\n"
+        "worker.start()\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (worker.stop(), sys.exit()))\n"
+        "threading.Event().wait()\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CIM_")}
+    running = subprocess.Popen([sys.executable, "-c", program], env=environment | city.settings.variables())
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.wait(20)
+
+
+# ---------------------------------------------------------------------- uploads
+
+
+@pytest.fixture(scope="module")
+def facilities(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two kindergartens and one without a kind, as GeoJSON in CRS84."""
+
+    def place(number: int, kind: str | None) -> dict[str, Any]:
+        return {
+            "type": "Feature",
+            "geometry": {"type": "Point", "coordinates": [117.0 + number / 1000, 39.0]},
+            "properties": {"source_id": str(number), "name": f"K{number}", "kind": kind},
+        }
+
+    features = [place(1, "kindergarten"), place(2, "kindergarten"), place(3, "nonsense")]
+    path = tmp_path_factory.mktemp("upload") / "facility.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    return path
+
+
+def test_an_uploaded_file_is_taken_in(served: tuple[City, httpx.Client], facilities: Path) -> None:
+    city, http = served
+    loader = key(city, "*:write")
+    queued = http.post(
+        "/ingest",
+        params={"name": "facility.geojson", "type": "facility", "assume-crs": "EPSG:4490"},
+        content=facilities.read_bytes(),
+        headers=loader,
+    )
+    assert queued.status_code == 201, queued.text
+    status = ended(http, queued.json(), loader)
+    assert status["status"] == "successful", status
+    report = http.get(f"/jobs/{status['jobID']}/results", headers=loader).json()
+    (layer,) = report["files"][0]["layers"]
+    assert (layer["read"], layer["inserted"], layer["rejected"]) == (3, 2, 1)
+    found = http.get("/collections/facility/items").json()["features"]
+    assert {feature["properties"]["name"] for feature in found} == {"K1", "K2"}
+    history = http.get(f"/collections/facility/items/{found[0]['id']}/history").json()["revisions"]
+    assert history[0]["by"] == "Loader"
+    assert list((city.settings.home / "uploads").iterdir()) == []
+
+
+def test_uploads_that_are_refused(served: tuple[City, httpx.Client], monkeypatch: pytest.MonkeyPatch) -> None:
+    from api.routes import jobs as routes
+
+    city, http = served
+    loader = key(city, "*:write")
+
+    def send(headers: dict[str, str], content: bytes = b"x", **query: str) -> httpx.Response:
+        return http.post("/ingest", params=query, content=content, headers=headers)
+
+    assert send({}, name="a.gpkg").status_code == 401
+    assert send(key(city, "building:write"), name="a.gpkg").status_code == 403
+    for name in ("", "../a.gpkg", "a/b.gpkg", ".a.gpkg", "-a.gpkg", "a\n.gpkg", "a\\b.gpkg", "x" * 200 + ".gpkg"):
+        assert send(loader, name=name).status_code == 400, name
+    unknown = send(loader, name="program.exe")
+    assert unknown.status_code == 400
+    assert "readable are" in unknown.json()["detail"]
+    assert "uploads" not in unknown.text
+    assert send(loader, b"", name="a.gpkg").status_code == 400
+    assert send(loader, name="a.gpkg", crs="EPSG:0").status_code == 400
+    assert send(loader, name="a.gpkg", mapping="../x").status_code == 400
+    assert send(loader, name="a.gpkg", nosuch="1").status_code == 400
+    monkeypatch.setattr(routes, "MAX_UPLOAD_BYTES", 1000)
+    assert send(loader, b"x" * 1001, name="a.gpkg").status_code == 413
+    assert list((city.settings.home / "uploads").iterdir()) == []
+
+
+def test_a_file_that_is_not_what_it_says(served: tuple[City, httpx.Client]) -> None:
+    city, http = served
+    loader = key(city, "*:write")
+    queued = http.post("/ingest", params={"name": "a.gpkg"}, content=b"no geopackage", headers=loader)
+    status = ended(http, queued.json(), loader)
+    assert status["status"] == "failed"
+    result = http.get(f"/jobs/{status['jobID']}/results", headers=loader)
+    told = result.text
+    assert result.status_code == 400
+    assert "a.gpkg" in told
+    assert str(city.settings.home) not in told
+    assert "Traceback" not in told
