@@ -33,6 +33,21 @@ _STEPS: Mapping[str, tuple[int, ...]] = {
     "storeys_above": (0, 4, 7, 10, 19),
     "height": (0, 12, 24, 54, 100),
 }
+_ACTIONS = {
+    "keep": "keep",
+    "repair": "repair",
+    "retrofit": "retrofit",
+    "add_lift": "add a lift",
+    "add_gas": "add gas",
+    "extend": "extend",
+    "change_use": "change its use",
+    "demolish": "demolish",
+    "rebuild": "rebuild",
+    "new_build": "new building",
+    "new_facility": "new public service",
+    "new_green": "new green space",
+    "new_road": "new road",
+}
 # Renewal begins with how old and how safe a building is.
 _FIRST = ("danger_grade", "year_built", "usage", "structure")
 _SAID = {
@@ -48,6 +63,10 @@ _SAID = {
     "computing": "Computing…",
     "save": "Save with its seal",
     "report": "Report",
+    "proposal": "Proposal",
+    "intervene": "Do something here",
+    "add": "Add to the proposal",
+    "drop": "Leave it out",
     "sealed": "Computed on tree size",
     "known": "of which known: {known} of {all}",
     "more": "and {number} more",
@@ -73,7 +92,8 @@ async def planner(request: Request) -> Response:
         "types": [{"name": one.name, "geometry": str(one.geometry)} for one in types],
         "titles": {one.name: _titles(site, words, one) for one in types},
         "colours": colours,
-        "words": {name: words(text) for name, text in _SAID.items()},
+        "words": {name: words(text) for name, text in _SAID.items()}
+        | {"actions": {name: words(text) for name, text in _ACTIONS.items()}},
     }
     shown = [{"name": one.name, "title": words.title(one)} for one in types]
     text = orjson.dumps(config).decode()

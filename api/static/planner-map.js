@@ -61,6 +61,10 @@ export class PlannerMap {
     this.map.addLayer({ id: "drawn-line", type: "line", source: DRAWN, paint: { "line-color": "#d1242f", "line-width": 2.4 } });
     const lit = ["in", ["get", "code"], ["literal", []]];
     this.map.addLayer({
+      id: "planned", type: "line", source: "building", "source-layer": "building", filter: lit,
+      paint: { "line-color": "#0b57d0", "line-width": 3.5 },
+    });
+    this.map.addLayer({
       id: "lit", type: "line", source: "building", "source-layer": "building", filter: lit,
       paint: { "line-color": "#111", "line-width": 3 },
     });
@@ -156,13 +160,14 @@ export class PlannerMap {
     this.map.easeTo({ pitch: solid ? 55 : 0, bearing: solid ? -20 : 0 });
   }
 
-  // Outline buildings of these codes.
-  light(codes) {
-    this.map.setFilter("lit", ["in", ["get", "code"], ["literal", [...codes]]]);
+  // Outline buildings of these codes: those that an answer names, or that a proposal is about.
+  light(codes, layer = "lit") {
+    this.map.setFilter(layer, ["in", ["get", "code"], ["literal", [...codes]]]);
   }
 
-  // Let the user draw a polygon by its corners: a double click or Enter closes it, Escape gives up (null).
-  draw() {
+  // Let the user draw a geometry by its corners: a double click or Enter ends it, Escape gives up (null).
+  draw(kind = "Polygon") {
+    this.kind = kind;
     this.corners = [];
     this.map.doubleClickZoom.disable();
     this.map.getCanvas().style.cursor = "crosshair";
@@ -187,14 +192,19 @@ export class PlannerMap {
   #corner(event) {
     const { lng, lat } = event.lngLat;
     this.corners.push([lng, lat].map((degrees) => Math.round(degrees * 1e7) / 1e7));
+    if (this.kind === "Point") {
+      this.#end({ type: "Point", coordinates: this.corners[0] });
+      return;
+    }
     this.outline({ type: "LineString", coordinates: this.corners.length > 1 ? this.corners : [...this.corners, this.corners[0]] });
   }
 
   #close() {
     // The second click of a double click is a corner of its own, on the one before.
     const corners = this.corners.filter((corner, place) => place === 0 || corner.join() !== this.corners[place - 1].join());
-    if (corners.length < 3) return;
-    this.#end({ type: "Polygon", coordinates: [[...corners, corners[0]]] });
+    if (corners.length < (this.kind === "Polygon" ? 3 : 2)) return;
+    const [closed, open] = [[[...corners, corners[0]]], corners];
+    this.#end({ type: this.kind, coordinates: this.kind === "Polygon" ? closed : open });
   }
 
   #end(geometry) {

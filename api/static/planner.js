@@ -1,6 +1,7 @@
 // The planner's page: choose a state of the city and a piece of it, ask a scenario, and see where the answer lies.
 
 import { PlannerMap } from "./planner-map.js";
+import { Proposal } from "./planner-proposal.js";
 import { codesOf, draw, element } from "./planner-result.js";
 
 const at = (id) => document.getElementById(id);
@@ -45,10 +46,22 @@ function picked(type, properties, where) {
     button.addEventListener("click", () => choose(type, code));
     links.push(button);
   }
+  if (["building", "parcel"].includes(type)) links.push(proposal.form(type, code, name));
   map.popup(where, element("div", { class: "picked" }, element("h3", {}, name ?? code), element("p", {}, element("code", {}, code)), element("dl", {}, ...rows), element("p", { class: "links" }, ...links)));
 }
 
 const map = new PlannerMap("map", config, picked);
+
+async function drawn(kind) {
+  say(words.drawing);
+  const found = await map.draw(kind);
+  say("");
+  return found;
+}
+
+const proposal = new Proposal(at("proposal"), words, drawn, (interventions) => {
+  map.light(interventions.map((one) => one.target), "planned");
+});
 
 // --- the piece of land -------------------------------------------------------------------------------------------------
 
@@ -83,14 +96,12 @@ async function districts() {
 
 at("scope").addEventListener("change", () => at("scope").value && choose("renewal_district", at("scope").value));
 at("draw").addEventListener("click", async () => {
-  say(words.drawing);
-  const drawn = await map.draw();
-  scope = drawn ?? scope;
-  if (drawn) {
+  const found = await drawn("Polygon");
+  if (found) {
+    scope = found;
     at("scope").value = "";
     at("chosen").textContent = words.drawn;
   }
-  say("");
 });
 
 // --- the state ---------------------------------------------------------------------------------------------------------
@@ -128,7 +139,8 @@ for (const box of document.querySelectorAll("input[data-type]")) {
 
 // --- the scenario ------------------------------------------------------------------------------------------------------
 
-const own = new Set(["scope", "scope_crs", "as_of"]);
+const own = new Set(["scope", "scope_crs", "as_of", "proposal", "proposals"]);
+let takes = {};
 let processes = [];
 
 function field(name, input) {
@@ -162,12 +174,16 @@ async function describe() {
   // Its first sentence; the rest when pointed at.
   at("about").textContent = about.match(/^.+?(?:\.(?=\s)|。|$)/s)[0];
   at("about").title = about;
+  takes = body.inputs;
   at("more").replaceChildren(...Object.entries(body.inputs).filter(([name]) => !own.has(name)).map(([name, input]) => field(name, input)));
 }
 
 function inputs() {
   const given = { scope };
   if (map.asOf !== null) given.as_of = /^\d+$/.test(map.asOf) ? Number(map.asOf) : map.asOf;
+  const { interventions } = proposal;
+  if (interventions.length && "proposals" in takes) given.proposals = [{ name: words.proposal, interventions }];
+  else if (interventions.length && "proposal" in takes) given.proposal = { interventions };
   for (const control of at("more").querySelectorAll("[data-input]")) {
     const { input, json } = control.dataset;
     if (control.type === "checkbox") given[input] = control.checked;
@@ -244,6 +260,7 @@ async function begin() {
   const askable = [];
   for (const one of processes) {
     const { body } = await get(`${config.processes}/${one.id}`);
+    if (body.inputs.proposal) proposal.learn(body.inputs.proposal.schema);
     if (body.inputs.scope) askable.push(element("option", { value: one.id }, (zh && one["x-cim-title-zh"]) || one.title));
   }
   at("process").replaceChildren(...askable);

@@ -18,6 +18,16 @@ from ingest import Options, ingest
 from ingest.mapping import load
 from sample_data import DATA, MAPPINGS
 
+# Click somewhere in the middle of the map, each time elsewhere, until a building is hit.
+CLICK = """((tries) => {
+    const canvas = document.querySelector("#map canvas"), box = canvas.getBoundingClientRect();
+    const [x, y] = [box.x + box.width / 3 + 13 * (tries % 17), box.y + box.height / 3 + 11 * (tries % 19)];
+    const at = { clientX: x, clientY: y };
+    const press = (kind) => canvas.dispatchEvent(new MouseEvent(kind, { ...at, bubbles: true }));
+    document.querySelector(".maplibregl-popup-close-button")?.click();
+    ["mousedown", "mouseup", "click"].forEach(press);
+})(window.tries = (window.tries ?? 0) + 1)"""
+
 
 @pytest.fixture
 def district(own: tuple[City, httpx.Client]) -> tuple[City, httpx.Client]:
@@ -70,11 +80,26 @@ def test_a_planner_asks_a_scenario_on_the_map(district: tuple[City, httpx.Client
     answer = city.scenario("district-inventory", scope=scope)
     assert str(answer["assessment"]["tree_size"]) in shown
     assert answer["assessment"]["root"][:16] in shown
-    # What is printed is of the same state.
-    browser.run("""fetch_ = window.fetch; window.fetch = async (...asked) => {
-        const answer = await fetch_(...asked); window.printed = await answer.clone().text(); return answer;
-    }; document.querySelector(".prints a").click()""")
-    browser.run(wait % "window.printed")
-    assert answer["assessment"]["root"] in browser.run("window.printed")
+    # A building is demolished in a proposal, and the same question asked again.
+    browser.run(wait % "document.querySelector('.intervene [value=demolish]') || (%s, null)" % CLICK)
+    browser.run(
+        "const actions = document.querySelector('.intervene select'); actions.value = 'demolish';"
+        "actions.dispatchEvent(new Event('change')); document.querySelector('.intervene .button').click()"
+    )
+    assert "demolish: " in browser.run('document.getElementById("proposal").textContent')
+    browser.run("""real = window.fetch; window.fetch = async (...asked) => {
+        const answer = await real(...asked);
+        [window.asked, window.answer] = [asked[1].body, await answer.clone().text()];
+        return answer;
+    }; document.getElementById("answer").replaceChildren(); document.getElementById("compute").click()""")
+    browser.run(wait % 'document.querySelector(".seal")')
+    (done,) = json.loads(browser.run("window.asked"))["inputs"]["proposal"]["interventions"]
+    assert done["action"] == "demolish"
+    answer = json.loads(browser.run("window.answer"))
+    assert answer["assessment"]["proposal_root"] is not None
+    # What is printed is of the same state and proposal.
+    browser.run('window.answer = ""; document.querySelector(".prints a").click()')
+    browser.run(wait % "window.answer")
+    assert answer["assessment"]["root"] in browser.run("window.answer")
     said = [event for event in browser.events if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
     assert said == [], json.dumps(said)
