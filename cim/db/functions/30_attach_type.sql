@@ -50,18 +50,19 @@ BEGIN
             CREATE OR REPLACE FUNCTION city.%1$I() RETURNS trigger
             LANGUAGE plpgsql SECURITY DEFINER
             SET search_path = pg_catalog, public SET extra_float_digits = 1 SET enable_nestloop = off AS $body$
-            DECLARE
+            #variable_conflict use_variable
+            DECLARE  -- once, not for each row
                 instant timestamptz := clock_timestamp();
+                who text := coalesce(nullif(current_setting('cim.actor', true), ''), session_user);
+                why text := nullif(current_setting('cim.reason', true), '');
+                source text := nullif(current_setting('cim.dataset', true), '');
                 erasing text[] := nullif(current_setting('cim.erasing', true), '');  -- see cim.erase
                 superseding jsonb := nullif(current_setting('cim.superseding', true), '');  -- see cim.supersede
             BEGIN
                 %6$s
                 INSERT INTO cim.revision (xid, type, code, rev, op, erased, superseded, at, actor, reason, dataset, body, geom)
                 SELECT pg_current_xact_id(), %2$L, n.code, %4$s, %3$s, instant,
-                       coalesce(nullif(current_setting('cim.actor', true), ''), session_user),
-                       nullif(current_setting('cim.reason', true), ''),
-                       nullif(current_setting('cim.dataset', true), ''),
-                       %5$s, %8$s
+                       who, why, source, %5$s, %8$s
                 FROM %9$s
                 %7$s
                 RETURN NULL;

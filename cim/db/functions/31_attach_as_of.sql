@@ -4,7 +4,8 @@
 --
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
--- OFFSET 0 keeps the planner from joining all superseded leaves where it could look up the few asked for.
+-- A revision's leaf is looked up in a scalar subquery, and with OFFSET 0 the one that supersedes it, so that the planner
+-- never joins all leaves where few are asked for: two look-ups in indexes alone.
 -- Its parameter has no name, so that no column can hide it. Private columns are null in it, live as well: who may read
 -- the public ones may read it.
 CREATE OR REPLACE FUNCTION cim.attach_as_of(type_name text) RETURNS void
@@ -36,9 +37,10 @@ BEGIN
         LANGUAGE sql STABLE ROWS 100000 AS $body$
             SELECT %3$s FROM city.%4$I t WHERE $1 IS NULL
             UNION ALL
-            SELECT %5$s FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
-            WHERE $1 IS NOT NULL AND r.type = %4$L AND r.body IS NOT NULL AND l.idx < $1
-              AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0)
+            SELECT %5$s FROM cim.revision r
+            WHERE $1 IS NOT NULL AND r.type = %4$L AND r.body IS NOT NULL
+              AND (SELECT l.idx < $1 AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0)
+                   FROM cim.leaf l WHERE l.revision_id = r.id)
         $body$
         $function$, type_name || '_at', signature, live, type_name, logged);
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_at',
