@@ -296,7 +296,7 @@ class City:
         ------
         Conflict : the folder is there, or the database's leaves are not the ones that were signed.
         """
-        with self.database.engine.connect() as connection:
+        with told(), self.database.engine.connect() as connection:
             store = LogStore(connection)
             with store.exclusive():
                 self.publisher.rebuild(store.heads(), store.hashes, store.entries)
@@ -312,7 +312,7 @@ class City:
         log = LogFolder(self.settings.log_dir, self.publisher.signer.verifier)
         log.copy(folder)
         if geometry:
-            with self.database.engine.connect() as connection:
+            with told(), self.database.engine.connect() as connection:
                 for digest, wkb in LogStore(connection).geometries(log.checkpoint.size):
                     path = geometry_path(folder / "geometry", digest)
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -350,7 +350,8 @@ class City:
                 log.copy(self.settings.log_dir)
             elif TileReader(self.settings.log_dir).checkpoint() != log.text:
                 raise Conflict(f"{self.settings.log_dir} holds another log, or another state of it; move it away first")
-        return replay(self.database, log, geometry or folder / "geometry", progress)
+        with told():
+            return replay(self.database, log, geometry or folder / "geometry", progress)
 
     def audit(self, *, full: bool = True, progress: Progress = lambda _done, _total: None) -> AuditReport:
         """Check that live rows, revisions, entries, tiles, root, checkpoint and signer record agree.
@@ -361,7 +362,7 @@ class City:
         progress : called with (leaves done, leaves in all)
         """
         record = AuditRecord(self.settings.home / "audit", self.settings.origin)
-        with self.database.engine.connect() as connection:
+        with told(), self.database.engine.connect() as connection:
             store = LogStore(connection)
             report = audit(store, self.publisher, None if full else record.read(), progress)
         if report.ok:

@@ -31,7 +31,8 @@ def told() -> Iterator[None]:
         cause = error.orig if isinstance(error, sa.exc.OperationalError) else error
         full = isinstance(cause, psycopg.errors.DiskFull)
         way_out = "free some space where it keeps its data" if full else "see that it runs and answers"
-        raise DatabaseError(f"the database gave up: {cause}; {way_out}, and run again") from error
+        reason = " ".join(str(cause).split())
+        raise DatabaseError(f"the database gave up: {reason}; {way_out}, and run again") from error
 
 
 class Database:

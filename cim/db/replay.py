@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 
 from cim.db.engine import Database
@@ -84,6 +85,8 @@ def replay(
             try:
                 connection.execute(query("replay/begin"))
             except sa.exc.DBAPIError as error:
+                if not isinstance(error.orig, psycopg.errors.ObjectNotInPrerequisiteState):
+                    raise
                 raise Conflict(
                     f"the log cannot be replayed: {error.orig}; name a new database with CIM_DATABASE_URL or CIM_HOME"
                 ) from error

@@ -93,13 +93,14 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
     CimError : the file system does not allow it.
     """
     with _told(folder):
-        # A run that was killed may have made it without coming to make it durable.
-        root = folder.parent
-        while not root.is_dir():
-            root = root.parent
         folder.mkdir(mode, parents=True, exist_ok=True)
-        for changed in _and_above([folder], root):
-            _sync_folder(changed)
+        # A run that was killed may have made any of those above without coming to make it durable. No run makes a
+        # mount point, nor a folder in one that its account cannot list.
+        device = folder.stat().st_dev
+        for above in (folder, *folder.absolute().parents):
+            if above.stat().st_dev != device or not os.access(above, os.R_OK):
+                break
+            _sync_folder(above)
 
 
 def sync_names(folders: Iterable[Path], root: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from cim.city import City
-from cim.db.engine import Database
+from cim.db.engine import Database, told
 
 KILL = -1
 # In two batches the log grows from 250 leaves to 260 and to 267. These files are of size 260 alone, and must be there
@@ -282,4 +282,33 @@ def test_every_file_operation_fails(grown: Deployment, supervisor: Any, monkeypa
         assert str(grown.home) in ending.error
         assert complete(grown) == expected, struck
     assert number > 30
+    assert audit(grown) == []
+
+
+@pytest.mark.slow
+def test_the_session_ends_at_every_message(grown: Deployment, supervisor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server ends all sessions just before one of them sends: an error of ours or none, and nothing is lost."""
+    monkeypatch.setattr("cim.log.sequencer.BATCH", 100)  # one batch has every kind of message
+    expected = complete(grown)
+
+    def end_sessions(_call: Any) -> int:
+        others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        grown.sql(f"SELECT pg_terminate_backend(pid, 5000) {others}")
+        return 0
+
+    def sequence() -> None:
+        with told():
+            grown.sequence()
+
+    errors = 0
+    for number in count(1):
+        grown.reset()
+        decide, struck = strike(number, end_sessions, lambda call: call.name in ("sendto", "sendmsg"))
+        ending = supervisor.run(sequence, decide)
+        if not struck:
+            break
+        assert ending.error is None or ending.error.startswith("DatabaseError: the database gave up: "), struck
+        errors += ending.error is not None
+        assert complete(grown) == expected, struck
+    assert errors > 10
     assert audit(grown) == []
