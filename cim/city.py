@@ -38,6 +38,7 @@ from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
 from cim.log.signer import KEY, VERIFIER
 from cim.log.tiles import TileReader
+from cim.proposals import Proposals
 from cim.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,6 +76,11 @@ class City:
         """The log directory and its signing key, made on first use."""
         return Publisher(self.settings.log_dir, self.settings.keys_dir, self.settings.origin)
 
+    @cached_property
+    def proposals(self) -> Proposals:
+        """The recorded proposals: draw up, compare, rebase, merge."""
+        return Proposals(self.database)
+
     # ------------------------------------------------------------------ reading
 
     def features(
@@ -85,6 +91,7 @@ class City:
         bbox_crs: str | int | None = None,
         where: str | None = None,
         as_of: AsOf = None,
+        proposal: str | None = None,
         properties: list[str] | None = None,
         limit: int | None = None,
     ) -> gpd.GeoDataFrame:
@@ -96,6 +103,7 @@ class City:
         bbox_crs : any CRS pyproj names; default the storage CRS
         where : CQL2 text, such as "year_built < 1980 AND structure = 'brick_wood'"
         as_of : tree size, checkpoint or instant; default the live tables
+        proposal : code of a proposal to read through, on the state it is pinned to unless `as_of` names another
         properties : columns wanted; default all public ones
         limit : at most so many
 
@@ -113,6 +121,9 @@ class City:
 
         feature_type = self.database.dictionary.type(type_name)
         with self._snapshot() as connection:
+            branch = None
+            if proposal is not None:
+                as_of, branch = self.proposals.branch(connection, proposal, as_of)
             head = None if as_of is None else self._resolve(connection, as_of)
             statement = select_rows(
                 self.database,
@@ -121,6 +132,7 @@ class City:
                 bbox_crs=bbox_crs,
                 where=where,
                 tree_size=head.size if head else None,
+                branch=branch,
                 properties=properties,
                 limit=limit,
             )

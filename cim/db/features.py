@@ -35,6 +35,7 @@ class Selection:
     Attributes
     ----------
     tree_size : state to read; None for the live table
+    branch : what is read in place of the city's own objects, `{type: {code: row}}` as JSON text
     bbox, bbox_srid : box, x before y; min x beyond max x crosses the antimeridian; no geometry matches every box
     where, where_encoding : CQL2 filter, and how it is written
     where_srid, where_flip : the EPSG code of its geometries, whether they are y before x
@@ -44,6 +45,7 @@ class Selection:
     """
 
     tree_size: int | None = None
+    branch: str | None = None
     bbox: Bounds | None = None
     bbox_srid: int = 4326
     where: str | None = None
@@ -55,14 +57,18 @@ class Selection:
     order: tuple[Key, ...] = ()
 
 
-def source_of(database: Database, type_name: str, tree_size: int | None) -> sa.FromClause:
-    """Return the type's objects as a FROM clause: the live table, or the function that reads a tree size."""
+def source_of(database: Database, type_name: str, tree_size: int | None, branch: str | None = None) -> sa.FromClause:
+    """Return the type's objects as a FROM clause: the live table, or what reads a tree size, or through a branch."""
     table = database.table(type_name)
-    if tree_size is None:
+    if tree_size is None and branch is None:
         return table.alias("o")
-    at = getattr(getattr(sa.func, SCHEMA), f"{type_name}_at")
+    functions = getattr(sa.func, SCHEMA)
     size = sa.bindparam("tree_size", tree_size, sa.BigInteger)
-    return at(size).table_valued(*(sa.column(c.name, c.type) for c in table.c)).alias("o")  # type: ignore[no-any-return]
+    if branch is None:
+        called = getattr(functions, f"{type_name}_at")(size)
+    else:
+        called = getattr(functions, f"{type_name}_in")(size, sa.cast(sa.bindparam("branch", branch, sa.Text), JSONB))
+    return called.table_valued(*(sa.column(c.name, c.type) for c in table.c)).alias("o")  # type: ignore[no-any-return]
 
 
 def select_rows(
@@ -73,6 +79,7 @@ def select_rows(
     bbox_crs: str | int | None = None,
     where: str | None = None,
     tree_size: int | None = None,
+    branch: str | None = None,
     properties: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> sa.Select[Any]:
@@ -92,8 +99,8 @@ def select_rows(
     if limit is not None and limit < 0:
         raise InvalidFilter(f"limit must be 0 or more, got {limit}")
     srid = database.settings.srid if bbox_crs is None else srid_of(bbox_crs)
-    selection = Selection(tree_size=tree_size, bbox=bbox, bbox_srid=srid, where=where)
-    source = source_of(database, type_name, tree_size)
+    selection = Selection(tree_size=tree_size, branch=branch, bbox=bbox, bbox_srid=srid, where=where)
+    source = source_of(database, type_name, tree_size, branch)
     public = [p.name for p in feature_type.public_properties] + ["attributes"]
     wanted = public if properties is None else [n for n in properties if n not in ("code", "geom")]
     unknown = [name for name in wanted if name not in public]
@@ -122,7 +129,7 @@ def select_page(
     """
     feature_type = database.dictionary.type(type_name)
     check_path(output.srid, database.settings.srid)
-    source = source_of(database, type_name, selection.tree_size)
+    source = source_of(database, type_name, selection.tree_size, selection.branch)
     order = _order(source, feature_type, selection.order)
     matched = sa.select(*geojson.columns(source, feature_type), sa.func.row_number().over(order_by=order).label(_ROW))
     matched = matched.where(*conditions(database, feature_type, source, selection))
@@ -272,7 +279,7 @@ def select_columns(
 def _wanted(
     database: Database, feature_type: FeatureType, selection: Selection, limit: int | None, after: str | None
 ) -> sa.Select[Any]:
-    source = source_of(database, feature_type.name, selection.tree_size)
+    source = source_of(database, feature_type.name, selection.tree_size, selection.branch)
     wanted = sa.select(*geojson.columns(source, feature_type))
     wanted = wanted.where(*conditions(database, feature_type, source, selection))
     if after is not None:
@@ -301,7 +308,7 @@ def select_count(database: Database, type_name: str, selection: Selection) -> sa
     As `select_rows`.
     """
     feature_type = database.dictionary.type(type_name)
-    source = source_of(database, type_name, selection.tree_size)
+    source = source_of(database, type_name, selection.tree_size, selection.branch)
     matching = conditions(database, feature_type, source, selection)
     return sa.select(sa.func.count().label("matched")).select_from(source).where(*matching)
 

@@ -136,7 +136,7 @@ def select_tile(
     feature_type = database.dictionary.type(type_name)
     if feature_type.geometry is None:
         raise NotFound(f"{type_name} has no geometry, so there are no tiles of it")
-    source = source_of(database, type_name, selection.tree_size)
+    source = source_of(database, type_name, selection.tree_size, selection.branch)
     geom = sa.type_coerce(source.c.geom, GEOMETRY)
     rows = sa.select(*(source.c[name] for name in columns), geom.label("geom"))
     rows = rows.where(*conditions(database, feature_type, source, selection), *_near(database, geom, values))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any, ClassVar, Self, cast
 
 import shapely
+import sqlalchemy as sa
 from shapely.geometry import mapping
 
 from cim.db.engine import Database
 from cim.errors import InvalidData
 from cim.scenarios import _proposal, _rules
+from cim.scenarios._recorded import read_proposal
 from cim.scenarios._rules import RulePack
 from cim.scenarios._seal import assess
 from cim.scenarios._state import State
@@ -175,11 +177,12 @@ class Scenario(Process):
         "Day on which ages and the validity of records are judged. Default: the UTC date of the last log entry.",
         default=None,
     )
-    proposal: Mapping[str, Any] | None = parameter(
+    proposal: str | Mapping[str, Any] | None = parameter(
         _proposal.SCHEMA,
         "方案",
-        "What is done and built: the city is read as it will be then. Targets are codes of buildings, of parcels for "
-        "what is new. Default: the city as it is.",
+        "What is done and built: the city is read as it will be then. A recorded proposal by its code, on the state it "
+        "is pinned to unless as_of names another; or interventions, on buildings, or on parcels for what is new. "
+        "Default: the city as it is.",
         default=None,
     )
     rule_pack: str = parameter(
@@ -207,7 +210,15 @@ class Scenario(Process):
 
     def named(self) -> Mapping[str, Sequence[str]]:
         """Return the codes of objects that are read wherever they lie: the targets of the proposal, by type."""
-        return {} if self.proposal is None else _proposal.targets(self.proposal)
+        return _proposal.targets(self.proposal) if isinstance(self.proposal, Mapping) else {}
+
+    def resolved(self, connection: sa.Connection, database: Database) -> Self:
+        """Return it with a recorded proposal read out, and the state that one is pinned to: complete in itself."""
+        if not isinstance(self.proposal, str):
+            return self
+        recorded = read_proposal(connection, database, self.proposal)
+        as_of = recorded.base if self.as_of is None else self.as_of
+        return replace(self, proposal=recorded.document, as_of=as_of)
 
     def execute(self, database: Database, *, use_live: bool = True) -> dict[str, Any]:
         """Compute on the state and the land that the inputs name, and seal."""

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios import _stock as stock
+from cim.scenarios._branch import Made
 from cim.scenarios._indicator import DECIMALS, SQUARE_CENTIMETRES, Indicator, Ratio
-from cim.scenarios._proposal import Intervention, Made
+from cim.scenarios._proposal import Intervention
 from cim.scenarios._rules import Rule
 from cim.scenarios._state import State
 from cim.scenarios._stock import Stock

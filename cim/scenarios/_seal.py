@@ -13,7 +13,8 @@ from cim.db.engine import Database
 from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.log.entry import canonicalize
-from cim.scenarios._proposal import from_document, lay
+from cim.scenarios._branch import lay
+from cim.scenarios._proposal import from_document
 from cim.scenarios._reads import reading, seal_reading
 from cim.scenarios._rules import rule_pack
 from cim.scenarios._state import State, open_state, snapshot
@@ -34,6 +35,7 @@ def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dic
     NotFound : no such state, rule pack or land. InvalidData : a scope that is no valid polygon.
     """
     with snapshot(database) as connection:
+        asked = asked.resolved(connection, database)
         state = state_of(connection, database, asked, use_live=use_live)
         outcome = asked.compute(state)
         assessment = seal(asked, state, outcome)
@@ -59,7 +61,10 @@ def state_of(connection: sa.Connection, database: Database, asked: Scenario, *, 
         reads=asked.reads,
         use_live=use_live,
     )
-    return state if asked.proposal is None else state.through(lay(state, from_document(asked.proposal)))
+    if asked.proposal is None:
+        return state
+    assert not isinstance(asked.proposal, str)  # a recorded one was read when the scenario was resolved
+    return state.through(lay(state, from_document(asked.proposal, database.settings.srid)))
 
 
 def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:

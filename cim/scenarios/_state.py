@@ -23,10 +23,10 @@ from cim.db.script import query, query_through
 from cim.db.spatial import check_path, srid_of
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.errors import InvalidData, NotFound
-from cim.scenarios._rules import RulePack
+from cim.scenarios._rules import DEFAULT, RulePack, rule_pack
 
 if TYPE_CHECKING:
-    from cim.scenarios._proposal import Made
+    from cim.scenarios._branch import Made
 
 SCOPE_TYPES = ("renewal_district", "division", "parcel")
 MILLIMETRES = 3  # decimals that coordinates are snapped to
@@ -135,8 +135,8 @@ def open_state(
     as_of: AsOf,
     reference_date: str | None,
     pack: RulePack,
-    scope: str | Sequence[str] | Mapping[str, Any],
-    scope_crs: str | int,
+    scope: str | Sequence[str] | Mapping[str, Any] | None,
+    scope_crs: str | int = "OGC:CRS84",
     reads: Sequence[str],
     use_live: bool = True,
 ) -> State:
@@ -144,6 +144,7 @@ def open_state(
 
     Parameters
     ----------
+    scope : the land; None for none
     reads : feature types the scenario reads; the live tables serve only while none of them is ahead of the tree
     use_live : False reads the log even where the live tables would do; the answer is the same
 
@@ -172,14 +173,30 @@ def open_state(
     )
 
 
+def plain_state(connection: sa.Connection, database: Database, as_of: AsOf, scope: str | None = None) -> State:
+    """Return a state to read objects of by their codes, with the default rules; on no land unless it is named.
+
+    Raises
+    ------
+    NotFound : no such state, no such land in it, or an empty log.
+    """
+    folder = database.settings.dictionary
+    pack = rule_pack(DEFAULT, *([folder] if folder else []))
+    return open_state(
+        connection, database, as_of=as_of, reference_date=None, pack=pack, scope=scope, reads=("building", "parcel")
+    )
+
+
 def _scope(
     connection: sa.Connection,
     size: int | None,
     at: int,
-    scope: str | Sequence[str] | Mapping[str, Any],
+    scope: str | Sequence[str] | Mapping[str, Any] | None,
     scope_crs: str | int,
     srid: int,
 ) -> Scope:
+    if scope is None:
+        return Scope("none", (), wkb_of(shapely.Polygon()))
     if isinstance(scope, Mapping):
         return Scope("polygon", (), wkb_of(place(scope, scope_crs, srid, "input scope")))
     if isinstance(scope, str):

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 from cim.scenarios import _constraints as constraints
 from cim.scenarios import _constraints_land as land
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
+from cim.scenarios._branch import Made
 from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker
-from cim.scenarios._proposal import Made
 from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 import sqlalchemy as sa
 
+from cim.db.engine import Database
 from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios import _proposal
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
+from cim.scenarios._branch import Made, lay
 from cim.scenarios._indicator import DECIMALS, Indicator
-from cim.scenarios._proposal import Made, from_document, lay
+from cim.scenarios._proposal import from_document
+from cim.scenarios._recorded import read_proposal
 from cim.scenarios._state import State
 from cim.scenarios._stock import Stock, read_stock
 from cim.scenarios._why import Sum, Term, shown
@@ -173,7 +176,7 @@ class EvaluateProposal(Scenario):
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
 
-    proposals: Sequence[Mapping[str, Any]] = parameter(
+    proposals: Sequence[str | Mapping[str, Any]] = parameter(
         {
             "type": "array",
             "minItems": 1,
@@ -187,21 +190,23 @@ class EvaluateProposal(Scenario):
             },
         },
         "方案集",
-        "The proposals to compare, each with a name; `proposal` is not for this scenario.",
+        "The proposals to compare: recorded ones by code, or interventions with a name. `proposal` is not for this "
+        "scenario.",
     )
 
     def compute(self, state: State) -> Outcome:
         """Read the stock and the densities as they are, then through each proposal."""
         if self.proposal is not None:
             raise InvalidData("evaluate-proposal compares: give each proposal in `proposals`, with a name")
-        names = [item["name"] for item in self.proposals]
+        items = [item for item in self.proposals if isinstance(item, Mapping)]  # `resolved` left no other
+        names = [item["name"] for item in items]
         if len(set(names)) != len(names):
             raise InvalidData(f"input proposals: two have one name: {', '.join(sorted(names))}")
         before, density = read_stock(state, self.membership), self._densities(state)
         compared = []
-        for item in self.proposals:
+        for item in items:
             document = {name: value for name, value in item.items() if name != "name"}
-            made = lay(state, from_document(document))
+            made = lay(state, from_document(document, state.database.settings.srid))
             through = state.through(made)
             after = read_stock(through, self.membership)
             ratios = _pairs(density, self._densities(through))
@@ -220,7 +225,26 @@ class EvaluateProposal(Scenario):
 
     def named(self) -> Mapping[str, Sequence[str]]:
         """Return the targets of all proposals, by type."""
-        return _proposal.targets({"interventions": [one for item in self.proposals for one in item["interventions"]]})
+        documents = [item for item in self.proposals if isinstance(item, Mapping)]
+        return _proposal.targets({"interventions": [one for item in documents for one in item["interventions"]]})
+
+    def resolved(self, connection: sa.Connection, database: Database) -> Self:
+        """Return it with recorded proposals read out; unless `as_of` says otherwise they must lie on one state."""
+        recorded = [
+            read_proposal(connection, database, item) if isinstance(item, str) else None for item in self.proposals
+        ]
+        bases = {one.base for one in recorded if one is not None}
+        if len(bases) > 1 and self.as_of is None:
+            raise InvalidData(
+                f"the proposals lie on tree sizes {', '.join(map(str, sorted(bases)))}; rebase them on one of these, "
+                "or give as_of"
+            )
+        items = [
+            item if one is None else {"name": one.record["name"], **one.document}
+            for item, one in zip(self.proposals, recorded, strict=True)
+        ]
+        as_of = next(iter(bases), None) if self.as_of is None else self.as_of
+        return replace(self, proposals=items, as_of=as_of)
 
     def _densities(self, state: State) -> dict[str, Indicator]:
         rows = read_densities(state, membership=self.membership, gfa_rule="above_ground", level="district")

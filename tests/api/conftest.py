@@ -33,6 +33,7 @@ def geometry(kind: str, number: int) -> str:
         "Point": f"POINT({x} {y})",
         "MultiLineString": f"MULTILINESTRING(({x} {y},{x + 10} {y + 5}))",
         "MultiPolygon": f"MULTIPOLYGON((({ring})))",
+        "Geometry": f"POLYGON(({ring}))",
     }[kind]
     return f"SRID=4548;{text}"
 

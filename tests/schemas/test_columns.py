@@ -32,14 +32,27 @@ COLUMNS = {
     "planning_zone": """name zone_kind land_use far_cap density_cap green_ratio_min height_cap effective_from
         source""",
     "renewal_district": "name renewal_kind stage responsible designated_on",
+    "proposal": "name proposal_status scope author base_tree_size base_root permit effective_on",
+    "intervention": """proposal_code name target action phase usage structure storeys_above storeys_below height
+        gross_floor_area gross_floor_area_below added_floor_area dwellings added_dwellings households
+        displaced_households rehoused_households exemption certificate parking_spaces danger_grade energy_class
+        seismic_intensity has_lift has_gas year_built kind capacity counts_as_green width road_class""",
 }
 GEOMETRIES = {
     **dict.fromkeys(COLUMNS, "MultiPolygon"),
     **dict.fromkeys(("unit", "component", "facility"), "Point"),
     **dict.fromkeys(("road", "pipe"), "MultiLineString"),
+    "intervention": "Geometry",
 }
-WITHOUT_PLACE = {"building", "unit", "storey", "space"}
-PARENTS = {"parcel": "division", "building": "parcel", "unit": "building", "storey": "building", "space": "storey"}
+WITHOUT_PLACE = {"building", "unit", "storey", "space", "proposal", "intervention"}
+PARENTS = {
+    "parcel": "division",
+    "building": "parcel",
+    "unit": "building",
+    "storey": "building",
+    "space": "storey",
+    "intervention": "proposal",
+}
 SCHEMES = {
     **dict.fromkeys(COLUMNS, ("provisional", None)),
     "division": ("cn-div12", None),
@@ -58,9 +71,9 @@ EXPECTED_UNITS = {
 }
 
 
-def test_there_are_thirteen_types() -> None:
+def test_there_are_fifteen_types() -> None:
     assert set(DICTIONARY.types) == set(COLUMNS)
-    assert len(COLUMNS) == 13
+    assert len(COLUMNS) == 15
 
 
 @pytest.mark.parametrize("name", list(COLUMNS))

@@ -17,8 +17,8 @@ from cim.dictionary import Dictionary
 from cim.errors import InvalidData, InvalidProof, NotFound
 from cim.log.entry import canonicalize
 from cim.scenarios._base import Scenario
+from cim.scenarios._branch import Made
 from cim.scenarios._indicator import Indicator
-from cim.scenarios._proposal import Made
 from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import RulePack
 from cim.scenarios._seal import digest, state_of

@@ -1,8 +1,15 @@
--- The objects that a proposal acts on, whole, geometry as hex EWKB.
-SELECT 'building' AS type, b.code, to_jsonb(b) || jsonb_build_object('geom', encode(ST_AsEWKB(b.geom), 'hex')) AS object
-FROM city.building_at(CAST(:size AS bigint)) b
-WHERE b.code = ANY(CAST(:buildings AS text[]))
-UNION ALL
-SELECT 'parcel', p.code, jsonb_build_object('code', p.code)
-FROM city.parcel_at(CAST(:size AS bigint)) p
-WHERE p.code = ANY(CAST(:parcels AS text[]))
+-- The objects that a proposal acts on, whole, geometry as hex EWKB, with the leaf of each.
+WITH target AS (
+    SELECT 'building' AS type, b.code, b.rev,
+           to_jsonb(b) || jsonb_build_object('geom', encode(ST_AsEWKB(b.geom), 'hex')) AS object
+    FROM city.building_at(CAST(:size AS bigint)) b
+    WHERE b.code = ANY(CAST(:buildings AS text[]))
+    UNION ALL
+    SELECT 'parcel', p.code, p.rev, to_jsonb(p) || jsonb_build_object('geom', encode(ST_AsEWKB(p.geom), 'hex'))
+    FROM city.parcel_at(CAST(:size AS bigint)) p
+    WHERE p.code = ANY(CAST(:parcels AS text[]))
+)
+SELECT t.type, t.code, l.idx AS leaf, t.object
+FROM target t
+LEFT JOIN cim.revision r ON r.type = t.type AND r.code = t.code AND r.rev = t.rev
+LEFT JOIN cim.leaf l ON l.revision_id = r.id
