@@ -12,7 +12,7 @@ from types import ModuleType
 
 import typer
 
-from cim.commands import codes, database, keys, log, objects, proposal, scenario
+from cim.commands import codes, database, keys, log, objects, proposal, rules, scenario
 from cim.errors import CimError
 from cim.output import error_line
 
@@ -38,7 +38,7 @@ def _ours() -> typer.Typer:
         pretty_exceptions_enable=False,
         add_completion=False,
     )
-    for module in (database, objects, codes, log, scenario, proposal, keys):
+    for module in (database, objects, codes, log, scenario, proposal, rules, keys):
         module.register(app)
     return app
 

@@ -14,8 +14,22 @@ from cim.log.entry import canonicalize
 from cim.scenarios._base import Process, Scenario, describe
 from cim.scenarios._registry import scenario, scenarios
 from cim.scenarios._report import FORMATS, render
+from cim.scenarios._rules import differences, rule_pack, rule_packs
 
-__all__ = ["FORMATS", "Process", "Scenario", "canonical", "describe", "render", "run", "scenario", "scenarios"]
+__all__ = [
+    "FORMATS",
+    "Process",
+    "Scenario",
+    "canonical",
+    "describe",
+    "differences",
+    "render",
+    "rule_pack",
+    "rule_packs",
+    "run",
+    "scenario",
+    "scenarios",
+]
 
 
 def run(database: Database, scenario_id: str, inputs: Mapping[str, Any], *, use_live: bool = True) -> dict[str, Any]:

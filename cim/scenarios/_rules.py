@@ -1,15 +1,18 @@
 """Rule packs: every threshold and convention of a number, as data with its clause and how sure it is.
 
-A pack is a file `rules/<name>.json` of the published dictionary or of a city's own (`CIM_DICTIONARY`). Its digest,
-SHA-256 of its JCS bytes (RFC 8785), stands in every seal. A rule marked (unsure) ships switched off: it is no
-default until a person has read the official print and switched it on in a pack of their own.
+A pack is a file `rules/<name>.json` of the published dictionary or of a city's own (`CIM_DICTIONARY`). One that
+`extends` another holds only what is otherwise: rules by their ids, each with the members that differ. Its digest,
+SHA-256 of the JCS bytes (RFC 8785) of the pack in full, stands in every seal.
+
+A rule marked (unsure) ships switched off: it is no default until a person has read the official print and switched it
+on in a pack of their own.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -75,17 +78,35 @@ def rule_packs(*folders: Path) -> dict[str, RulePack]:
     ------
     InvalidData : a file is no rule pack, or a name is taken.
     """
-    packs: dict[str, RulePack] = {}
+    found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     try:
         for folder in (schemas.V1, *folders):
             for path, document in schemas.documents(folder / "rules"):
-                pack = _pack(path, document)
-                if pack.name in packs:
-                    raise InvalidData(f"{path}: rule pack {pack.name!r} is defined already; give it another name")
-                packs[pack.name] = pack
+                name = document.get("name")
+                if not isinstance(name, str) or not name:
+                    raise InvalidData(f"{path}: a rule pack needs a name")
+                if name in found:
+                    raise InvalidData(f"{path}: rule pack {name!r} is defined already; give it another name")
+                found[name] = path, document
     except ValueError as error:
         raise InvalidData(str(error)) from error
-    return dict(sorted(packs.items()))
+    return {name: _pack(found[name][0], _whole(name, found, ())) for name in sorted(found)}
+
+
+def differences(one: RulePack, other: RulePack) -> list[dict[str, Any]]:
+    """Return the rules that two packs do not have alike, by id: `{rule, fields: {name: [one's, other's]}}`.
+
+    A rule that one of them lacks differs in all its fields, with None on that side.
+    """
+    lines = []
+    for rule_id in sorted(one.rules.keys() | other.rules.keys()):
+        sides = [asdict(pack.rules[rule_id]) if rule_id in pack.rules else {} for pack in (one, other)]
+        names = [f.name for f in fields(Rule) if f.name != "id"]
+        differing = {name: [side.get(name) for side in sides] for name in names}
+        differing = {name: pair for name, pair in differing.items() if pair[0] != pair[1]}
+        if differing:
+            lines.append({"rule": rule_id, "fields": differing})
+    return lines
 
 
 def rule_pack(name: str, *folders: Path) -> RulePack:
@@ -94,6 +115,25 @@ def rule_pack(name: str, *folders: Path) -> RulePack:
     if name not in packs:
         raise NotFound(f"no rule pack {name!r}; there are {', '.join(packs)}")
     return packs[name]
+
+
+def _whole(name: str, found: Mapping[str, tuple[Path, Mapping[str, Any]]], above: tuple[str, ...]) -> dict[str, Any]:
+    """Return a pack's document with the rules that it has from the pack it extends."""
+    path, document = found[name]
+    if "extends" not in document:
+        return dict(document)
+    base = document["extends"]
+    if base in (*above, name):
+        raise InvalidData(f"{path}: rule packs extend each other in a circle: {' → '.join((*above, name, base))}")
+    if base not in found:
+        raise InvalidData(f"{path}: extends {base!r}, which is no rule pack; there are {', '.join(sorted(found))}")
+    try:
+        rules = {rule["id"]: rule for rule in _whole(base, found, (*above, name))["rules"]}
+        for rule in document["rules"]:
+            rules[rule["id"]] = rules.get(rule["id"], {}) | rule
+    except (KeyError, TypeError) as error:
+        raise InvalidData(f"{path}: a rule pack that extends another needs rules, each with its id: {error}") from error
+    return {key: value for key, value in document.items() if key != "extends"} | {"rules": list(rules.values())}
 
 
 def _pack(path: Path, document: Mapping[str, Any]) -> RulePack:

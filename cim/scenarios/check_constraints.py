@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from cim.scenarios import _constraints_land as land
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._branch import Made
 from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker
-from cim.scenarios._rules import Rule, RulePack
+from cim.scenarios._rules import Rule, RulePack, rule_pack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock
 from cim.scenarios._why import opened
@@ -91,6 +91,10 @@ OUTPUTS = table(
                 },
                 "required": ["rule", "status", "value", "limit", "margin", "offenders", "why", "unknown"],
             },
+        },
+        "comparison": {
+            "type": ["object", "null"],
+            "description": "The same by the rule pack of compare_with, and the rules that come out otherwise",
         },
     }
 )
@@ -223,6 +227,12 @@ class CheckConstraints(Scenario):
     facts: Mapping[str, Any] | None = parameter(
         FACTS, "补充事实", "What no city data holds: rent and the owners' vote.", default=None
     )
+    compare_with: str | None = parameter(
+        {"type": "string", "minLength": 1},
+        "对比规则包",
+        "Name of another rule pack to judge by as well, beside `rule_pack`.",
+        default=None,
+    )
     explain: bool = parameter(
         {"type": "boolean"}, "逐项说明", "Whether to open every value into the objects it adds up.", default=False
     )
@@ -237,8 +247,26 @@ class CheckConstraints(Scenario):
             "counts": counts,
             "interventions": 0 if case.made is None else len(case.made.proposal.interventions),
             "rules": checked,
+            "comparison": None if self.compare_with is None else self._comparison(state, self.compare_with, checked),
         }
         return Outcome(result, {"scope": state.described(), **outside(case)})
+
+    def _comparison(self, state: State, name: str, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the same rules as another pack has them, and which of them come out otherwise."""
+        folder = state.database.settings.dictionary
+        pack = rule_pack(name, *([folder] if folder else []))
+        case = case_of(replace(state, pack=pack), self.membership, self.facts or {})
+        told = ("rule", "enabled", "status", "value", "limit", "margin")
+        entries = [self._entry(case, entry["rule"]) for entry in checked]
+        return {
+            "rule_pack": {"name": pack.name, "version": pack.version, "sha256": pack.sha256},
+            "rules": [{key: entry.get(key) for key in told} for entry in entries],
+            "differ": [
+                entry["rule"]
+                for entry, ours in zip(entries, checked, strict=True)
+                if any(entry.get(key) != ours.get(key) for key in told)
+            ],
+        }
 
     def reach(self, pack: RulePack) -> Mapping[str, int]:
         """Parcels are judged whole, so what lies on their ragged edge is read too; and roads by their edges."""

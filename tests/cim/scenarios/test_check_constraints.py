@@ -436,6 +436,23 @@ def test_access(check: Check) -> None:
     assert (entry["status"], [line["code"] for line in entry["offenders"]]) == ("not_assessed", [P2])
 
 
+# ------------------------------------------------------------------------------------------------------ two rule packs
+
+
+def test_two_packs_judge_one_proposal(city: Database) -> None:
+    """With the exempt counted, 22 % fails in the strict pack, which is exempt in the default one."""
+    proposal = {"interventions": [demolish(A), demolish(B, exemption="dangerous")]}
+    given = {"scope": [P1], "reference_date": "2026-06-30", "rules": ["R1", "R3", "R12"], "proposal": proposal}
+    document = run(city, "check-constraints", given | {"compare_with": "strict"})["result"]
+    compared = document["comparison"]
+    assert [entry["status"] for entry in document["rules"]] == ["exempt", "not_assessed", "not_assessed"]
+    assert [entry["status"] for entry in compared["rules"]] == ["fail", "not_assessed", "fail"]
+    assert compared["differ"] == ["R1", "R12"]
+    assert compared["rule_pack"]["name"] == "strict"
+    with pytest.raises(NotFound, match="no rule pack 'mars'"):
+        run(city, "check-constraints", given | {"compare_with": "mars"})
+
+
 # ---------------------------------------------------------------------------------------------------- what is refused
 
 

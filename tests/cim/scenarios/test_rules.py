@@ -3,13 +3,16 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rfc8785
+from typer.testing import CliRunner
 
 import schemas
+from cim.cli import build
 from cim.errors import InvalidData, NotFound
-from cim.scenarios._rules import DEFAULT, RulePack, rule_pack, rule_packs
+from cim.scenarios._rules import DEFAULT, RulePack, differences, rule_pack, rule_packs
 
 PACKS = rule_packs()
 
@@ -78,3 +81,77 @@ def test_what_is_no_rule_pack_is_refused(tmp_path: Path, changes: dict[str, obje
 def test_an_unknown_pack_names_the_known() -> None:
     with pytest.raises(NotFound, match=DEFAULT):
         rule_pack("nowhere")
+
+
+OURS: dict[str, Any] = {
+    "name": "ours",
+    "version": "1",
+    "title": "Ours",
+    "title-zh": "本市",
+    "extends": DEFAULT,
+    "rules": [
+        {"id": "R1", "limit": {"max": 15, "actions": ["demolish", "rebuild"], "exempt_in_ratio": True}},
+        {"id": "R12", "enabled": True, "source": "Our parking ordinance"},
+    ],
+}
+
+
+def city_pack(folder: Path, **changes: object) -> Path:
+    (folder / "rules").mkdir(exist_ok=True)
+    document = OURS | changes
+    (folder / "rules" / f"{document['name']}.json").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+def test_a_city_writes_only_what_is_otherwise(tmp_path: Path) -> None:
+    ours = rule_pack("ours", city_pack(tmp_path))
+    theirs = PACKS[DEFAULT]
+    assert ours.rules.keys() == theirs.rules.keys()
+    assert ours.rules["R1"].limit["max"] == 15
+    assert ours.rules["R1"].clause == theirs.rules["R1"].clause
+    assert ours.rules["R2"] == theirs.rules["R2"]
+    # The digest is that of the pack as if it were written out in full.
+    whole = json.loads((schemas.V1 / "rules" / f"{DEFAULT}.json").read_text(encoding="utf-8"))
+    whole["rules"] = [rule | next((r for r in OURS["rules"] if r["id"] == rule["id"]), {}) for rule in whole["rules"]]
+    written = {key: value for key, value in OURS.items() if key != "extends"} | {"rules": whole["rules"]}
+    assert ours.sha256 == hashlib.sha256(rfc8785.dumps(written)).hexdigest()
+
+
+def test_two_packs_are_compared(tmp_path: Path) -> None:
+    ours = rule_pack("ours", city_pack(tmp_path))
+    found = {line["rule"]: line["fields"] for line in differences(PACKS[DEFAULT], ours)}
+    assert found.keys() == {"R1", "R12"}
+    assert found["R12"]["enabled"] == [False, True]
+    assert found["R12"].keys() == {"enabled", "source"}
+    assert differences(ours, ours) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"extends": "mars"}, "extends 'mars', which is no rule pack"),
+        ({"extends": "ours"}, "in a circle"),
+        ({"rules": [{"limit": 1}]}, "each with its id"),
+        ({"rules": [{"id": "R1", "colour": "red"}]}, "differs in colour"),
+    ],
+)
+def test_a_bad_extension_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidData, match=message):
+        rule_packs(city_pack(tmp_path, **changes))
+
+
+def test_the_command_shows_and_compares_packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CIM_DICTIONARY", str(city_pack(tmp_path)))
+    app = build()
+
+    def cim(*arguments: str) -> str:
+        ran = CliRunner().invoke(app, ["rules", *arguments])
+        assert ran.exit_code == 0, ran.output
+        return ran.stdout
+
+    assert [pack["name"] for pack in json.loads(cim("list", "--json"))] == [DEFAULT, "ours"]
+    assert "建科〔2021〕63号" in cim("show", DEFAULT, "R1")
+    assert "R15" in cim("show", "ours")
+    assert json.loads(cim("compare", DEFAULT, "ours", "--json"))[0]["rule"] == "R1"
+    assert "parking ordinance" in cim("compare", DEFAULT, "ours")
+    assert isinstance(CliRunner().invoke(app, ["rules", "show", DEFAULT, "R99"]).exception, NotFound)
