@@ -22,6 +22,8 @@ from cim.scenarios._state import State, open_state, snapshot
 if TYPE_CHECKING:  # the base of all scenarios calls `assess`
     from cim.scenarios._base import Outcome, Scenario
 
+VERSIONS = "cim.versions"  # key of what a connection remembers
+
 
 def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dict[str, Any]:
     """Compute a scenario in one snapshot and return `{"result", "coverage", "assessment"}`, the last being the seal.
@@ -104,8 +106,12 @@ def sealed_state(database: Database, head: TreeHead) -> dict[str, Any]:
 
 def software(connection: sa.Connection, libraries: Iterable[str] = ()) -> dict[str, str]:
     """Return the versions of what clipping depends on, and of the Python packages that a result depends on."""
-    versions = connection.execute(query("scenarios/versions")).one()
-    return {"postgis": versions.postgis, "geos": versions.geos, **{name: version(name) for name in libraries}}
+    # A connection ends with its server, so it need be asked but once.
+    known = connection.info.get(VERSIONS)
+    if known is None:
+        row = connection.execute(query("scenarios/versions")).one()
+        known = connection.info[VERSIONS] = {"postgis": row.postgis, "geos": row.geos}
+    return {**known, **{name: version(name) for name in libraries}}
 
 
 def digest(document: Any) -> str:
