@@ -65,7 +65,7 @@ def source_of(database: Database, type_name: str, tree_size: int | None, branch:
     functions = getattr(sa.func, SCHEMA)
     size = sa.bindparam("tree_size", tree_size, sa.BigInteger)
     if branch is None:
-        called = getattr(functions, f"{type_name}_at")(size)
+        called = getattr(functions, f"{type_name}_logged")(size)
     else:
         called = getattr(functions, f"{type_name}_in")(size, sa.cast(sa.bindparam("branch", branch, sa.Text), JSONB))
     return called.table_valued(*(sa.column(c.name, c.type) for c in table.c)).alias("o")  # type: ignore[no-any-return]

@@ -1,4 +1,5 @@
--- Make city.<type>_at(n): the type's objects at tree size n, or the live table where n is null; and
+-- Make city.<type>_logged(n): the type's objects at tree size n, as the log has them; city.<type>_at(n): the same, or the
+-- live table where n is null, for queries that read either, which costs a step for each row; and
 -- city.<type>_in(n, branch): the same as read through a branch, {type: {code: row, or null for an object it takes
 -- away}}. Rows are whole, geometry as hex EWKB; one of a code that is not there is an object more.
 --
@@ -32,17 +33,28 @@ BEGIN
 
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint, jsonb)', type_name || '_in');
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_at');
+    EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_logged');
+
+    EXECUTE format($function$
+        CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)
+        LANGUAGE sql STABLE ROWS 100000 AS $body$
+            SELECT %4$s FROM cim.revision r
+            WHERE r.type = %3$L AND r.body IS NOT NULL
+              AND (SELECT l.idx < $1 AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0)
+                   FROM cim.leaf l WHERE l.revision_id = r.id)
+        $body$
+        $function$, type_name || '_logged', signature, type_name, logged);
+    EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_logged',
+        format('Objects of type %s at tree size n, as the log has them', type_name));
+
     EXECUTE format($function$
         CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)
         LANGUAGE sql STABLE ROWS 100000 AS $body$
             SELECT %3$s FROM city.%4$I t WHERE $1 IS NULL
             UNION ALL
-            SELECT %5$s FROM cim.revision r
-            WHERE $1 IS NOT NULL AND r.type = %4$L AND r.body IS NOT NULL
-              AND (SELECT l.idx < $1 AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0)
-                   FROM cim.leaf l WHERE l.revision_id = r.id)
+            SELECT * FROM city.%5$I($1) WHERE $1 IS NOT NULL
         $body$
-        $function$, type_name || '_at', signature, live, type_name, logged);
+        $function$, type_name || '_at', signature, live, type_name, type_name || '_logged');
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_at',
         format('Objects of type %s at tree size n; the live table where n is null', type_name));
 
