@@ -9,6 +9,7 @@ which it is, so that the one element at fault is known.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import select
 import signal
@@ -75,6 +76,7 @@ def _work(job: Job, writing: int) -> None:
     """Be the fork: send what the job yields, then end without what an interpreter does on its way out."""
     code = 1
     faulthandler.disable()  # the crash is expected, and reported
+    gc.disable()  # it would write to every object, and so copy what is shared
     try:
         with os.fdopen(writing, "wb") as pipe:
             for key, triangles in job():

@@ -28,6 +28,8 @@ NOT_FABRIC = frozenset(
         "IfcTransportElement", "IfcVirtualElement",
     }
 )  # fmt: skip
+# An iterator of the library keeps all it has meshed; starting one takes a tenth of a second in a model of 16 MB.
+_AT_ONCE = 300
 _FABRIC: dict[str, bool] = {}  # by class, as asked so far
 # Representation items whose points all lie on their surface, in the product's own coordinates.
 _FACETED = frozenset(
@@ -132,8 +134,10 @@ def _all_at_once(model: Any, products: list[Any], kernel: str) -> Iterator[tuple
     import ifcopenshell.geom
 
     geometry: Any = ifcopenshell.geom
-    for shape in geometry.iterator(_settings(), model, 1, include=products, geometry_library=kernel):
-        yield from _placed(shape)
+    for start in range(0, len(products), _AT_ONCE):
+        some = products[start : start + _AT_ONCE]
+        for shape in geometry.iterator(_settings(), model, 1, include=some, geometry_library=kernel):
+            yield from _placed(shape)
 
 
 def _one_by_one(products: list[Any], kernel: str) -> Iterator[tuple[int, Triangles | None]]:

@@ -31,12 +31,23 @@ class Units:
         """Read the units of a model; what it does not assign counts as metres."""
         import ifcopenshell.util.unit
 
-        scales = (ifcopenshell.util.unit.calculate_unit_scale(model, f"{k}UNIT") for k in ("LENGTH", "AREA", "VOLUME"))
-        return cls(*(float(scale) for scale in scales))
+        scales = {"LENGTHUNIT": 1.0, "AREAUNIT": 1.0, "VOLUMEUNIT": 1.0}
+        for unit in assigned_units(model):
+            kind = attribute(unit, "UnitType")
+            if kind in scales:
+                scales[kind] = float(ifcopenshell.util.unit.get_unit_scale(unit))
+        return cls(*scales.values())
 
     def scale(self, kind: str | None) -> float:
         """Return SI units per unit of that kind (LENGTHUNIT, AREAUNIT, VOLUMEUNIT), 1 for None."""
         return {"LENGTHUNIT": self.length, "AREAUNIT": self.area, "VOLUMEUNIT": self.volume}.get(kind or "", 1.0)
+
+
+def assigned_units(model: Any) -> tuple[Any, ...]:
+    """Return the units that the first project of a model assigns."""
+    projects = model.by_type("IfcProject")
+    assignment = projects[0].UnitsInContext if projects else None
+    return assignment.Units if assignment else ()
 
 
 def property_sets(entity: Any) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,8 @@ then there is no result, and the parent (`process`) says what happened.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import select
@@ -24,6 +26,7 @@ import numpy as np
 
 from cim.errors import CimError, InvalidData
 from ingest.ifc.container import ModelText, open_container
+from ingest.ifc.properties import assigned_units, attribute
 
 RESULT = "result.json"
 SHELLS = "shells.npz"
@@ -34,6 +37,7 @@ def main() -> int:
     """Answer requests until standard input ends: how the process of each ended, null if its time was up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us by closing the pipe
     _load()
+    gc.freeze()  # what the collector never looks at, forks go on sharing
     while line := sys.stdin.buffer.readline():
         request: dict[str, Any] = json.loads(line)
         child = os.fork()
@@ -47,9 +51,6 @@ def main() -> int:
 
 def _load() -> None:
     """Import what every model needs, before the first fork."""
-    import ifcopenshell.express.rules.IFC2X3
-    import ifcopenshell.express.rules.IFC4
-    import ifcopenshell.express.rules.IFC4X3_ADD2
     import ifcopenshell.geom
     import ifcopenshell.util.element
     import ifcopenshell.util.geolocation
@@ -153,6 +154,7 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     text = open_container(path, scratch, options.get("encoding"))
     model = _parse(path, text)
     damage = _check_complete(path, text.instances, len(model.entity_names()))
+    _give_back()
     from ingest.ifc import place
     from ingest.ifc.content import read_content
     from ingest.ifc.infrastructure import read_infrastructure
@@ -209,6 +211,12 @@ def _parse(path: Path, text: ModelText) -> Any:
     return model
 
 
+def _give_back() -> None:
+    """Hand memory that parsing has freed back to the system, before a fork would count it twice (glibc only)."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _check_complete(path: Path, declared: int, parsed: int) -> list[str]:
     """Refuse a model of which the parser lost more than a hundredth; it gives up without a word."""
     lost = declared - parsed
@@ -234,8 +242,7 @@ def _model_warnings(model: Any, operations: int, *, holds_lines: bool) -> list[s
         rest = "roads, pipes and components only" if holds_lines else "nothing to take from it"
         warnings.append(f"the model has no IfcBuilding: {rest}")
     projects = model.by_type("IfcProject")
-    units = projects[0].UnitsInContext.Units if projects and projects[0].UnitsInContext else ()
-    if not any(getattr(unit, "UnitType", None) == "LENGTHUNIT" for unit in units):
+    if not any(attribute(unit, "UnitType") == "LENGTHUNIT" for unit in assigned_units(model)):
         warnings.append("the model states no unit of length: metres are assumed")
     if len(projects) > 1:
         warnings.append(f"the model has {len(projects)} projects; the units of the first are taken for all")
