@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.abc import MetaPathFinder
 from importlib.metadata import entry_points
-from types import ModuleType
 
 import typer
 
 from cim.commands import codes, database, keys, log, objects, proposal, rules, scenario
 from cim.errors import CimError
+from cim.frames import leave_pandas_out
 from cim.output import error_line
 
 COMMANDS = "cim.commands"
@@ -60,29 +59,6 @@ def _one_line_per_error() -> Iterator[None]:
     except BrokenPipeError:  # the reader of our output went away: not an error
         sys.stderr.close()
         sys.exit(0)
-
-
-class _WithoutPandas(MetaPathFinder):
-    """Lets Python find no pandas."""
-
-    def find_spec(self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
-
-
-def leave_pandas_out() -> None:
-    """Let pyarrow do without pandas, which it would load, 0.3 s and 50 MB, for the first array it makes of a list.
-
-    It looks once. For a process of one command: arrays of pandas' objects would not know their missing values.
-    """
-    import pyarrow as pa
-
-    finder = _WithoutPandas()
-    sys.meta_path.insert(0, finder)
-    try:
-        pa.array([0])
-    finally:
-        sys.meta_path.remove(finder)
 
 
 def main() -> None:

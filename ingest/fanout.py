@@ -23,6 +23,7 @@ from threading import Lock
 
 from cim.db.engine import Database
 from cim.errors import CimError, DatabaseError
+from cim.frames import leave_pandas_out
 from cim.settings import Settings
 from ingest.report import FileReport
 from ingest.sources import Source, repeated
@@ -173,6 +174,7 @@ def _how(process: BaseProcess) -> str:
 def _work(connection: Connection, settings: Settings, take: Take) -> None:
     """Take the files that come down the pipe, until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all at once; who started us ends us
+    leave_pandas_out()
     try:
         database = Database(settings)
     except CimError as error:

@@ -176,7 +176,7 @@ def test_commands_and_settings_stand_in_the_docs() -> None:
 def test_an_ingest_makes_its_arrays_without_pandas_and_leaves_it_to_who_wants_it() -> None:
     code = """
 import sys
-from cim.cli import leave_pandas_out
+from cim.frames import leave_pandas_out
 leave_pandas_out()
 import pyarrow as pa
 table = pa.table({"a": [1, None]})
