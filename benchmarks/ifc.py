@@ -8,10 +8,13 @@ Eleven real models, each contestant one process over all of them, in turn:
 - ours: `ingest()` into an empty database (open, place, footprints, storeys, rooms, areas, outside, attributes, COPY,
   MERGE, capture), and the Merkle log with its signed checkpoint at the end.
 
-Then one federation of 12 models: wall seconds and peak memory. Then 100 files in two processes: wall seconds against
-the CPU seconds used, divided by the cores.
+Then one federation of 12 models: wall seconds and peak memory. Then 25, 50 and 100 copies of small models, with
+`cim ingest --workers` as many as cores: what they take over their size, drawn into results/ifc.svg, and the share of
+the cores that the command and its database ask for at once. On a machine with nothing else to do that is the share they
+have, and its reciprocal the wall time against that of perfect use.
 
-Run: python -m benchmarks.ifc [rounds], with ../shared/data beside the checkout. Node packages are installed on demand.
+Run: python -m benchmarks.ifc [rounds] (0: the 100 models only), with ../shared/data beside the checkout. Node packages
+are installed on demand.
 """
 
 from __future__ import annotations
@@ -22,17 +25,21 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 import psutil
 
-from benchmarks._measure import machine, scratch
+matplotlib.use("svg")
+from matplotlib import pyplot as plt
+
+from benchmarks._measure import TICKS, cpu_of_tree, machine, scratch
 from cim.city import City
 from cim.db.cluster import stop
 from cim.settings import Settings
@@ -55,6 +62,9 @@ MODELS = (
 )
 # Files of one second and less, of which 100 are made for the last measurement.
 SMALL = ("AC20-FZK-Haus.ifc", "Duplex_A_20110907.ifc", "SampleHouse4.ifc", "TallBuilding.ifc", "IfcOpenHouse_IFC4.ifc")
+MANY = (25, 50, 100)
+CORES = os.cpu_count() or 1
+PLOT = Path(__file__).parent / "results" / "ifc.svg"
 SRID = 3857  # the models lie on three continents
 WEB_IFC = "web-ifc@0.0.78"
 
@@ -216,41 +226,136 @@ def _peak(process: subprocess.Popen[bytes]) -> float:
     return most / 1e6
 
 
-def many(folder: Path, count: int = 100) -> None:
-    """Print how near two processes come to using all cores all the time."""
-    settings = _settings(folder / "many")
-    with City(settings):
-        pass
-    copies = []
+@dataclass(frozen=True)
+class Many:
+    """What taking in many models took: MB of models, wall seconds, CPU seconds, and share of the cores asked for."""
+
+    models: int
+    size: float
+    wall: float
+    client: float
+    server: float
+    share: float
+
+
+def many(folder: Path) -> None:
+    """Print what ever more models take in as many processes as there are cores, and draw it."""
+    print(
+        f"\n| models | MB | wall s | CPU client + server s | CPU s a MB | of {CORES} cores asked for | × perfect use |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    found = []
+    for count in MANY:
+        found.append(one := _many(folder / f"many{count}", count))
+        each = (one.client + one.server) / one.size
+        print(
+            f"| {count} | {one.size:.1f} | {one.wall:.1f} | {one.client:.1f} + {one.server:.1f} | {each:.3f} "
+            f"| {one.share:.0%} | {1 / one.share:.2f} (aim 1.15) |",
+            flush=True,
+        )
+    sizes, spent = [one.size for one in found], [one.client + one.server for one in found]
+    slope, start = np.polyfit(sizes, spent, 1)
+    off = max(abs(start + slope * size - cpu) / cpu for size, cpu in zip(sizes, spent, strict=True))
+    print(f"\nCPU: {start:.1f} s and {slope:.3f} s a MB, at most {off:.1%} off that line")
+    plot(found, float(slope), float(start))
+
+
+def _many(home: Path, count: int) -> Many:
+    """Take in copies of small models, each under a name of its own and at a place of its own."""
+    settings = _settings(home)
+    models = home / "models"
+    models.mkdir()
+    size = 0
     for index in range(count):
-        copy = folder / f"{index:03d}_{SMALL[index % len(SMALL)]}"
-        shutil.copyfile(FOLDER / SMALL[index % len(SMALL)], copy)
-        copies.append(copy)
-    cores = os.cpu_count() or 1
-    done = threading.Event()
-    busy: list[float] = []
-    threading.Thread(target=_watch, args=(done, busy), daemon=True).start()
-    start = time.perf_counter()
-    with ProcessPoolExecutor(cores, get_context("spawn")) as pool:
-        list(pool.map(_take, [(path, settings) for path in copies]))
+        name = SMALL[index % len(SMALL)]
+        # Another name in the header makes another file of it.
+        text = (FOLDER / name).read_bytes().replace(b"FILE_NAME('", f"FILE_NAME('{index:03d} ".encode(), 1)
+        size += (models / f"{index:03d}_{name}").write_bytes(text)
+        place = f"longitude = {8 + index % 10 / 100}\nlatitude = {49 + index // 10 / 100}\n"
+        (models / f"{index:03d}_{name}").with_suffix(".place").write_text(place)
+    with City(settings) as city, city.database.engine.connect() as connection:
+        backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        server = _processes()[backend].parent
+    environment = os.environ | {"CIM_HOME": str(settings.home), "CIM_SRID": str(SRID)}
+    command = [str(Path(sys.executable).with_name("cim")), "ingest", str(models), "--workers", str(CORES), "--json"]
+    served, start = cpu_of_tree(server), time.perf_counter()
+    with (home / "report.json").open("wb") as out, subprocess.Popen(command, env=environment, stdout=out) as process:
+        client, share = _watch(process, server)
     wall = time.perf_counter() - start
-    done.set()
+    served = cpu_of_tree(server) - served
+    assert process.returncode == 0, (home / "report.json").read_text()[-2000:]
     stop(settings)
-    share = statistics.mean(busy)
-    print(f"\n{count} models, {cores} processes: {wall:.1f} s, cores busy {share:.0%}")
-    print(f"{1 / share:.2f} × perfect use of the cores (aim 1.15)")
+    return Many(count, size / 1e6, wall, client, served, share)
 
 
-def _watch(done: threading.Event, busy: list[float]) -> None:
-    while not done.is_set():
-        busy.append(psutil.cpu_percent(interval=0.5) / 100)
+@dataclass(frozen=True)
+class _Process:
+    parent: int
+    state: str
+    own: float
+    children: float
 
 
-def _take(work: tuple[Path, Settings]) -> None:
-    path, settings = work
-    with City(settings) as city:
-        report = ingest(city.database, [path])
-    assert not report.refused, report
+def _processes() -> dict[int, _Process]:
+    """Return all processes by number: parent, state, CPU seconds, those of children that have ended (Linux)."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended while we looked
+            continue
+        own, children = sum(map(int, fields[11:13])) / TICKS, sum(map(int, fields[13:15])) / TICKS
+        found[int(path.parent.name)] = _Process(int(fields[1]), fields[0], own, children)
+    return found
+
+
+def _watch(process: subprocess.Popen[bytes], server: int) -> tuple[float, float]:
+    """Return the CPU seconds of a process with all below it, and the share of the cores it and the server asked for.
+
+    A process that runs, waits for a core, or for the disk, asks for one; more than there are cannot be had.
+    """
+    used: dict[int, float] = {}
+    reads: dict[int, bool] = {}  # whether a process is one of those that host the readers of models, or a reader
+    asked = []
+    while process.poll() is None:
+        every = _processes()
+        ours = _below(process.pid, every)
+        for pid in ours:
+            if not reads.get(pid):  # a fork becomes what it is a moment later
+                with suppress(OSError):
+                    reads[pid] = b"ingest.ifc.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        # Readers come and go; when they have ended, their hosts have their seconds.
+        used |= {pid: every[pid].own for pid in ours if not reads.get(pid)}
+        hosts = [pid for pid in ours if reads.get(pid) and not reads.get(every[pid].parent)]
+        used |= {pid: every[pid].own + every[pid].children for pid in hosts}
+        busy = sum(every[pid].state in "RD" for pid in (*ours, *_below(server, every)))
+        asked.append(min(busy, CORES) / CORES)
+        time.sleep(0.05)
+    return sum(used.values()), statistics.mean(asked)
+
+
+def _below(top: int, every: Mapping[int, _Process]) -> list[int]:
+    """Return the numbers of a process and of all below it."""
+    found = [top] if top in every else []
+    for pid in found:
+        found += [child for child, one in every.items() if one.parent == pid]
+    return found
+
+
+def plot(found: Sequence[Many], slope: float, start: float) -> None:
+    """Draw CPU and wall seconds over the size of the models, with the line that fits the former best."""
+    matplotlib.rcParams["svg.hashsalt"] = "cim"
+    sizes = [one.size for one in found]
+    figure, axes = plt.subplots(figsize=(4.5, 3.2), layout="constrained")
+    axes.plot(sizes, [one.client + one.server for one in found], "o", label="CPU, client and server")
+    axes.plot([0, sizes[-1]], [start, start + slope * sizes[-1]], "-", color="C0", linewidth=1)
+    axes.plot(sizes, [one.wall for one in found], "o-", label=f"wall, {CORES} cores")
+    axes.set(xlabel="MB of models", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    axes.legend(fontsize="small")
+    PLOT.parent.mkdir(exist_ok=True)
+    figure.savefig(PLOT, metadata={"Date": None})
+    plt.close(figure)
+    print(f"\nPlot: {PLOT.relative_to(Path.cwd()) if PLOT.is_relative_to(Path.cwd()) else PLOT}")
 
 
 def main() -> None:
@@ -258,11 +363,13 @@ def main() -> None:
         print("skipped: no ../shared/data/ifc beside the checkout")
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    print(machine())
+    load = os.getloadavg()[0]
+    print(f"{machine()}, load {load:.1f} at the start")
     with scratch() as folder:
-        compare([FOLDER / name for name in MODELS], rounds, folder)
-        federation(FOLDER / FEDERATION, folder)
-        many(Path(tempfile.mkdtemp(dir=folder)))
+        if rounds:
+            compare([FOLDER / name for name in MODELS], rounds, folder)
+            federation(FOLDER / FEDERATION, folder)
+        many(folder)
 
 
 if __name__ == "__main__":
