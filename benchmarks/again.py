@@ -24,6 +24,8 @@ from cim.settings import Settings
 
 EACH = 100  # one record in so many is changed
 TAKE = """
+from cim.cli import leave_pandas_out
+leave_pandas_out()
 import sys
 from pathlib import Path
 from cim.db.engine import Database

@@ -75,6 +75,8 @@ with psycopg.connect(sys.argv[2].replace("+psycopg", "")) as connection, connect
     cursor.execute("CREATE INDEX ON peer USING gist (geom)")
 """
 TO_COMMIT = """
+from cim.cli import leave_pandas_out
+leave_pandas_out()
 import sys
 from pathlib import Path
 from cim.db.engine import Database
