@@ -33,7 +33,7 @@ _BELOW_ITEM = re.compile(r"/collections/([^/]+)/items/(.+)/[a-z]+")
 _LOOPBACK = ("127.", "::1")
 # Monitors must see that a server is alive when it refuses everybody else.
 _UNLIMITED = frozenset({"/health", "/metrics"})
-_CREDENTIALS = "Authorization, X-API-Key"
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"vary", b"Authorization, X-API-Key"))
 
 
 def rate_of(settings: Settings) -> RateLimitItem | None:
@@ -155,12 +155,11 @@ class _Passage:
         """Send on, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            headers = MutableHeaders(raw=message["headers"])
-            headers["X-Request-ID"] = self.number
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers.add_vary_header(_CREDENTIALS)
+            raw = message["headers"]
+            raw += ((b"x-request-id", self.number.encode()), *_ALWAYS)
             if self.caller.subject is not None:
                 # What one caller may see no cache hands to another.
+                headers = MutableHeaders(raw=raw)
                 kept = headers.get("cache-control", "no-cache")
                 headers["Cache-Control"] = kept.replace("public", "private") if "public" in kept else f"private, {kept}"
         elif message["type"] == "http.response.body":

@@ -4,7 +4,8 @@
 #
 #   system packages   PostgreSQL with PostGIS, GDAL's tools, Python's venv: through apt, as root or with sudo;
 #                     else the one command to run is printed and nothing is changed.
-#                     For the tests also Go with golang.org/x/mod, Chromium, and Node where there is none.
+#                     For the tests also Go with golang.org/x/mod, Chromium, QGIS, Node where there is none, and
+#                     in containers nginx.
 #   .venv             the pinned packages and the `cim` command; for the tests also Node packages, in .venv/node.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -99,6 +100,9 @@ missing_test_packages() {
     if [ ! -d /usr/share/gocode/src/golang.org/x/mod ]; then missing+=(golang-golang-x-mod-dev); fi
     if ! command -v chromium chromium-browser google-chrome >/dev/null; then missing+=(chromium); fi
     if ! command -v npm >/dev/null; then missing+=(npm); fi
+    if [ ! -e /usr/lib/python3/dist-packages/qgis ]; then missing+=(python3-qgis qgis-providers); fi
+    # It would be started and take port 80, except where a container's policy keeps services from that.
+    if ! command -v nginx >/dev/null && [ -x /usr/sbin/policy-rc.d ]; then missing+=(nginx-light); fi
     if ! command -v pdftotext >/dev/null; then missing+=(poppler-utils); fi
     version=$(servers | head -n 1)
     if [ -n "$version" ] && [ ! -e "/usr/share/postgresql/$version/extension/pgrouting.control" ]; then

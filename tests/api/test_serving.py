@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +14,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -25,6 +28,7 @@ from cim.db.logstore import LogStore
 from cim.settings import Settings
 
 ITEMS = "/collections/building/items"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_log_follows_the_city(own: tuple[City, httpx.Client]) -> None:
@@ -67,8 +71,10 @@ def test_landing_page_for_people(http: httpx.Client) -> None:
     browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
     page = http.get("/", headers=browser)
     assert page.headers["content-type"].startswith("text/html")
-    assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert "建筑" in page.text
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "建筑" in http.get("/", headers={**browser, "Accept-Language": "zh"}).text
     for address in re.findall(r'href="([^"]+)"', page.text):
         assert http.get(address.replace("&amp;", "&")).status_code == 200
     assert http.get("/", headers={"Accept": "application/json"}).headers["content-type"] == "application/json"
@@ -242,3 +248,50 @@ def test_several_workers_answer_on_one_port_behind_a_path(settings: Settings) ->
         assert running.wait(20) == 0
         assert running.stderr is not None
         assert running.stderr.read() == ""
+
+
+def test_behind_nginx_as_the_docs_have_it(settings: Settings, tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    odd = "a/b?c#d%2F e;f=g&h"
+    with City(settings) as city, city.database.engine.begin() as connection:
+        connection.execute(sa.insert(city.database.table("building")), [{"code": odd}])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    block = re.search(r"```nginx\n(.*?)```", (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    with process(settings, "--port", "0", "--root-path", "/city") as running:
+        location = block[1].replace("http://127.0.0.1:8000", address_of(running))
+        names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        folders = "".join(f"{name}_temp_path {tmp_path}/{name};" for name in names)
+        (tmp_path / "nginx.conf").write_text(
+            f"daemon off; pid {tmp_path}/pid; error_log stderr; events {{}} user root;\n"
+            f"http {{ access_log off; {folders} server {{ listen 127.0.0.1:{port}; {location} }} }}\n"
+        )
+        proxy = subprocess.Popen(
+            [nginx, "-p", tmp_path, "-c", tmp_path / "nginx.conf"], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            base = f"http://127.0.0.1:{port}/city"
+            deadline = time.monotonic() + 30
+            while True:
+                try:
+                    httpx.get(f"{base}/health", timeout=20).raise_for_status()
+                    break
+                except httpx.HTTPError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+            page = httpx.get(f"{base}{ITEMS}").json()
+            item = f"{base}{ITEMS}/{quote(odd, safe='')}"
+            assert [feature["id"] for feature in page["features"]] == [odd]
+            links = {link["rel"]: link["href"] for link in httpx.get(item).json()["links"]}
+            assert links["self"] == item
+            for rel in ("self", "collection", "version-history"):
+                assert httpx.get(links[rel]).status_code == 200, rel
+            landing = httpx.get(f"{base}/", headers={"Accept": "application/json"}).json()
+            assert {link["href"].startswith(base) for link in landing["links"]} == {True}
+            assert httpx.get(f"{base}/nosuch").headers["content-type"] == "application/problem+json"
+        finally:
+            proxy.terminate()
+            proxy.communicate()
