@@ -62,9 +62,19 @@ class LogStore:
         """Yield revisions without a leaf, of transactions below the horizon, in order, `limit` or fewer at once.
 
         The horizon stays that of the beginning, so that what lies below it cannot change on the way.
+
+        Raises
+        ------
+        Conflict : the transactions it has counted are another server's, so that new ones would be passed over.
         """
         with self.connection.begin():
             span = self.connection.execute(query("log/pending_span")).one()
+        if span.foreign_floor:
+            raise Conflict(
+                "the database was restored from a dump into a server that has counted fewer transactions than its own "
+                "had, so new revisions cannot be told from old ones; restore it into one that has counted as many, or "
+                "make it again from the published log by `cim log replay`"
+            )
         self._horizon, self._waiting = span.horizon, 0
         if span.first is None:
             return
