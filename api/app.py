@@ -100,14 +100,14 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
         expose_headers=["*", "Authorization"],
         max_age=86_400,
     )
-    # In the order they are looked at.
+    # In the order they are looked at, what is asked for most first.
     modules = (
-        log,
-        entry,
-        planner,
         private,
         features,
         tiles,
+        log,
+        entry,
+        planner,
         editing,
         changes,
         files,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -33,8 +34,13 @@ REL_EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 def url(request: Request, *segments: str, query: Mapping[str, str] | None = None) -> str:
     """Return the address of a resource of ours; segments and values may hold any character."""
     base = str(request.base_url).rstrip("/")
-    path = "".join(f"/{quote(segment, safe='')}" for segment in segments)
+    path = "".join(map(_step, segments))
     return f"{base}{path or '/'}{'?' + urlencode(query, quote_via=quote) if query else ''}"
+
+
+@lru_cache(maxsize=4096)
+def _step(segment: str) -> str:
+    return "/" + quote(segment, safe="")
 
 
 def here(request: Request, **changes: str | None) -> str:

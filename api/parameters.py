@@ -54,14 +54,19 @@ class Parameter:
         }
 
 
-def read(request: Request, declared: Iterable[Parameter]) -> dict[str, Any]:
+def by_name(declared: Iterable[Parameter]) -> dict[str, Parameter]:
+    """Return parameters as `read` looks them up, for those who read often."""
+    return {parameter.name: parameter for parameter in declared}
+
+
+def read(request: Request, declared: Iterable[Parameter] | Mapping[str, Parameter]) -> dict[str, Any]:
     """Return the parsed values of the parameters given.
 
     Raises
     ------
     InvalidData : a parameter is unknown, given twice, or has a value it cannot have.
     """
-    known = {parameter.name: parameter for parameter in declared}
+    known = declared if isinstance(declared, Mapping) else by_name(declared)
     values: dict[str, Any] = {}
     for name, text in request.query_params.multi_items():
         if name not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -64,7 +65,12 @@ def _named(feature_type: FeatureType, dictionary: Dictionary, identity: str, nam
 
 def schema_digest(feature_type: FeatureType) -> str:
     """Return a short digest of a type's schema: the text of a feature changes with it, though its revision does not."""
-    return hashlib.sha256(orjson.dumps(sorted(feature_type.schema["properties"]))).hexdigest()[:8]
+    return _digest(tuple(feature_type.schema["properties"]))
+
+
+@lru_cache(maxsize=256)
+def _digest(names: tuple[str, ...]) -> str:
+    return hashlib.sha256(orjson.dumps(sorted(names))).hexdigest()[:8]
 
 
 def _codelist(schema: Mapping[str, Any], codelists: str) -> dict[str, str]:

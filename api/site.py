@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -78,12 +78,11 @@ class Site:
         self.access = Access(city)
         self.reader = Reader(city.database)
         self.worker = Worker(city.database)
-        # For processes while the client waits: what takes longer, or more at once, is for jobs.
-        self.waited_for = city.database.limited(connections=4, patience=5.0, statement=60.0)
         self.sequencing = Sequencing(city, self.reader)
         self.metrics = Metrics(city, self.sequencing)
         self.references: Mapping[str, Reference] = references(city.settings.srid)
         self.tiles = Cache(_TILES)
+        self.declared: dict[str, Any] = {}  # what each collection is asked by, once it was asked
         self._heads: dict[str, TreeHead] = {}
 
     @property
@@ -113,7 +112,6 @@ class Site:
         await run_in_threadpool(self.worker.stop)
         await self.sequencing.stop()
         await self.reader.close()
-        self.waited_for.dispose()
 
     async def signed(self) -> State:
         """Return the state of the last signed checkpoint.

@@ -30,6 +30,7 @@ TILEJSON_ZOOM = 18
 # OGC 17-083r4, table D.1: denominator at level 0 for pixels of 0.28 mm.
 _SCALE_AT_0 = 559_082_264.028_717_8
 _PIXELS = 256
+_DIMENSION = {"Point": 0, "MultiLineString": 1, "MultiPolygon": 2}
 _TO_MERCATOR = pyproj.Transformer.from_crs("OGC:CRS84", tiles.SRID, always_xy=True)
 _LAST_LATITUDE = math.degrees(math.atan(math.sinh(math.pi)))
 
@@ -65,7 +66,7 @@ def tileset(
     request: Request, feature_type: FeatureType, extent: Bounds | None, query: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the metadata of a collection's tileset; `query` goes on to its tiles."""
-    here = ("collections", feature_type.name, "tiles", SCHEME)
+    here, kind = ("collections", feature_type.name, "tiles", SCHEME), str(feature_type.geometry)
     found: dict[str, Any] = {
         "title": feature_type.title,
         "description": feature_type.description,
@@ -79,7 +80,7 @@ def tileset(
                 "id": feature_type.name,
                 "title": feature_type.title,
                 "dataType": "vector",
-                "geometryDimension": {"Point": 0, "MultiLineString": 1}.get(str(feature_type.geometry), 2),
+                **({"geometryDimension": _DIMENSION[kind]} if kind in _DIMENSION else {}),
                 "propertiesSchema": {
                     "type": "object",
                     "properties": {name: _kind(feature_type, name) for name in _columns(feature_type)},

@@ -16,12 +16,12 @@ from api.formats import BulkFormat, Layer
 from api.formats._arrow import GEOMETRY, batches_of, crs_of, schema_of
 
 _PIECE = 1 << 18
-_KINDS = {"Geometry": "Unknown"}  # what GDAL calls a layer of any kind
+_KINDS = {"Geometry": "Unknown"}  # what GDAL calls any kind
 
 
 def _write(layer: Layer) -> Iterator[bytes]:
     schema = schema_of(layer)
-    shaped, kind = GEOMETRY in schema.names, layer.feature_type.geometry
+    shaped = GEOMETRY in schema.names
     with tempfile.TemporaryDirectory(prefix="cim-export-") as folder:
         path = Path(folder, f"{layer.feature_type.name}.fgb")
         pyogrio.write_arrow(
@@ -30,7 +30,7 @@ def _write(layer: Layer) -> Iterator[bytes]:
             layer=layer.feature_type.name,
             driver="FlatGeobuf",
             geometry_name=GEOMETRY if shaped else None,
-            geometry_type=_KINDS.get(str(kind), kind) if shaped else None,
+            geometry_type=_KINDS.get(str(layer.feature_type.geometry), layer.feature_type.geometry) if shaped else None,
             crs=crs_of(layer).to_wkt() if shaped else None,
             # GDAL's index has no place for a feature without geometry.
             SPATIAL_INDEX="YES" if shaped and layer.feature_type.geometry_required else "NO",

@@ -41,17 +41,16 @@ def _item(item: Item) -> bytes:
 
 
 def _said(shown: Page | Item) -> dict[str, Any]:
-    name, dimension = shown.feature_type.name, _DIMENSION.get(str(shown.feature_type.geometry))
+    name, kind = shown.feature_type.name, shown.feature_type.geometry
     return {
         "conformsTo": _CONFORMS,
         "featureType": name,
         "featureSchema": url(shown.request, "collections", name, "schema"),
-        **({} if dimension is None else {"geometryDimension": dimension}),
+        **({"geometryDimension": _DIMENSION[kind]} if kind in _DIMENSION else {}),
         "coordRefSys": shown.reference.uri,
     }
 
 
-# None of a type whose objects may be of any kind: it is said where all are of one dimension.
 _DIMENSION = {"Point": 0, "MultiLineString": 1, "MultiPolygon": 2}
 
 

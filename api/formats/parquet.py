@@ -46,7 +46,8 @@ def _around(bounds: Any, column: pa.Array) -> Any:
 def _geo(layer: Layer, bounds: Any) -> dict[bytes, bytes]:
     if GEOMETRY not in layer.stream.schema.names:
         return {}
-    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": [layer.feature_type.geometry]}
+    kind = layer.feature_type.geometry
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": [] if kind == "Geometry" else [kind]}
     if layer.reference.uri != CRS84:  # what it means where it is left out
         column["crs"] = crs_of(layer).to_json_dict()
     if np.isfinite(bounds).all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
@@ -143,16 +144,35 @@ async def sortables(request: Request, type_name: str) -> Response:
 # ---------------------------------------------------------------------- items
 
 
-@router.api_route("/collections/{type_name}/items", methods=READ)
-async def items(request: Request, type_name: str) -> Response:
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the items of a collection are asked by: names of its properties, all parameters, formats."""
+
+    own: tuple[str, ...]
+    known: Mapping[str, parameters.Parameter]
+    offered: Mapping[str, Format]
+
+
+def _declared(site: Site, feature_type: FeatureType) -> Declared:
+    """Return it, made once: it would take as long as answering does."""
+    found: Declared | None = site.declared.get(feature_type.name)
+    if found is None:
+        own, offered = parameters.property_parameters(feature_type), formats.of_items(feature_type)
+        known = parameters.by_name([*parameters.ITEMS, parameters.f_of([*offered, *formats.ALIASES]), *own])
+        found = site.declared[feature_type.name] = Declared(tuple(one.name for one in own), known, offered)
+    return found
+
+
+async def items(request: Request) -> Response:
     """Give a page of features, their number, or all of them in a bulk format."""
+    type_name = request.path_params["type_name"]
     site, feature_type = _found(request, type_name)
-    own = parameters.property_parameters(feature_type)
-    offered = formats.of_items(feature_type)
-    asked = parameters.read(request, [*parameters.ITEMS, parameters.f_of([*offered, *formats.ALIASES]), *own])
+    declared = _declared(site, feature_type)
+    offered = declared.offered
+    asked = parameters.read(request, declared.known)
     chosen = offered[formats.chosen(request, asked, offered)]
     pinned = await site.pinned(asked.get("as-of"))
-    selection = selection_of(site, asked, [parameter.name for parameter in own], pinned)
+    selection = selection_of(site, asked, declared.own, pinned)
     hits = asked.get("resultType") == "hits"
     if isinstance(chosen, BulkFormat):
         if not hits:
@@ -193,6 +213,10 @@ async def items(request: Request, type_name: str) -> Response:
     }
     body = chosen.page(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.page, shown)
     return Response(body, headers=headers, media_type=chosen.media_type)
+
+
+# The two that are asked for most go without what FastAPI would do for handlers with typed arguments.
+router.add_route("/collections/{type_name}/items", items, methods=READ)
 
 
 def _page_links(
@@ -254,15 +278,19 @@ def history(request: Request, type_name: str, code: str) -> Response:
     return pages.answer(request, site, asked, document, f"{type_name} {code}", headers=state.headers)
 
 
-@router.api_route("/collections/{type_name}/items/{code:path}", methods=READ)
-async def item(request: Request, type_name: str, code: str) -> Response:
+_OF_ITEM = formats.of_item()
+_KNOWN_OF_ITEM = parameters.by_name([*parameters.ITEM, parameters.f_of([*_OF_ITEM, "geojson"])])
+
+
+async def item(request: Request) -> Response:
     """Give one feature. Its ETag is the revision, in this form and CRS.
 
     Any other identifier of an object, the codes it gave up included, leads to its code (303).
     """
+    type_name, code = request.path_params["type_name"], request.path_params["code"]
     site, feature_type = _found(request, type_name)
-    offered = formats.of_item()
-    asked = parameters.read(request, [*parameters.ITEM, parameters.f_of([*offered, "geojson"])])
+    offered = _OF_ITEM
+    asked = parameters.read(request, _KNOWN_OF_ITEM)
     chosen = offered[formats.chosen(request, asked, offered)]
     pinned = await site.pinned(asked.get("as-of"))
     output = reference.named(site.references, "crs", asked.get("crs"))
@@ -289,6 +317,9 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     body = chosen.item(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.item, shown)
     headers["Link"] = links.link_header(own)
     return Response(body, headers=headers, media_type=chosen.media_type)
+
+
+router.add_route("/collections/{type_name}/items/{code:path}", item, methods=READ)
 
 
 def _item_links(request: Request, type_name: str, code: str, chosen: Format) -> list[dict[str, str]]:

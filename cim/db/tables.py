@@ -67,6 +67,10 @@ def _table(metadata: sa.MetaData, feature_type: FeatureType, srid: int) -> sa.Ta
     )
     if feature_type.geometry is not None:
         sa.Index(f"{feature_type.name}_geom", table.c.geom, postgresql_using="gist")
+        if not feature_type.geometry_required:
+            # They meet every box; the spatial index finds them only by looking at all of itself.
+            without = table.c.geom.is_(None)
+            sa.Index(f"{feature_type.name}_without_geom", table.c.code, postgresql_where=without)
     for prop in feature_type.properties:
         if prop.references is not None:
             column = table.c[prop.name]

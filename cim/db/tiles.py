@@ -151,10 +151,10 @@ def select_tile(
         *(sa.literal(number, sa.Integer) for number in (EXTENT, BUFFER)),
         sa.true(),
     )
-    # MVT has no objects inside: those leave as JSON text. Rows that fall between the points of the grid are null.
+    # MVT has no objects inside: those leave as JSON text. What falls between the points of the grid is drawn as null,
+    # and ST_AsMVT passes it over; a condition here would have everything drawn twice.
     texts = [_plain(chosen.c[name], feature_type, name).label(name) for name in columns]
-    inside = sa.select(*texts, drawn.label("geom")).subquery("inside")
-    kept = sa.select(inside).where(inside.c.geom.is_not(None)).subquery("kept")
+    kept = sa.select(*texts, drawn.label("geom")).subquery("kept")
     record: Any = sa.literal_column("kept.*")
     arguments = (sa.literal(type_name, sa.Text), sa.literal(EXTENT, sa.Integer), sa.literal("geom", sa.Text))
     ordered = aggregate_order_by(arguments[-1], sa.collate(kept.c.code, "C"))
@@ -190,7 +190,7 @@ def _thinned(
         numbered = rows.add_columns(first.label("in cell")).subquery("numbered")
         kept = [column for column in numbered.c if column.name != "in cell"]
         return sa.select(*kept).where(numbered.c["in cell"] == 1).order_by(sa.collate(numbered.c.code, "C")).limit(MOST)
-    size = postgis("ST_Area" if "Polygon" in str(feature_type.geometry) else "ST_Length", geom, type_=sa.Double())
+    size = postgis("ST_Length" if "Line" in str(feature_type.geometry) else "ST_Area", geom, type_=sa.Double())
     return rows.order_by(size.desc(), code).limit(MOST)
 
 
