@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ class State:
     live : the live tables stand exactly at this tree size and no writer is ahead, so they may be read instead
     as_of : when the last entry of this tree was made, RFC 3339, as the entry says it
     made : the proposal that lies on top, if any: queries then read through its branch
+    read : what was read already, by query, parameters and branch: several rules ask the same of one snapshot
     """
 
     connection: sa.Connection
@@ -74,6 +75,7 @@ class State:
     pack: RulePack
     scope: Scope
     made: Made | None = None
+    read: dict[str, Sequence[sa.Row[Any]]] = field(default_factory=dict, repr=False, compare=False)
 
     def through(self, made: Made | None) -> State:
         """Return this state with a proposal on top; None takes it off."""
@@ -91,15 +93,18 @@ class State:
 
     def rows(self, name: str, **parameters: Any) -> Sequence[sa.Row[Any]]:
         """Run the query `scenarios/<name>` with this state's parameters and more, and return its rows."""
-        common = {
+        asked = parameters | {
             "size": self.size,
             "scope": self.scope.ewkb(self.database.settings.srid),
             "reference_date": self.reference_date,
         }
-        if self.made is None:
-            return self.connection.execute(query(f"scenarios/{name}"), common | parameters).all()
-        common["branch"] = self.branch_text
-        return self.connection.execute(query_through(f"scenarios/{name}"), common | parameters).all()
+        if self.made is not None:
+            asked["branch"] = self.branch_text
+        key = repr((name, sorted(asked.items())))
+        if key not in self.read:
+            statement = (query if self.made is None else query_through)(f"scenarios/{name}")
+            self.read[key] = self.connection.execute(statement, asked).all()
+        return self.read[key]
 
     def described(self) -> dict[str, Any]:
         """Return what a result says about its land and its clock."""

@@ -8,6 +8,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         + CASE WHEN 2 * mod(abs(num), den) + mod(div(abs(num), den), 2) > den THEN 1 ELSE 0 END))::bigint;
 $$;
 
+-- The same for integers that stay within bigint when doubled, several times as fast as with numeric.
+CREATE OR REPLACE FUNCTION cim.half_even(num bigint, den bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT sign(num)::bigint * (abs(num) / den
+        + CASE WHEN 2 * (abs(num) % den) + (abs(num) / den) % 2 > den THEN 1 ELSE 0 END);
+$$;
+
 -- Square metres to square centimetres. PostgreSQL's round(float8) takes ties to even; round(numeric) would not.
 CREATE OR REPLACE FUNCTION cim.square_centimetres(square_metres float8) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

@@ -37,13 +37,15 @@ def test_half_even_is_what_the_decimal_module_does(num: int, den: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(pairs=st.lists(st.tuples(st.integers(-BIG, BIG), st.integers(1, 1000)), min_size=1, max_size=30))
 def test_the_database_rounds_like_python(unchanging: Database, pairs: list[tuple[int, int]]) -> None:
+    expected = [indicator.half_even(*pair) for pair in pairs]
+    parameters = {"n": [n for n, _ in pairs], "d": [d for _, d in pairs]}
     with unchanging.engine.connect() as connection:
-        statement = sa.text(
-            "SELECT cim.half_even(num, den) FROM unnest(CAST(:n AS numeric[]), CAST(:d AS numeric[]))"
-            " WITH ORDINALITY AS t(num, den, place) ORDER BY place"
-        )
-        rounded = connection.execute(statement, {"n": [n for n, _ in pairs], "d": [d for _, d in pairs]}).scalars()
-    assert list(rounded) == [indicator.half_even(*pair) for pair in pairs]
+        for kind in ("numeric", "bigint"):
+            statement = sa.text(
+                f"SELECT cim.half_even(num, den) FROM unnest(CAST(:n AS {kind}[]), CAST(:d AS {kind}[]))"
+                " WITH ORDINALITY AS t(num, den, place) ORDER BY place"
+            )
+            assert list(connection.execute(statement, parameters).scalars()) == expected, kind
 
 
 @pytest.mark.parametrize(("square_metres", "expected"), [(1 / 32, 312), (3 / 32, 938), (5 / 32, 1562), (1.0, 10_000)])

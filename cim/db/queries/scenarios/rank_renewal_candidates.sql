@@ -19,22 +19,27 @@ WITH located AS MATERIALIZED (
       AND coalesce(u.valid_from <= :reference_date, true) AND coalesce(u.valid_to > :reference_date, true)
     GROUP BY u.building_code
 ), used AS (
-    SELECT l.parcel_code, CASE WHEN count(*) = count(l.gfa) THEN sum(l.gfa) END AS gfa
+    SELECT l.parcel_code, CASE WHEN count(*) = count(l.gfa) THEN sum(l.gfa)::bigint END AS gfa
     FROM located l
     WHERE CAST(:weigh_slack AS bigint) > 0
     GROUP BY l.parcel_code
-), slack AS (
-    -- What a parcel may still take of its floor area ratio, in per mille of the limit.
-    SELECT p.code AS parcel_code,
-           greatest(1000 - cim.half_even(u.gfa * 1000, nullif(round(
-               min(z.far_cap) * cim.square_centimetres(ST_Area(p.geom)))::numeric, 0)), 0) AS slack
-    FROM used u
-    JOIN city.parcel_at(CAST(:size AS bigint)) p ON p.code = u.parcel_code
-    JOIN city.planning_zone_at(CAST(:size AS bigint)) z ON ST_Intersects(z.geom, ST_PointOnSurface(p.geom))
-    WHERE z.zone_kind = ANY(CAST(:zone_kinds AS text[])) AND coalesce(z.effective_from <= :reference_date, true)
-      AND ST_Intersects(p.geom, CAST(:scope AS geometry)) AND ST_Intersects(z.geom, CAST(:scope AS geometry))
-    GROUP BY p.code, p.geom, u.gfa
-), judged AS (
+), plot AS MATERIALIZED (
+    SELECT p.code, cim.square_centimetres(ST_Area(p.geom)) AS area, ST_PointOnSurface(p.geom) AS point
+    FROM city.parcel_at(CAST(:size AS bigint)) p
+    WHERE CAST(:weigh_slack AS bigint) > 0 AND ST_Intersects(p.geom, CAST(:scope AS geometry))
+), capped AS MATERIALIZED (
+    -- OFFSET 0: one look into the index of zones for each parcel, however few the planner takes either for.
+    SELECT p.code, round(z.far_cap * p.area)::bigint AS most
+    FROM plot p
+    CROSS JOIN LATERAL (
+        SELECT min(z.far_cap) AS far_cap
+        FROM city.planning_zone_at(CAST(:size AS bigint)) z
+        WHERE ST_Intersects(z.geom, p.point) AND z.zone_kind = ANY(CAST(:zone_kinds AS text[]))
+          AND coalesce(z.effective_from <= :reference_date, true)
+          AND ST_Intersects(z.geom, CAST(:scope AS geometry))
+        OFFSET 0) z
+), judged AS MATERIALIZED (
+    -- MATERIALIZED: written into what follows, each of these would be looked up half a dozen times.
     SELECT l.code, l.rev, l.danger_grade, l.heritage,
            CASE WHEN l.age >= 0 THEN (CAST(:age AS bigint[]))[least(l.age, cardinality(CAST(:age AS bigint[])) - 1) + 1]
                 END AS age,
@@ -49,11 +54,14 @@ WITH located AS MATERIALIZED (
                 WHEN l.usage = ANY(CAST(:homes AS text[])) AND NOT l.has_gas THEN 1000000 END AS gas,
            (CAST(:energy AS jsonb) ->> l.energy_class)::bigint AS energy,
            (CAST(:vacancy AS bigint[]))[o.vacancy + 1] AS vacancy,
-           (CAST(:slack AS bigint[]))[s.slack + 1] AS slack
+           -- What the parcel may still take of its floor area ratio, in per mille of the limit.
+           (CAST(:slack AS bigint[]))[
+               greatest(1000 - cim.half_even(u.gfa * 1000, nullif(c.most, 0)), 0) + 1] AS slack
     FROM located l
     LEFT JOIN occupied o ON o.building_code = l.code
-    LEFT JOIN slack s ON s.parcel_code = l.parcel_code
-), weighed AS (
+    LEFT JOIN used u ON u.parcel_code = l.parcel_code
+    LEFT JOIN capped c ON c.code = l.parcel_code
+), weighed AS MATERIALIZED (
     SELECT j.*,
            coalesce(j.age, 0) * CAST(:weigh_age AS bigint)
            + coalesce(j.structure, 0) * CAST(:weigh_structure AS bigint)
