@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -97,6 +98,8 @@ async def _foreseen(request: Request, error: Any) -> Response:
 async def _busy(request: Request, error: Exception) -> Response:
     log.error("%s %s: %s", request.method, request.url.path, error)
     detail = "the database is busy or away; try again"
+    if isinstance(getattr(error, "orig", None), psycopg.errors.QueryCanceled):
+        detail = "this takes longer than a client may wait for; have it done as a job, with Prefer: respond-async"
     return problem(503, detail, instance=request.url.path, headers={"Retry-After": RETRY_AFTER})
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from api.links import JSON
 from cim import scenarios
-from cim.city import City
+from cim.db.engine import Database
 from cim.db.jobs import Result
 from cim.errors import InvalidData
 
+MAX_POSITIONS = 20_000
 _MEMBERS = ("inputs", "outputs", "response", "subscriber")
 _QUALIFIED = {"value", "mediaType", "encoding", "schema"}
 MEDIA = {"json": JSON, **{name: form.media_type for name, form in scenarios.FORMATS.items()}}
@@ -50,17 +51,20 @@ def asked(body: Any, form: str) -> Asked:
         raise InvalidData("response must be raw or document")
     if raw and len(outputs) != 1:
         raise InvalidData("response raw needs exactly one of the outputs named; ask for document")
-    return Asked({name: _plain(value) for name, value in inputs.items()}, list(outputs), raw, form)
+    plain = {name: _plain(value) for name, value in inputs.items()}
+    for name, value in plain.items():
+        _check_vertices(name, value)
+    return Asked(plain, list(outputs), raw, form)
 
 
-def compute(city: City, scenario_id: str, what: Asked) -> Result:
+def compute(database: Database, scenario_id: str, what: Asked) -> Result:
     """Compute a process. The same inputs on the same state give the same bytes.
 
     Raises
     ------
-    As `City.scenario`. InvalidData : it has no such output.
+    As `scenarios.run`. InvalidData : it has no such output.
     """
-    document = city.scenario(scenario_id, **what.inputs)
+    document = scenarios.run(database, scenario_id, dict(what.inputs))
     unknown = [name for name in what.wanted if name not in document]
     if unknown:
         raise InvalidData(f"{scenario_id} has no output {', '.join(unknown)}; it has {', '.join(document)}")
@@ -73,7 +77,7 @@ def compute(city: City, scenario_id: str, what: Asked) -> Result:
         "Vary": "Accept",
     }
     if what.form != "json" and not _is_file(document["result"]):
-        return Result(scenarios.render(city.database, [document], what.form), MEDIA[what.form], headers)
+        return Result(scenarios.render(database, [document], what.form), MEDIA[what.form], headers)
     if what.raw and what.wanted == ["result"] and _is_file(document["result"]):
         return _file(document["result"], headers)
     answer = document[what.wanted[0]] if what.raw else {name: document[name] for name in what.wanted or document}
@@ -90,6 +94,27 @@ def _file(result: Mapping[str, str], headers: Mapping[str, str]) -> Result:
     if result["encoding"] == "base64":
         content = base64.b64decode(content)
     return Result(content, result["media_type"], headers)
+
+
+def _check_vertices(name: str, value: Any) -> None:
+    """Refuse an outline that takes a processor for minutes: every object is cut with it.
+
+    Raises
+    ------
+    InvalidData : its coordinates are more than 20,000 positions.
+    """
+    level, positions = [value], 0
+    while level:
+        below = []
+        for node in level:
+            if isinstance(node, list):
+                positions += bool(node) and isinstance(node[0], (int, float))
+                below += [child for child in node if isinstance(child, (list, dict))]
+            elif isinstance(node, dict):
+                below += [child for child in node.values() if isinstance(child, (list, dict))]
+        level = below
+    if positions > MAX_POSITIONS:
+        raise InvalidData(f"{name} has {positions} positions; at most {MAX_POSITIONS} are taken: simplify its geometry")
 
 
 def _plain(value: Any) -> Any:

@@ -78,6 +78,8 @@ class Site:
         self.access = Access(city)
         self.reader = Reader(city.database)
         self.worker = Worker(city.database)
+        # For processes while the client waits: what takes longer, or more at once, is for jobs.
+        self.waited_for = city.database.limited(connections=4, patience=5.0, statement=60.0)
         self.sequencing = Sequencing(city, self.reader)
         self.metrics = Metrics(city, self.sequencing)
         self.references: Mapping[str, Reference] = references(city.settings.srid)
@@ -112,6 +114,7 @@ class Site:
         await run_in_threadpool(self.worker.stop)
         await self.sequencing.stop()
         await self.reader.close()
+        self.waited_for.dispose()
 
     async def signed(self) -> State:
         """Return the state of the last signed checkpoint.

@@ -199,7 +199,7 @@ def main(number: str) -> None:
         with city.database.engine.connect() as connection:
             job = jobs.find(connection, uuid.UUID(number))
         try:
-            result = compute(city, job.process, Asked(**job.request))
+            result = compute(city.database, job.process, Asked(**job.request))
         except CimError as error:
             with city.database.engine.begin() as connection:
                 jobs.fail(connection, job.id, str(error), status_of(error))

@@ -65,5 +65,5 @@ async def execution(request: Request, scenario_id: str) -> Response:
     what = asked(await read_json(request, most=MAX_BYTES), form)
     if _ASYNC.search(request.headers.get("prefer", "")):
         return await submit(request, "process", scenario_id, asdict(what))
-    result = await run_in_threadpool(compute, site_of(request).city, scenario_id, what)
+    result = await run_in_threadpool(compute, site_of(request).waited_for, scenario_id, what)
     return Response(result.content, headers=result.headers, media_type=result.media_type)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 
 import psycopg
@@ -61,6 +62,27 @@ class Database:
         except BaseException:
             self.engine.dispose()
             raise
+
+    def limited(self, connections: int, patience: float, statement: float) -> Database:
+        """Return the same database over a pool of its own, for work that must not take what others need.
+
+        Parameters
+        ----------
+        connections : so many at once; who waits for one longer than `patience` seconds gets sqlalchemy's TimeoutError
+        statement : seconds that a statement may take; one that takes longer is a DatabaseError within `told`
+
+        Dispose of it as well.
+        """
+        other = copy(self)
+        other.engine = sa.create_engine(
+            self.url,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=patience,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5, "options": f"-c statement_timeout={int(statement * 1000)}"},
+        )
+        return other
 
     @cached_property
     def metadata(self) -> sa.MetaData:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from cim.city import City
 from cim.cli import build
 from cim.errors import Conflict, InvalidProof
 from cim.log.audit_record import LAST_CLEAN
-from cim.log.checkpoint import Checkpoint
-from cim.log.signer import LAST_SIGNED, VERIFIER
+from cim.log.checkpoint import Checkpoint, open_checkpoint
+from cim.log.folder import LogFolder
+from cim.log.signer import LAST_SIGNED, VERIFIER, LogSigner
 from cim.log.tree import CompactRange
 from cim.log.verify import verify_proof
 from cim.settings import Settings
@@ -117,6 +119,47 @@ def test_the_signer_does_not_sign_the_rewritten_log(city: City) -> None:
     run(city, "INSERT INTO city.facility (code, geom) VALUES ('f1', ST_GeomFromText('POINT(500001 4300001)', 4548))")
     with pytest.raises(Conflict, match="refusing to sign"):
         city.sequence()
+
+
+@pytest.fixture
+def second(settings: Settings, clone: Callable[[], str], tmp_path: Path) -> Iterator[City]:
+    """Another deployment by the same name, with a city of its own; its keys folder is for the test to make."""
+    with City(replace(settings, home=tmp_path / "second", database_url=clone())) as second:
+        run(second, "INSERT INTO city.building (code, name) SELECT 'b' || i, '乙' FROM generate_series(1, 400) i")
+        yield second
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_second_deployment_gets_nothing_signed_by_a_key_in_use(city: City, second: City, copied: bool) -> None:
+    keys = city.settings.keys_dir
+    second.settings.home.mkdir(exist_ok=True)
+    if copied:
+        shutil.copytree(keys, second.settings.keys_dir)
+    else:
+        second.settings.keys_dir.symlink_to(keys)
+    for _ in range(2):
+        with pytest.raises(Conflict, match="second deployment uses the same key"):
+            second.sequence()
+    assert second.publisher.published().size == 0
+    found = findings(second)
+    assert "the signer's last-signed record of size 302 has another root than the stored leaves" in found
+    run(city, "UPDATE city.building SET height = 4 WHERE code = 'b7'")
+    assert city.sequence().size == 303
+    assert findings(city) == []
+
+
+def test_two_histories_signed_by_a_key_copied_before_its_first_use(settings: Settings, second: City) -> None:
+    """No signer can know of the other; who holds a checkpoint of one is not taken in by the other."""
+    LogSigner(second.settings.keys_dir, settings.origin)
+    shutil.copytree(second.settings.keys_dir, settings.keys_dir)
+    with City(settings) as first:
+        run(first, "INSERT INTO city.building (code, name) SELECT 'b' || i, '甲' FROM generate_series(1, 300) i")
+        assert (first.sequence().size, second.sequence().size) == (301, 401)
+        assert (findings(first), findings(second)) == ([], [])
+        verifier = first.publisher.signer.verifier
+        held = open_checkpoint(first.checkpoint(), [verifier])
+        with pytest.raises(InvalidProof, match="together they show that the log was rewritten"):
+            LogFolder(second.settings.log_dir, verifier).check_extends(held)
 
 
 @pytest.mark.parametrize(

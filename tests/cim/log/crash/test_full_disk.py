@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,9 @@ from typer.testing import CliRunner
 
 from cim.city import City
 from cim.cli import build
+from cim.db.cluster import stop
+from cim.db.embedded.place import existing
+from cim.db.engine import told
 from cim.errors import CimError, DatabaseError
 from cim.settings import Settings
 
@@ -153,3 +157,61 @@ def test_a_full_disk_under_the_database(settings: Settings, small_database: tupl
         assert city.sequence().size == size + 600
         assert city.audit().ok
         assert city.lag().revisions == 0
+
+
+@pytest.fixture
+def little_wal(open_folder: Path, mount: Callable[[Path, int], Disk]) -> Iterator[tuple[Settings, Disk]]:
+    """An embedded server whose write-ahead log lies on a file system of its own, with room for three segments."""
+    settings = Settings(home=open_folder / "home", origin="example.org/test")
+    City(settings).close()
+    place = existing(settings.home)
+    assert place is not None
+    wal, aside = place.data / "pg_wal", place.data / "pg_wal.aside"
+    owner = wal.stat()
+    stop(settings)
+    wal.rename(aside)
+    disk = mount(wal, 50 * MB)
+    os.chown(wal, owner.st_uid, owner.st_gid)
+    wal.chmod(0o700)
+    subprocess.run(["cp", "-a", f"{aside}/.", str(wal)], check=True)
+    yield settings, disk
+    stop(settings)
+
+
+def overfill(city: City) -> None:
+    with told():
+        for number in range(20):
+            insert(city, f"c{number}-", 1000, filling=100)
+
+
+def recovered(settings: Settings) -> City:
+    """The city as soon as its server has recovered."""
+    for _ in range(60):
+        try:
+            return City(settings)
+        except DatabaseError:
+            time.sleep(1)
+    return City(settings)
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_write_ahead_log(little_wal: tuple[Settings, Disk]) -> None:
+    """PostgreSQL ends all sessions and recovers when there is room; what was committed is there."""
+    settings, disk = little_wal
+    with City(settings) as city:
+        insert(city, "a", 300)
+        size, before = city.sequence().size, city.checkpoint()
+        insert(city, "b", 300, filling=100)
+        disk.fill()
+        with pytest.raises(DatabaseError, match="run again"):
+            overfill(city)
+    disk.make_room()
+    with recovered(settings) as city:
+        assert city.checkpoint() == before
+        with city.database.engine.connect() as connection:
+            count = "SELECT count(*), count(*) FILTER (WHERE code ^@ 'b') FROM city.building"
+            stored, second = connection.execute(sa.text(count)).one()
+        assert second == 300
+        assert city.lag().revisions == stored - 300
+        assert city.sequence().size == size + stored - 300
+        assert city.audit().ok
