@@ -141,7 +141,7 @@ def tuned(account: Account, *, lz4: bool) -> dict[str, str]:
         "maintenance_work_mem": f"{min(max(memory // 32, 64), 512)}MB",
         "max_wal_size": "2GB",
         "checkpoint_timeout": "15min",
-        # Checksums make each page's first reader log it whole: by pglz, that is a quarter of what sequencing costs.
+        # Checksums make a new page's first reader log it whole: by pglz, a quarter of the server's work in sequencing.
         "wal_compression": "lz4" if lz4 else "on",
         "random_page_cost": "1.1",
         "jit": "off",  # compiling costs more than the short queries of the API take
