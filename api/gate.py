@@ -29,6 +29,7 @@ log = logging.getLogger(REQUESTS)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _READ = frozenset({"GET", "HEAD", "OPTIONS"})
+_METHODS = _READ | {"POST", "PUT", "PATCH", "DELETE"}
 _BELOW_ITEM = re.compile(r"/collections/([^/]+)/items/(.+)/[a-z]+")
 _LOOPBACK = ("127.", "::1")
 # Monitors must see that a server is alive when it refuses everybody else.
@@ -86,7 +87,7 @@ class Gate:
             with read_as(rights):
                 await self._app(scope, receive, passage.send)
         finally:
-            passage.end()
+            passage.end(site)
 
     def _count(self, passage: _Passage) -> None:
         client = passage.scope["client"][0] if passage.scope.get("client") else ""
@@ -166,8 +167,14 @@ class _Passage:
             self._bytes += len(message.get("body", b""))
         await self._send(message)
 
-    def end(self) -> None:
-        """Write the request to the log, where somebody listens."""
+    def end(self, site: Site) -> None:
+        """Count the request, and write it to the log where somebody listens."""
+        seconds = time.perf_counter() - self._began
+        # What broke off before its answer began was answered by the server itself.
+        status = self._status or int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        site.metrics.requests.note(
+            self.scope["method"] if self.scope["method"] in _METHODS else "other", status, seconds
+        )
         if not log.isEnabledFor(logging.INFO):
             return
         scope = self.scope
@@ -176,9 +183,9 @@ class _Passage:
             "method": scope["method"],
             "path": scope["path"],
             "query": scope["query_string"].decode("latin-1"),
-            "status": self._status or int(HTTPStatus.INTERNAL_SERVER_ERROR),
+            "status": status,
             "bytes": self._bytes,
-            "ms": round(1000 * (time.perf_counter() - self._began), 2),
+            "ms": round(1000 * seconds, 2),
             "caller": self.caller.subject,
             "client": scope["client"][0] if scope.get("client") else None,
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
@@ -34,6 +35,7 @@ log = logging.getLogger("cim.api.jobs")
 
 _LOOK = 1.0  # seconds from look to look, at the queue and at whether a running job was dismissed
 _STEP = 0.1
+_CLEAR = 3600.0  # from forgetting to forgetting
 _PAUSE_AFTER_FAILURE = 10.0
 SECONDS = {"process": 900.0, "ingest": 3600.0}
 _MAX_SAID = 16 << 20
@@ -76,13 +78,19 @@ class Worker:
             try:
                 with self._database.engine.connect() as plain:
                     connection = plain.execution_options(isolation_level="AUTOCOMMIT")
-                    self._clear(connection)
+                    cleared = -math.inf
                     while not self._stopping.is_set():
+                        if time.monotonic() - cleared > _CLEAR:
+                            self._clear(connection)
+                            cleared = time.monotonic()
                         self._wanted.clear()
                         if not self._one(connection):
                             self._wanted.wait(_LOOK)
             except (CimError, sa.exc.SQLAlchemyError, OSError) as error:
-                log.error("jobs wait: %s", error)
+                log.error("jobs wait: %s", error)  # foreseen
+                self._stopping.wait(_PAUSE_AFTER_FAILURE)
+            except Exception:  # a defect must not end the queue
+                log.exception("jobs wait")
                 self._stopping.wait(_PAUSE_AFTER_FAILURE)
 
     def _clear(self, connection: sa.Connection) -> None:

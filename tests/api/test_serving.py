@@ -151,7 +151,7 @@ def test_serve_stops_while_another_process_sequences(settings: Settings) -> None
 
 def values(text: str) -> dict[str, float]:
     """The samples of an exposition without labels, by name, read by hand."""
-    lines = [line.split(" ") for line in text.splitlines() if not line.startswith("#")]
+    lines = [line.split(" ") for line in text.splitlines() if not line.startswith("#") and "{" not in line]
     return {name: float(value) for name, value in lines}
 
 
@@ -160,7 +160,8 @@ def test_metrics_tell_the_lag(own: tuple[City, httpx.Client]) -> None:
     answer = http.get("/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     families = {family.name: family for family in text_string_to_metric_families(answer.text)}
-    assert {(family.type, bool(family.documentation)) for family in families.values()} == {("gauge", True)}
+    assert all(family.documentation for family in families.values())
+    assert {family.type for name, family in families.items() if name.startswith("cim_log_")} == {"gauge"}
     before = values(answer.text)
     assert (before["cim_log_tree_size"], before["cim_log_checkpoint_size"]) == (26, 26)
     assert (before["cim_log_unsequenced_revisions"], before["cim_log_lag_seconds"]) == (0, 0)
@@ -181,6 +182,26 @@ def test_metrics_tell_the_lag(own: tuple[City, httpx.Client]) -> None:
         0,
         0,
     )
+
+
+def test_metrics_tell_the_requests(own: tuple[City, httpx.Client]) -> None:
+    _, http = own
+    for path in (ITEMS, ITEMS, f"{ITEMS}?limit=x", "/nosuch"):
+        http.get(path)
+    http.request("BREW", "/")
+    families = {family.name: family for family in text_string_to_metric_families(http.get("/metrics").text)}
+    answers = {
+        (sample.labels["method"], sample.labels["status"]): sample.value
+        for sample in families["cim_http_requests"].samples
+        if sample.name.endswith("_total")
+    }
+    assert answers == {("GET", "200"): 2, ("GET", "400"): 1, ("GET", "404"): 1}  # BREW is no method: no request at all
+    samples = families["cim_http_request_seconds"].samples
+    assert next(sample.value for sample in samples if sample.name.endswith("_count")) == 4
+    bounds = [sample.value for sample in samples if sample.name.endswith("_bucket")]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == 4
+    assert 0 < next(sample.value for sample in samples if sample.name.endswith("_sum")) < 60
 
 
 def test_serve_on_a_taken_port(settings: Settings) -> None:
