@@ -124,6 +124,8 @@ def _settings() -> Any:
     settings: Any = geometry.settings()
     settings.set("disable-opening-subtractions", True)
     settings.set("no-normals", True)
+    settings.set("weld-vertices", False)
+    settings.set("no-parallel-mapping", True)  # there is one thread
     # Vertices stay local and are placed in double precision below: kernels lose millimetres far from the
     # origin.
     settings.set("use-world-coords", False)
