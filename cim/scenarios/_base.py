@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import date, datetime
+from functools import cache
 from typing import Any, ClassVar, Self, cast
 
 import shapely
@@ -123,11 +124,9 @@ class Process(ABC):
         unknown = sorted(given.keys() - schema["properties"].keys())
         if unknown:
             raise InvalidData(f"{cls.name} has no input {', '.join(unknown)}; it has {', '.join(schema['properties'])}")
-        from jsonschema import Draft202012Validator  # slow to load, and most commands compute nothing
-        from jsonschema.exceptions import best_match
+        from jsonschema.exceptions import best_match  # slow to load, and most commands compute nothing
 
-        validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-        error = best_match(validator.iter_errors(given))
+        error = best_match(_validator(cls).iter_errors(given))
         if error is not None:
             raise InvalidData(f"{cls.name}: {_complaint(error, given)}")
         if isinstance(given.get("scope"), list):
@@ -235,6 +234,15 @@ class Scenario(Process):
             "schema": {"type": "object"},
         }
         return {"result": result, "coverage": coverage, "assessment": assessment}
+
+
+@cache
+def _validator(process: type[Process]) -> Any:
+    """Return what checks the inputs of a process; what each action of a proposal takes is checked when it is read."""
+    from jsonschema import Draft202012Validator
+
+    schema = _proposal.without_cases(process.input_schema())
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def plain(value: Any) -> Any:

@@ -60,7 +60,7 @@ def test_its_description_is_an_ogc_process(scenario_id: str) -> None:
     assert description["version"].count(".") == 2
     for key in ("title", "description", "x-cim-title-zh", "x-cim-description-zh"):
         assert description[key]
-    assert description["jobControlOptions"] == ["sync-execute"]
+    assert description["jobControlOptions"] == ["sync-execute", "async-execute", "dismiss"]
     assert {"result", "assessment"} <= description["outputs"].keys()
     for declared in description["inputs"].values():
         assert declared["description"]

@@ -460,7 +460,7 @@ def test_two_packs_judge_one_proposal(city: Database) -> None:
     ("intervention", "message"),
     [
         ({"target": A, "action": "explode"}, "explode"),
-        ({"target": A, "action": "rebuild"}, "'params' is a required property"),
+        ({"target": A, "action": "rebuild"}, "'gross_floor_area' is a required property"),
         ({"target": A, "action": "extend", "params": {"added_floor_area": -1}}, "less than the minimum"),
         ({"target": A, "action": "demolish", "params": {"gross_floor_area": 1}}, "gross_floor_area"),
         ({"target": A, "action": "change_use", "params": {"usage": "casino"}}, "usage of .* is one of residential"),

@@ -14,26 +14,31 @@ WITH around AS MATERIALIZED (
            OR p.code = ANY(CAST(:parcels AS text[]))
            OR EXISTS (SELECT FROM city.green_space_at(CAST(:size AS bigint)) g
                       WHERE g.code = ANY(CAST(:greens AS text[])) AND ST_Intersects(g.geom, p.geom)))
-), standing AS (
-    SELECT p.code AS parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
+), located AS (
+    SELECT b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
            b.valid_from, b.valid_to
-    FROM parcel p JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code
-    WHERE b.geom IS NULL OR ST_DWithin(b.geom, CAST(:scope AS geometry), CAST(:reach AS float8))
+    FROM city.building_at(CAST(:size AS bigint)) b
+    WHERE ST_DWithin(b.geom, CAST(:scope AS geometry), CAST(:reach AS float8))
+      -- IN beside OR: looked up in a hash, however few parcels the planner expects.
+      AND (b.parcel_code IN (SELECT p.code FROM parcel p) OR b.parcel_code IS NULL)
     UNION ALL
-    SELECT p.code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
+    SELECT b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
            b.valid_from, b.valid_to
-    FROM parcel p JOIN city.building_at(CAST(:size AS bigint)) b ON ST_Intersects(b.geom, p.geom)
-    WHERE b.parcel_code IS NULL AND ST_Intersects(p.geom, ST_PointOnSurface(b.geom))
-), measured AS (
-    SELECT s.parcel_code,
-           CASE WHEN s.geom IS NULL THEN cim.square_centimetres(s.footprint_area)
-                ELSE cim.square_centimetres(ST_Area(s.geom)) END AS footprint,
-           cim.square_centimetres(s.gross_floor_area) AS gfa,
-           coalesce(s.storeys_above, ceil(s.height * 1000 / CAST(:storey_height_min AS bigint))::bigint,
+    FROM parcel p JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
+), standing AS MATERIALIZED (
+    SELECT coalesce(l.parcel_code, beneath.code) AS parcel_code,
+           CASE WHEN l.geom IS NULL THEN cim.square_centimetres(l.footprint_area)
+                ELSE cim.square_centimetres(ST_Area(l.geom)) END AS footprint,
+           cim.square_centimetres(l.gross_floor_area) AS gfa,
+           coalesce(l.storeys_above, ceil(l.height * 1000 / CAST(:storey_height_min AS bigint))::bigint,
                     CAST(:storeys_max AS bigint)) AS storeys_most
-    FROM standing s
-    WHERE coalesce(s.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
-      AND coalesce(s.valid_from <= :reference_date, true) AND coalesce(s.valid_to > :reference_date, true)
+    FROM located l
+    LEFT JOIN LATERAL (
+        SELECT p.code FROM parcel p
+        WHERE l.parcel_code IS NULL AND ST_Intersects(p.geom, ST_PointOnSurface(l.geom))
+        ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
+    WHERE coalesce(l.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
+      AND coalesce(l.valid_from <= :reference_date, true) AND coalesce(l.valid_to > :reference_date, true)
 ), built AS (
     SELECT m.parcel_code, count(*) AS buildings, coalesce(sum(m.footprint), 0)::bigint AS footprint,
            count(m.footprint) AS footprint_known,
@@ -41,7 +46,7 @@ WITH around AS MATERIALIZED (
            coalesce(sum(m.gfa), 0)::bigint AS gfa, count(m.gfa) AS gfa_known,
            coalesce(sum(coalesce(m.footprint * m.storeys_most, CAST(:floor_area_max AS bigint)))
                     FILTER (WHERE m.gfa IS NULL), 0)::bigint AS gfa_most
-    FROM measured m
+    FROM standing m
     GROUP BY m.parcel_code
 ), planted AS (
     SELECT p.code AS parcel_code, count(*) AS greens, count(g.counts_as_green) AS greens_known,
@@ -58,8 +63,9 @@ WITH around AS MATERIALIZED (
     FROM parcel p
     JOIN city.planning_zone_at(CAST(:size AS bigint)) z ON ST_Intersects(z.geom, p.geom)
     WHERE z.zone_kind = ANY(CAST(:zone_kinds AS text[])) AND coalesce(z.effective_from <= :reference_date, true)
-      AND ST_Area(ST_Intersection(z.geom, p.geom)) * 100
-          >= CAST(:overlap_percent AS float8) * ST_Area(p.geom)
+      AND CASE WHEN ST_Covers(z.geom, p.geom) THEN true
+               ELSE ST_Area(ST_Intersection(z.geom, p.geom)) * 100
+                    >= CAST(:overlap_percent AS float8) * ST_Area(p.geom) END
     GROUP BY p.code
 )
 SELECT p.code, l.idx AS leaf, p.land, p.within,
