@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,9 +10,24 @@ import sqlalchemy as sa
 from cim.scenarios._indicator import SQUARE_CENTIMETRES
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
-from cim.scenarios._why import Sum, Term
+from cim.scenarios._why import Sum, Term, explained
 
 Stock = Mapping[str, sa.Row[Any]]
+
+# What buildings add up to: the column that knows it, the one that bounds it, its unit and titles, and whether it is
+# counted where the point on surface lies rather than by share.
+ADDITIVE: Mapping[str, tuple[str, str | None, str, str, str, bool]] = {
+    "n": ("n", None, "{building}", "Buildings", "建筑数量", True),
+    "footprint": ("footprint", "footprint_most", "m2", "Footprint", "占地面积", False),
+    "gfa": ("gfa", "gfa_most", "m2", "Gross floor area above ground", "地上建筑面积", False),
+    "dwellings": ("dwellings", "dwellings_most", "{dwelling}", "Dwellings", "住宅套数", True),
+    "households": ("households", "households_most", "{household}", "Households", "户数", True),
+}
+FORMULAS = {
+    "clip": "Σ over the buildings that meet the scope: value × area inside ÷ area",
+    "point_on_surface": "Σ over the buildings whose point on surface lies in the scope",
+    "intersects": "Σ over the buildings that meet the scope",
+}
 
 
 def stock_parameters(pack: RulePack) -> dict[str, Any]:
@@ -60,3 +75,38 @@ def dwellings(title: str, rows: Iterable[sa.Row[Any]]) -> Sum:
     """Return the dwellings of the buildings that count in the scope."""
     terms = (Term("building", r.code, r.leaf, r.dwellings, r.dwellings_most) for r in rows if r.counted)
     return Sum(title, "{dwelling}", tuple(terms))
+
+
+def amount(name: str, row: sa.Row[Any] | None) -> tuple[int | None, int]:
+    """Return what a building contributes to an additive indicator, and how much that may be at most if unknown."""
+    column, bound, _, _, _, counted = ADDITIVE[name]
+    if row is None or (counted and not row.counted):
+        return 0, 0
+    if bound is None:
+        return 1, 1
+    return getattr(row, column), getattr(row, bound)
+
+
+def summed(name: str, rows: Iterable[sa.Row[Any]]) -> Sum:
+    """Return an additive indicator as the sum it is."""
+    members = (row for row in rows if row.counted or not ADDITIVE[name][5])
+    terms = (Term("building", row.code, row.leaf, *amount(name, row)) for row in members)
+    return Sum(name, ADDITIVE[name][2], tuple(terms))
+
+
+def why(
+    state: State, membership: str, names: Mapping[str, str], codes: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the additive indicators of `names` opened: what each is in a result, by the name it has here.
+
+    `codes` are the only buildings that count, where a filter has chosen some.
+    """
+    stock = read_stock(state, membership)
+    chosen = stock.values() if codes is None else [stock[code] for code in sorted(set(codes) & stock.keys())]
+    bounds = ("existing_building", "unknown_floor_area", "unknown_dwellings")
+    rules = [state.pack.rules[rule_id] for rule_id in bounds if rule_id in state.pack.rules]
+    formulas = {True: "Σ over the buildings whose point on surface lies in the scope", False: FORMULAS[membership]}
+    return [
+        explained(shown_as, formulas[ADDITIVE[name][5]], rules, summed(name, chosen))
+        for shown_as, name in names.items()
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._indicator import SQUARE_CENTIMETRES, Indicator
+from cim.scenarios._rules import Rule
 
 # How many of the counted integers make one of the unit shown, and the decimals that show them exactly.
 SCALES = {"m2": (SQUARE_CENTIMETRES, 4), "m": (1000, 3)}
@@ -99,3 +100,32 @@ def unknowns(*sums: Sum) -> list[dict[str, Any]]:
 def opened(sums: Iterable[Sum]) -> list[dict[str, Any]]:
     """Return the sums with their terms."""
     return [one.opened() for one in sums]
+
+
+def explained(indicator_name: str, formula: str, rules: Iterable[Rule], *sums: Sum) -> dict[str, Any]:
+    """Return an indicator opened: formula, the rules it rests on, the objects it adds up, and what is unknown."""
+    told = ("id", "clause", "text", "source", "confidence")
+    return {
+        "indicator": indicator_name,
+        "formula": formula,
+        "rules": [{key: getattr(rule, key) for key in told} for rule in rules],
+        "sums": opened(sums),
+        "unknown": unknowns(*sums),
+    }
+
+
+WHY = {
+    "type": "array",
+    "description": "Indicators opened into formula, rules, objects with their leaf and contribution, and unknowns; "
+    "empty unless explain",
+    "items": {
+        "type": "object",
+        "properties": {"indicator": {"type": "string"}, "formula": {"type": "string"}},
+        "required": ["indicator", "formula", "rules", "sums", "unknown"],
+    },
+}
+EXPLAIN: tuple[dict[str, Any], str, str] = (
+    {"type": "boolean"},
+    "逐项说明",
+    "Whether to open the sums into the objects they add up.",
+)

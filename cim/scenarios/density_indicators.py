@@ -13,7 +13,8 @@ from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import Indicator, Ratio
 from cim.scenarios._state import State
-from cim.scenarios._stock import stock_parameters
+from cim.scenarios._stock import stock_parameters, why
+from cim.scenarios._why import EXPLAIN, WHY, explained
 
 GFA_RULES = ("above_ground", "with_basement", "footprint_storeys")
 # num is in millimetres and den in square centimetres: 1 mm/cm² = 10 m/m².
@@ -51,6 +52,7 @@ OUTPUTS = table(
             "description": "Each parcel's share in the scope, by code; empty at level district",
             "items": table({"code": {"type": "string"}, **DENSITIES}),
         },
+        "why": WHY,
     }
 )
 
@@ -92,7 +94,7 @@ class DensityIndicators(Scenario):
     """Densities as ratios of sums over a scope, and over each of its parcels."""
 
     name: ClassVar[str] = "density-indicators"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Density indicators"
     title_zh: ClassVar[str] = "开发强度指标"
     description: ClassVar[str] = (
@@ -106,6 +108,7 @@ class DensityIndicators(Scenario):
         "比值均为总量之比。绿地率不同于绿化覆盖率。"
     )
     reads: ClassVar[tuple[str, ...]] = ("building", "green_space", "parcel", "road")
+    queries: ClassVar[tuple[str, ...]] = ("density_indicators", "building_stock")
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
 
@@ -122,6 +125,8 @@ class DensityIndicators(Scenario):
         default="above_ground",
     )
 
+    explain: bool = parameter(*EXPLAIN, default=False)
+
     def compute(self, state: State) -> Outcome:
         """Sum in one query, then divide."""
         if self.gfa_rule not in state.pack.limit("gfa_rule"):
@@ -137,8 +142,24 @@ class DensityIndicators(Scenario):
             "net": densities(net),
             "tare": _exact("m2/m2", (tare, gross.land), net.pieces),
             "parcels": [{"code": row.code, **densities(row)} for row in rows if row.extent == "parcel"],
+            "why": self._why(state) if self.explain else [],
         }
         return Outcome(result, {"scope": state.described(), **_coverage(gross, net)})
+
+    def _why(self, state: State) -> list[dict[str, Any]]:
+        """Open the sums of the gross densities into buildings; floor area as recorded above ground alone."""
+        names = {"n": "n", "footprint": "footprint"} | ({"gfa": "gfa"} if self.gfa_rule == "above_ground" else {})
+        ratios = [explained(name, formula, []) for name, formula in FORMULAS.items()]
+        return why(state, self.membership, names) + ratios
+
+
+# Ratios are of sums: opening the sums opens the ratio.
+FORMULAS = {
+    "far": "gfa ÷ land",
+    "gsi": "footprint ÷ land",
+    "storeys": "gfa ÷ footprint",
+    "osr": "(land - footprint) ÷ gfa",
+}
 
 
 def _exact(unit: str, value: Ratio, n: int) -> Indicator:

@@ -15,7 +15,8 @@ from cim.scenarios._filter import codes_where
 from cim.scenarios._indicator import SQUARE_CENTIMETRES, Indicator, Ratio
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
-from cim.scenarios._stock import stock_parameters
+from cim.scenarios._stock import stock_parameters, why
+from cim.scenarios._why import EXPLAIN, WHY
 
 DIMENSIONS = ("decade", "structure", "usage", "height_class", "danger", "tenure")
 
@@ -27,6 +28,8 @@ MEASURES = {
     "dwellings": indicator.schema("{dwelling}", "Dwellings", "住宅套数"),
     "households": indicator.schema("{household}", "Households", "户数"),
 }
+# What can be opened into buildings, by what the stock calls it.
+OPENED = {"n": "n", "footprint": "footprint", "gfa_above": "gfa", "dwellings": "dwellings", "households": "households"}
 _VALUE = {"type": ["string", "integer", "null"], "description": "null: unknown"}
 OUTPUTS = table(
     {
@@ -63,6 +66,7 @@ OUTPUTS = table(
             "description": "The buildings, by code; empty unless list_objects",
             "items": table({"code": {"type": "string"}, **dict.fromkeys(DIMENSIONS, _VALUE), **MEASURES}),
         },
+        "why": WHY,
     }
 )
 
@@ -113,7 +117,7 @@ class DistrictInventory(Scenario):
     """Counts, areas, dwellings, households and age of the buildings of a scope."""
 
     name: ClassVar[str] = "district-inventory"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "District inventory"
     title_zh: ClassVar[str] = "片区现状清单"
     description: ClassVar[str] = (
@@ -127,6 +131,7 @@ class DistrictInventory(Scenario):
         "按建成年代、结构、用途、层数类别、危险等级和宗地权属分组与交叉统计。"
     )
     reads: ClassVar[tuple[str, ...]] = ("building", "parcel")
+    queries: ClassVar[tuple[str, ...]] = ("district_inventory", "building_stock")
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
 
@@ -145,6 +150,8 @@ class DistrictInventory(Scenario):
     list_objects: bool = parameter(
         {"type": "boolean"}, "列出建筑", "Whether to list every building with its share.", default=False
     )
+
+    explain: bool = parameter(*EXPLAIN, default=False)
 
     def compute(self, state: State) -> Outcome:
         """Read the stock once and shape it."""
@@ -176,6 +183,7 @@ class DistrictInventory(Scenario):
             "objects": [
                 {"code": row.code, **_values(row, DIMENSIONS, labels), **_measures(row)} for row in groups["object"]
             ],
+            "why": why(state, self.membership, OPENED, codes) if self.explain else [],
         }
         return Outcome(result, {"scope": state.described(), "building": _coverage(total, groups)})
 

@@ -18,19 +18,10 @@ from cim.scenarios._indicator import DECIMALS, Indicator
 from cim.scenarios._proposal import from_document
 from cim.scenarios._recorded import read_proposal
 from cim.scenarios._state import State
-from cim.scenarios._stock import Stock, read_stock
+from cim.scenarios._stock import ADDITIVE, Stock, amount, read_stock, summed
 from cim.scenarios._why import Sum, Term, shown
 from cim.scenarios.density_indicators import DENSITIES, densities, read_densities
 
-# What objects add up to: the column that knows it, the one that bounds it, its unit and titles, and whether it is
-# counted where the point on surface lies rather than by share.
-ADDITIVE: Mapping[str, tuple[str, str | None, str, str, str, bool]] = {
-    "n": ("n", None, "{building}", "Buildings", "建筑数量", True),
-    "footprint": ("footprint", "footprint_most", "m2", "Footprint", "占地面积", False),
-    "gfa": ("gfa", "gfa_most", "m2", "Gross floor area above ground", "地上建筑面积", False),
-    "dwellings": ("dwellings", "dwellings_most", "{dwelling}", "Dwellings", "住宅套数", True),
-    "households": ("households", "households_most", "{household}", "Households", "户数", True),
-}
 RATIOS = ("far", "gsi", "storeys", "osr", "green_ratio")
 PERCENT = 100
 
@@ -261,7 +252,7 @@ def _balance(name: str, before: Stock, after: Stock) -> dict[str, Any]:
     changes = [change for code in sorted(before.keys() | after.keys()) for change in _terms(name, code, before, after)]
     removed = Sum("removed", unit, tuple(term for sign, term in changes if sign < 0)).indicator()
     added = Sum("added", unit, tuple(term for sign, term in changes if sign > 0)).indicator()
-    first, last = (_sum(name, stock.values()) for stock in (before, after))
+    first, last = (summed(name, stock.values()) for stock in (before, after))
     percent = None
     if first.known > 0:
         percent = indicator.decimal((last.known - first.known) * PERCENT, first.known, DECIMALS)
@@ -275,28 +266,12 @@ def _balance(name: str, before: Stock, after: Stock) -> dict[str, Any]:
     }
 
 
-def _amount(name: str, row: sa.Row[Any] | None) -> tuple[int | None, int]:
-    """Return what a building contributes to an indicator, and how much that may be at most where it is unknown."""
-    column, bound, _, _, _, counted = ADDITIVE[name]
-    if row is None or (counted and not row.counted):
-        return 0, 0
-    if bound is None:
-        return 1, 1
-    return getattr(row, column), getattr(row, bound)
-
-
-def _sum(name: str, rows: Iterable[sa.Row[Any]]) -> Sum:
-    members = (row for row in rows if row.counted or not ADDITIVE[name][5])
-    terms = (Term("building", row.code, row.leaf, *_amount(name, row)) for row in members)
-    return Sum(name, ADDITIVE[name][2], tuple(terms))
-
-
 def _terms(name: str, code: str, before: Stock, after: Stock) -> Iterable[tuple[int, Term]]:
     """Yield what a building takes from an indicator (-1) and what it brings (+1).
 
     What is unknown before and after alike is no change. Where only one side is known, the unknown one goes or comes.
     """
-    first, last = _amount(name, before.get(code)), _amount(name, after.get(code))
+    first, last = amount(name, before.get(code)), amount(name, after.get(code))
     if first == last:
         return
     leaf = before[code].leaf if code in before else after[code].leaf
@@ -337,7 +312,7 @@ def _objects(before: Stock, after: Stock, made: Made) -> Iterable[dict[str, Any]
             "actions": [one.action for one in ones],
         }
         for name, (_, _, unit, _, _, _) in ADDITIVE.items():
-            first, last = _amount(name, before.get(code))[0], _amount(name, after.get(code))[0]
+            first, last = amount(name, before.get(code))[0], amount(name, after.get(code))[0]
             changes = list(_terms(name, code, before, after))
             line[name] = {
                 "before": shown(first, unit),

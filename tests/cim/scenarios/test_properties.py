@@ -186,3 +186,23 @@ def test_keeping_everything_changes_nothing(town: Database, put: Any, objects: A
     as_it_is = ask(town, "density-indicators")
     assert ask(town, "density-indicators", proposal={"interventions": keep})["result"] == as_it_is["result"]
     assert ask(town, "density-indicators", proposal={"interventions": []})["result"] == as_it_is["result"]
+
+
+@hypothesis(max_examples=6, deadline=None)
+@given(data=st.data())
+def test_a_number_opened_adds_up_to_itself(town: Database, put: Any, data: st.DataObject) -> None:
+    objects = data.draw(towns())
+    rebuild(town, put, objects)
+    proposal = {"crs": 4548, "interventions": data.draw(interventions(objects["building"]))}
+    for scenario_id, part in (("district-inventory", None), ("density-indicators", "gross")):
+        result = ask(town, scenario_id, proposal=proposal, explain=True)["result"]
+        shown = result if part is None else result[part]
+        opened = [line for line in result["why"] if line["sums"]]
+        assert len(opened) >= 3
+        for line in opened:
+            terms = line["sums"][0]["terms"]
+            total = sum((Fraction(str(term["contribution"] or 0)) for term in terms), Fraction(0))
+            assert total == exactly(shown[line["indicator"]])
+            unknown = sum(Fraction(str(item["most"])) for item in line["unknown"])
+            assert total + unknown == exactly(shown[line["indicator"]], "high")
+            assert all(term["leaf"] is not None or term["code"].startswith("PV") for term in terms)
