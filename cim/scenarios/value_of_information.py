@@ -148,13 +148,14 @@ EXAMPLE = Example(
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A property that nobody recorded: a whole number between 0 and `most`."""
+    """A property that nobody recorded: a whole number between `least` and `most`."""
 
     code: str
     column: str
     property: str
     unit: str
     leaf: int | None
+    least: int
     most: int
 
 
@@ -254,29 +255,30 @@ class ValueOfInformation(Scenario):
             known = {one: int(drawn[place]) for place, one in enumerate(ordered[:count])}
             return RULES[rule_id](rule, _told(case, known)).status != NOT_ASSESSED
 
-        count, chance = self._fewest([one.most for one in ordered], decides)
+        count, chance = self._fewest([one.least for one in ordered], [one.most for one in ordered], decides)
         survey = [
             {
                 "code": one.code,
                 "leaf": one.leaf,
                 "property": one.property,
-                "least": 0,
+                "least": shown(one.least, one.unit),
                 "most": shown(one.most, one.unit),
                 "swing": round(swings[one], DECIMALS),
             }
-            for one in ordered[:count]
+            for one in ordered[: count if chance else 0]
         ]
         return _entry(rule_id, check, unknowns, survey, chance)
 
     def _fewest(
-        self, most: Sequence[int], decides: Callable[[int, npt.NDArray[np.int64]], bool]
+        self, least: Sequence[int], most: Sequence[int], decides: Callable[[int, npt.NDArray[np.int64]], bool]
     ) -> tuple[int, float | int]:
         """Return how many of an order to survey, and the share of draws that they decide.
 
         To know more never leaves more open, so in each draw the fewest are found by halving.
         """
         generator = np.random.Generator(np.random.PCG64(self.seed))
-        drawn = generator.integers(0, np.array(most, dtype=np.int64) + 1, size=(self.draws, len(most)))
+        ends = np.array(least, dtype=np.int64), np.array(most, dtype=np.int64) + 1
+        drawn = generator.integers(*ends, size=(self.draws, len(most)))
         needed = []
         for draw in drawn:
             low, high = 0, len(most) + 1  # one more than all: not even they decide it
@@ -309,13 +311,13 @@ class ValueOfInformation(Scenario):
         def decides(count: int, drawn: npt.NDArray[np.int64]) -> bool:
             known_low, known_high = low.copy(), high.copy()
             chosen = ordered[:count]
-            known_low[chosen] = known_high[chosen] = low[chosen] + drawn[:count]
+            known_low[chosen] = known_high[chosen] = drawn[:count]
             sure, possible = _membership(known_low, known_high, k)
             return bool((sure == possible).all())
 
         count, chance = 0, None
         if len(undecided):
-            count, chance = self._fewest([int(high[i] - low[i]) for i in ordered], decides)
+            count, chance = self._fewest([int(low[i]) for i in ordered], [int(high[i]) for i in ordered], decides)
         widest = max(int(band[1] - band[0]), 1)
         survey = [
             {
@@ -355,13 +357,18 @@ def _entry(
 def _unknowns(case: Case, check: Check) -> list[Unknown]:
     """Return what a check lacks of the buildings that stand, each property once."""
     found: dict[tuple[str, str], Unknown] = {}
+    on = {} if case.made is None else case.made.on
+    # Where so many come back, so many lived there.
+    back = {code: max(one.params.get("rehoused_households", 0) for one in ones) for code, ones in on.items()}
     for one in check.sums:
         column, prop = COLUMNS.get(one.unit, ("", ""))
         for term in one.terms:
             row = case.before.get(term.code)
-            if column and term.amount is None and row is not None:
-                most = int(getattr(row, f"{column}_most"))
-                found[term.code, column] = Unknown(term.code, column, prop, one.unit, term.leaf, most)
+            # Else it is the proposal that is silent, such as on who comes back; no survey tells that.
+            if column and term.amount is None and row is not None and getattr(row, column) is None:
+                least = back.get(term.code, 0) if column == "households" else 0
+                most = max(int(getattr(row, f"{column}_most")), least)
+                found[term.code, column] = Unknown(term.code, column, prop, one.unit, term.leaf, least, most)
     return [found[key] for key in sorted(found)]
 
 
@@ -385,11 +392,11 @@ def _told(case: Case, known: Mapping[Unknown, int]) -> Case:
 def _swings(unknowns: Sequence[Unknown], width: Callable[[Mapping[Unknown, int]], float]) -> dict[Unknown, float]:
     """Return by how much each unknown alone narrows the interval, as a share of it; by bounds where it has no end."""
     whole = width({})
-    left = {one: (width({one: 0}) + width({one: one.most})) / 2 for one in unknowns}
+    left = {one: (width({one: one.least}) + width({one: one.most})) / 2 for one in unknowns}
     if whole > 0 and all(map(isfinite, (whole, *left.values()))):
         return {one: 1 - left[one] / whole for one in unknowns}
-    total = sum(one.most for one in unknowns) or 1
-    return {one: one.most / total for one in unknowns}
+    total = sum(one.most - one.least for one in unknowns) or 1
+    return {one: (one.most - one.least) / total for one in unknowns}
 
 
 def _membership(

@@ -96,25 +96,30 @@ def plan(material: Material, height: float = 108.0) -> str:
 
 
 def massings(material: Material) -> list[tuple[str, str]]:
-    """Return the massing of the buildings that meet the land, with its title; two where a proposal changes them.
+    """Return the massing of the buildings that meet the land, with its title; before and after with proposals.
 
-    Before and after are drawn to one scale, and coloured by what is done; without a proposal by storeys.
+    These are drawn to one scale, and coloured by what is done; without a proposal by storeys.
     """
-    starts, _ = _classes(material)
-    if material.after is None:
+    if not material.branches:
+        starts, _ = _classes(material)
         inside = _inside(material, material.drawn)
         colours = {o.code: _shade(o.storeys, starts, KEPT) for o in inside}
         return [("现状体量 Massing", massing(inside, colours, material.land.bounds, WIDTH, 72.0))]
-    colours = {code: ACTIONS.get(action, KEPT) for code, action in material.actions.items()}
-    before, after = _inside(material, material.drawn), _inside(material, material.after)
-    # What is rebuilt is torn down first.
-    torn = {code: ACTIONS["demolish"] for code, action in material.actions.items() if action == "rebuild"}
-    highest = max([0.0, *map(_height, before), *map(_height, after)])
+    before = _inside(material, material.drawn)
+    after = [_inside(material, branch.drawn) for branch in material.branches]
+    highest = max([0.0, *map(_height, before), *(_height(one) for objects in after for one in objects)])
     size = (material.land.bounds, WIDTH / 2 - 2.0, 66.0, highest)
-    return [
-        ("方案前 Before", massing(before, colours | torn, *size)),
-        ("方案后 After", massing(after, colours, *size)),
+    first = material.branches[0].actions if len(material.branches) == 1 else {}
+    # What is rebuilt is torn down first.
+    torn = {code: ACTIONS["demolish"] for code, action in first.items() if action == "rebuild"}
+    return [("方案前 Before", massing(before, _colours(first) | torn, *size))] + [
+        (branch.name, massing(objects, _colours(branch.actions), *size))
+        for branch, objects in zip(material.branches, after, strict=True)
     ]
+
+
+def _colours(actions: Mapping[str, str]) -> dict[str, str]:
+    return {code: ACTIONS.get(action, KEPT) for code, action in actions.items()}
 
 
 def _inside(material: Material, objects: Sequence[Drawn]) -> list[Drawn]:
@@ -124,7 +129,7 @@ def _inside(material: Material, objects: Sequence[Drawn]) -> list[Drawn]:
 
 def action_keys(material: Material) -> list[tuple[str, str]]:
     """Return label and colour of every action on the map of a proposal."""
-    done = sorted(set(material.actions.values()) & ACTIONS.keys())
+    done = sorted({action for branch in material.branches for action in branch.actions.values()} & ACTIONS.keys())
     return [(LABELS[action], ACTIONS[action]) for action in done]
 
 
@@ -215,10 +220,11 @@ def spacemate(
         parts.append(
             element("circle", cx=x, cy=y, r=1.5 if whole else 0.8, fill=colour, opacity=1.0 if whole else 0.65)
         )
-    for label, gsi, fsi, whole in points:
-        if whole:
-            x, y = at(gsi, fsi)
-            parts.append(text(x + 2.2, y + 0.9, label, font_weight="bold"))
+    written = -np.inf
+    for label, x, y in sorted(((p[0], *at(p[1], p[2])) for p in points if p[3]), key=lambda named: named[2]):
+        # Names of points that lie close stand below one another.
+        written = max(y + 0.9, written + 3.2)
+        parts.append(text(x + 2.4, written, label, font_weight="bold"))
     for before, after in arrows:
         parts.append(_arrow(at(*before), at(*after)))
     return drawing(width, height, parts, "Spacemate chart: GSI and FSI of parcels and of the whole")

@@ -17,8 +17,9 @@ from cim.dictionary import Dictionary
 from cim.errors import InvalidData, InvalidProof, NotFound
 from cim.log.entry import canonicalize
 from cim.scenarios._base import Scenario
-from cim.scenarios._branch import Made
+from cim.scenarios._branch import Made, lay
 from cim.scenarios._indicator import Indicator
+from cim.scenarios._proposal import from_document
 from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import RulePack
 from cim.scenarios._seal import digest, state_of
@@ -26,6 +27,7 @@ from cim.scenarios._state import State, snapshot
 from cim.scenarios._stock import stock_parameters
 
 MARGIN = 60.0  # metres of the surroundings that a map shows
+COMPARED = 3  # proposals whose massing a report shows
 MOST = 20_000  # buildings, and parcels, that a map still shows
 
 
@@ -58,6 +60,15 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """What a proposal makes of the land: its objects, and what is done to each by code, the last where several are."""
+
+    name: str
+    drawn: Sequence[Drawn]
+    actions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Material:
     """A sealed document with all that a report draws of it.
 
@@ -66,8 +77,7 @@ class Material:
     schema : JSON Schema of the result, whose titles name the numbers
     land : the scope, storage CRS
     drawn : objects of the state around the land, as they are
-    after : the same as a proposal would have them; None without one
-    actions : what the proposal does to an object, or made it by, by code; the last where there are several
+    branches : the same as each proposal would have them, not more than COMPARED
     """
 
     document: Mapping[str, Any]
@@ -80,8 +90,7 @@ class Material:
     name: str
     land: BaseGeometry
     drawn: Sequence[Drawn]
-    after: Sequence[Drawn] | None
-    actions: Mapping[str, str]
+    branches: Sequence[Branch]
 
     @property
     def result(self) -> Mapping[str, Any]:
@@ -142,7 +151,6 @@ def gather(database: Database, document: Mapping[str, Any]) -> Material:
     with snapshot(database) as connection:
         _check_root(database, connection, seal)
         state = state_of(connection, database, asked)
-        made = state.made
         before = state.through(None)
         return Material(
             document=document,
@@ -155,8 +163,7 @@ def gather(database: Database, document: Mapping[str, Any]) -> Material:
             name=_name(before),
             land=shapely.from_wkb(state.scope.wkb),
             drawn=_drawn(before),
-            after=None if made is None else _drawn(state),
-            actions={} if made is None else _actions(made),
+            branches=list(_branches(state, seal["inputs"])),
         )
 
 
@@ -197,6 +204,15 @@ def _drawn(state: State) -> list[Drawn]:
     ]
 
 
+def _branches(state: State, inputs: Mapping[str, Any]) -> Iterator[Branch]:
+    """Yield the city as the proposal of a document, or each of those it compares, would have it."""
+    if state.made is not None:
+        yield Branch("方案后 After", _drawn(state), _actions(state.made))
+    for item in (inputs.get("proposals") or ())[:COMPARED]:
+        made = lay(state, from_document({k: v for k, v in item.items() if k != "name"}, state.database.settings.srid))
+        yield Branch(f"方案 {item['name']}", _drawn(state.through(made)), _actions(made))
+
+
 def _actions(made: Made) -> dict[str, str]:
     acted = {code: interventions[-1].action for code, interventions in made.on.items()}
     return acted | {code: one.action for (_, code), one in made.new.items()}
@@ -219,7 +235,7 @@ def _numbers(value: Any, schema: Mapping[str, Any], path: tuple[str, ...]) -> It
 def label_of(item: Any, position: int) -> str:
     """Return what tells an entry of a list from the others: its code, its rule, what it is of, else its place."""
     if isinstance(item, Mapping):
-        for name in ("code", "rule", "kind", "id"):
+        for name in ("code", "rule", "kind", "name", "id"):
             if isinstance(item.get(name), str):
                 return str(item[name])
         if isinstance(item.get("by"), Mapping):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -28,7 +28,9 @@ UNITS = {
     "{household}": "户",
     "{storey}": "层",
     "{person}": "人",
+    "CNY": "元",
 }
+LABELS = ("by", "code", "rule", "kind", "name", "id")  # what stands at the head of a row already
 FRACTIONS = {"m2": 1, "a": 1, "%": 1, "m2/m2": 3, "m/m2": 4, "{storey}": 2}  # decimals of what is no count
 DIMENSIONS = {
     "decade": "建成年代 decade",
@@ -60,6 +62,14 @@ class Cell:
     words: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The head of a column; words stand to the left, numbers to the right."""
+
+    title: str
+    words: bool = False
+
+
 Rows = Sequence[tuple[str, Sequence[Cell]]]
 # Entries of a list with their labels, by the dimensions they count by.
 Groups = Mapping[tuple[str, ...], Sequence[tuple[str, Mapping[str, Any]]]]
@@ -70,7 +80,7 @@ class Table:
     """A table: its title, its columns, and groups of rows of a label and cells; a group may have a title."""
 
     title: str
-    columns: Sequence[str]
+    columns: Sequence[Column]
     groups: Sequence[tuple[str, Rows]]
     note: str = ""
 
@@ -83,7 +93,7 @@ def html(materials: Sequence[Material]) -> bytes:
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, trim_blocks=True
     )
     first = materials[0]
-    proposed = next((material for material in materials if material.after is not None), first)
+    proposed = next((material for material in materials if material.branches), first)
     return (
         environment.get_template("report.html")
         .render(
@@ -126,12 +136,12 @@ def _check_fonts() -> None:
 
 
 def _part(material: Material) -> dict[str, Any]:
-    points = list(_densities(material.result))
+    points, arrows = list(_densities(material.result)), list(_moves(material.result))
     return {
         "material": material,
         "tables": list(tables(material)),
         "rules": [_rule(rule) for rule in material.result.get("rules", [])],
-        "spacemate": figures.spacemate(points) if points else None,
+        "spacemate": figures.spacemate(points, arrows) if points else None,
         "qr": _qr(material.seal),
         "seal": list(seal_rows(material.seal)),
     }
@@ -140,6 +150,12 @@ def _part(material: Material) -> dict[str, Any]:
 def _densities(result: Mapping[str, Any]) -> Iterator[tuple[str, float, float, bool]]:
     """Yield label, GSI, FSI and whether it is a whole, of everything in a result that has both."""
     names = {"net": "净 net", "gross": "毛 gross"}
+    for position, proposal in enumerate(result.get("proposals", ())):
+        ends = ("before", "after") if position == 0 else ("after",)
+        for end in ends:
+            gsi, far = (proposal["ratios"][name][end]["value"] for name in ("gsi", "far"))
+            if gsi is not None and far is not None:
+                yield "现状 before" if end == "before" else str(proposal["name"]), gsi, far, True
     wholes = [(names.get(name, name), one, True) for name, one in result.items() if isinstance(one, Mapping)]
     listed = [("", one, False) for items in result.values() if isinstance(items, list) for one in items]
     for label, one, whole in wholes + listed:
@@ -147,6 +163,31 @@ def _densities(result: Mapping[str, Any]) -> Iterator[tuple[str, float, float, b
             gsi, far = one["gsi"]["value"], one["far"]["value"]
             if gsi is not None and far is not None:
                 yield label, gsi, far, whole
+
+
+def _moves(result: Mapping[str, Any]) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
+    """Yield where each compared proposal moves the whole: GSI and FSI before and after."""
+    for proposal in result.get("proposals", ()):
+        ends = [tuple(proposal["ratios"][name][end]["value"] for name in ("gsi", "far")) for end in ("before", "after")]
+        if all(value is not None for end in ends for value in end):
+            yield (ends[0][0], ends[0][1]), (ends[1][0], ends[1][1])
+
+
+def _comparison(proposals: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> Table:
+    """Return what each proposal makes of every indicator: as it is, then after and change of each."""
+    heads = ["现状 before"] + [text for one in proposals for text in (str(one["name"]), "Δ")]
+    rows = []
+    for part in ("balance", "ratios"):
+        for name in proposals[0][part]:
+            schema = fields[part]["properties"][name]
+            schema = schema if "title" in schema else schema["properties"]["before"]
+            cells = [cell(proposals[0][part][name]["before"])]
+            for one in proposals:
+                after, change = one[part][name]["after"], one[part][name]["change"]
+                shown = cell(change) if isinstance(change, Mapping) else Cell(figure(change, after["unit"]))
+                cells += [cell(after), shown]
+            rows.append((" ".join(filter(None, [schema.get("x-cim-title-zh"), schema["title"]])), cells))
+    return Table("方案比较 Comparison", [Column(head) for head in heads], [("", rows)])
 
 
 def tables(material: Material) -> Iterator[Table]:
@@ -158,11 +199,15 @@ def tables(material: Material) -> Iterator[Table]:
             groups[number.path[:-1]].append(number)
     own = groups.pop((), [])
     if own:
-        yield Table("指标 Indicators", ["数值 value"], [("", [(_title(n), [cell(n.indicator)]) for n in own])])
+        rows = list(zip(_titles(own), ([cell(n.indicator)] for n in own), strict=True))
+        yield Table("指标 Indicators", [Column("数值 value")], [("", rows)])
     if groups:
         yield _beside(material, groups)
+    if proposals := material.result.get("proposals"):
+        yield _comparison(proposals, material.schema["properties"]["proposals"]["items"]["properties"])
+    yield from _surveys(material)
     for name in material.result:
-        if name in lists and name != "rules":
+        if name in lists and name not in ("rules", "proposals"):
             yield from (table for table in _listed(material, name) if table.columns)
 
 
@@ -170,11 +215,11 @@ def _beside(material: Material, groups: Mapping[tuple[str, ...], Sequence[Number
     titles: dict[str, str] = {}
     cells: defaultdict[str, dict[tuple[str, ...], Cell]] = defaultdict(dict)
     for path, numbers in groups.items():
-        for number in numbers:
-            titles[number.path[-1]] = _title(number)
+        for number, title in zip(numbers, _titles(numbers), strict=True):
+            titles[number.path[-1]] = title
             cells[number.path[-1]][path] = cell(number.indicator)
     rows = [(title, [cells[name].get(path, Cell("")) for path in groups]) for name, title in titles.items()]
-    return Table("分项指标 By part", [_part_title(material, path) for path in groups], [("", rows)])
+    return Table("分项指标 By part", [Column(_part_title(material, path)) for path in groups], [("", rows)])
 
 
 def _part_title(material: Material, path: Sequence[str]) -> str:
@@ -198,7 +243,8 @@ def _listed(material: Material, name: str) -> Iterator[Table]:
             label = " · ".join(material.label(dimension, value) for dimension, value in by.items())
             split[tuple(by)].append((label, item))
         else:
-            split[()].append((label_of(item, position), item))
+            label = label_of(item, position)
+            split[()].append(("" if label == str(position) else label, item))
     single: Groups = {by: entries for by, entries in split.items() if len(by) == 1}
     if single:
         yield _table(material, f"{title} · 按维度 by dimension", fields, single)
@@ -217,15 +263,23 @@ def _table(
     """Return entries as rows: words first, then numbers; not more than LONGEST a group."""
     every = [item for entries in groups.values() for _, item in entries]
     numbers = [name for name in fields if any(_is_number(item.get(name)) for item in every)]
-    words = [name for name in fields if name not in numbers and name not in ("by", "code", "rule", "kind", "id")]
-    words = [name for name in words if any(isinstance(item.get(name), str | int | float) for item in every)]
+    plain = [name for name in fields if name not in numbers and name not in LABELS]
+    plain = [name for name in plain if any(isinstance(item.get(name), str | int | float) for item in every)]
+    words = {name for name in plain if any(isinstance(item.get(name), str) for item in every)}
+
+    def shown(name: str, item: Mapping[str, Any]) -> Cell:
+        value = item.get(name)
+        if name in words or name in DIMENSIONS:
+            return Cell(material.label(name, value, short=True), words=True)
+        return Cell("是" if value is True else "否" if value is False else figure(value))
+
     rows = [
         (
             " ".join(DIMENSIONS.get(dimension, dimension) for dimension in by),
             [
                 (
                     label,
-                    [Cell(material.label(name, item.get(name), short=True), words=True) for name in words]
+                    [shown(name, item) for name in plain]
                     + [
                         cell(item[name], with_unit=False) if _is_number(item.get(name)) else Cell("–")
                         for name in numbers
@@ -237,26 +291,44 @@ def _table(
         for by, entries in groups.items()
     ]
     longest = max((len(entries) for entries in groups.values()), default=0)
-    note = f"共 {longest} 项,此处列前 {LONGEST} 项 · first {LONGEST} of {longest}" if longest > LONGEST else ""
-    columns = [DIMENSIONS.get(name, name.replace("_", " ")) for name in words] + [
-        _field(fields[name]) for name in numbers
+    note = f"共 {longest} 项，此处列前 {LONGEST} 项 · first {LONGEST} of {longest}" if longest > LONGEST else ""
+    columns = [
+        Column(DIMENSIONS.get(name) or _field(name, fields[name]), name in words or name in DIMENSIONS)
+        for name in plain
     ]
-    return Table(title, columns, rows, note)
+    return Table(title, columns + [Column(_field(name, fields[name])) for name in numbers], rows, note)
+
+
+def _surveys(material: Material) -> Iterator[Table]:
+    """Yield what to survey for each rule, and for the first of a ranking, that nobody can decide yet."""
+    rules = material.result.get("rules", ())
+    top = material.result.get("top_k") or {}
+    found = [(rule["rule"], rule) for rule in rules if rule.get("survey")]
+    found += [(f"前 {top['k']} 名 first {top['k']}", top)] if isinstance(top, Mapping) and top.get("survey") else []
+    for name, one in found:
+        fields: dict[str, Any] = {key: {} for key in ("property", "least", "most", "swing")}
+        groups: Groups = {(): [(item["code"], item) for item in one["survey"]]}
+        chance = f"调查后可判定的概率 decided in {one['chance']:.0%} of draws"
+        yield replace(_table(material, f"待核查建筑 To survey · {name}", fields, groups), note=chance)
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, Mapping) and "value" in value and "unit" in value
 
 
-def _field(schema: Mapping[str, Any]) -> str:
+def _field(name: str, schema: Mapping[str, Any]) -> str:
     unit = UNITS.get(schema.get("x-ogc-unit", ""), schema.get("x-ogc-unit", ""))
-    return " ".join(
-        filter(None, [schema.get("x-cim-title-zh") or schema.get("title", ""), f"({unit})" if unit else ""])
-    )
+    title = schema.get("x-cim-title-zh") or schema.get("title") or name.replace("_", " ")
+    return f"{title} ({unit})" if unit else str(title)
 
 
-def _title(number: Number) -> str:
-    return " ".join(filter(None, [number.title_zh, number.title]))
+def _titles(numbers: Sequence[Number]) -> list[str]:
+    """Return the titles of some numbers; where two have the same, their names tell them apart."""
+    titles = [" ".join(filter(None, [number.title_zh, number.title])) for number in numbers]
+    return [
+        f"{title} · {number.path[-1].replace('_', ' ')}" if titles.count(title) > 1 else title
+        for title, number in zip(titles, numbers, strict=True)
+    ]
 
 
 def cell(indicator: Mapping[str, Any], *, with_unit: bool = True) -> Cell:

@@ -82,6 +82,27 @@ def test_a_proposal_is_shown_before_and_after_with_a_light_for_each_rule(
     assert lights[statuses.index("fail")] == "#c0392b"
 
 
+def test_compared_proposals_move_the_whole_on_the_chart(
+    unchanging: Database, ask: Callable[..., dict[str, Any]]
+) -> None:
+    demolished = {"name": "拆", "interventions": [{"target": "130629001001GB00001F00010000", "action": "demolish"}]}
+    kept = {"name": "留", "interventions": [{"target": "130629001001GB00001F00010000", "action": "keep"}]}
+    document = ask("evaluate-proposal", proposals=[demolished, kept])
+    page = render(unchanging, [document], "html").decode()
+    assert [page.count(f"<b>{title}</b>") for title in ("方案前 Before", "方案 拆", "方案 留")] == [1, 1, 1]
+    chart = re.search(r"<svg[^>]*><title>Spacemate.*?</svg>", page, re.DOTALL)
+    assert chart is not None
+    root = ElementTree.fromstring(chart[0])
+    # 120 m² less of 10,000 m² land: 1.2 % of GSI 0.5 on 84 mm, and 0.036 of FSI 1 on 74 mm; what is kept stays.
+    whole = [c for c in root.iter(f"{SVG}circle") if c.get("r") == "1.5"]
+    places = sorted((float(c.get("cx", "")), float(c.get("cy", ""))) for c in whole)
+    assert len(places) == 3
+    assert places[1] == places[2]
+    assert places[1][0] - places[0][0] == pytest.approx(0.012 / 0.5 * 84, abs=0.02)
+    assert places[0][1] - places[1][1] == pytest.approx(0.036 * 74, abs=0.02)
+    assert "方案比较 Comparison" in page
+
+
 def test_a_pdf_is_a4_with_root_on_every_page_and_chinese_that_can_be_read(
     unchanging: Database, documents: Documents, tmp_path: Path
 ) -> None:

@@ -30,10 +30,13 @@ def house(number: int, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def ask_value(database: Database, put: Callable[..., int]) -> Callable[..., dict[str, Any]]:
-    def asked(*houses: dict[str, Any], demolish: int | None = None, **inputs: Any) -> dict[str, Any]:
+    def asked(
+        *houses: dict[str, Any], demolish: int | None = None, rehoused: int | None = None, **inputs: Any
+    ) -> dict[str, Any]:
         put(database, {"parcel": [{"code": P1, "geom": LOT}], "building": list(houses)})
         if demolish is not None:
-            inputs["proposal"] = {"interventions": [{"target": code(demolish), "action": "demolish"}]}
+            params = {} if rehoused is None else {"rehoused_households": rehoused}
+            inputs["proposal"] = {"interventions": [{"target": code(demolish), "action": "demolish", "params": params}]}
         common = {"scope": [P1], "reference_date": "2026-06-30", "rules": ["R1"]}
         return dict(run(database, "value-of-information", common | inputs)["result"])
 
@@ -83,16 +86,23 @@ def test_the_survey_is_the_shortest_that_decides_as_often_as_demanded(
 
 
 def test_unknown_households_are_surveyed_too(ask_value: Callable[..., dict[str, Any]]) -> None:
-    # House 2 is demolished, of its households nobody knows; house 1 loses nobody.
+    # Of the house's households nobody knows, 0 to 6; 2 come back, which is half of up to 4.
     result = ask_value(
         house(1, gross_floor_area=1000.0),
         {**house(2, gross_floor_area=100.0), "households": None, "dwellings": 3},
         demolish=2,
+        rehoused=2,
         rules=["R3"],
     )
     (rule,) = result["rules"]
-    assert rule["status"] == "not_assessed"
-    assert [(item["code"], item["property"]) for item in rule["survey"]] == [(code(2), "households")]
+    assert (rule["status"], rule["chance"]) == ("not_assessed", 1)
+    assert [(item["code"], item["property"], item["most"]) for item in rule["survey"]] == [(code(2), "households", 6)]
+
+
+def test_what_the_proposal_leaves_open_is_no_matter_of_surveys(ask_value: Callable[..., dict[str, Any]]) -> None:
+    houses = house(1, gross_floor_area=1000.0), house(2, gross_floor_area=100.0)
+    (rule,) = ask_value(*houses, demolish=2, rules=["R3"])["rules"]
+    assert (rule["status"], rule["unknowns"], rule["survey"]) == ("not_assessed", 0, [])
 
 
 def test_the_first_of_a_ranking_are_decided_by_who_may_be_among_them(
