@@ -24,6 +24,7 @@ from shapely.affinity import affine_transform
 from cim import crs as crs_module
 from cim.errors import CrsError
 from ingest.fit import Matrix, from_points
+from ingest.stated import Conversion, Geodetic
 from ingest.statement import Statement
 
 # A stated scale this close to the ratio of the units holds; the rest is the grid scale of the projection.
@@ -45,48 +46,9 @@ _METHODS = {
 }
 # Units that eastings are written in by mistake, metres.
 _MISTAKEN_UNITS = {"millimetres": 0.001, "centimetres": 0.01, "feet": 0.3048, "inches": 0.0254}
-
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """A coordinate operation as the model states it, units not yet reconciled.
-
-    `length_unit` is metres per unit of the model, `map_unit` metres per unit of eastings, northings and
-    height, None where it is not stated. `angle` turns the model's x axis into the map, radians anticlockwise.
-    `world` is where in the model (x, y, z metres, rotation) the conversion starts from.
-    """
-
-    source: str
-    length_unit: float
-    map_unit: float | None
-    crs_name: str | None
-    eastings: float
-    northings: float
-    height: float = 0.0
-    angle: float = 0.0
-    scale: float | None = None
-    factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    crs_wkt: str | None = None
-    world: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-
-
 # What latitude and longitude of a site are worth at best, metres (design): people take them from a map of the city.
 HINT = 50.0
 _METRES_PER_DEGREE = 111_195.0  # of a great circle on the mean radius of the earth, 6371.0 km
-
-
-@dataclass(frozen=True, slots=True)
-class Geodetic:
-    """Degrees east and north and metres of height of a point, and its x, y, z in the model (metres).
-
-    `resolution` is half a unit of the last place that the degrees are given to, in degrees.
-    """
-
-    longitude: float
-    latitude: float
-    elevation: float | None
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    resolution: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

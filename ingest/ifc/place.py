@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ingest.georeference import Conversion, Geodetic
 from ingest.ifc.properties import text
+from ingest.stated import Conversion, Geodetic
 
 _FACTORS = ("FactorX", "FactorY", "FactorZ")
 

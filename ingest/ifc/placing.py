@@ -15,7 +15,8 @@ from cim.errors import CrsError, InvalidData
 from ingest import georeference
 from ingest.city import Buildings
 from ingest.fit import Fit, fit
-from ingest.georeference import Conversion, Geodetic, Placement
+from ingest.georeference import Placement
+from ingest.stated import Conversion, Geodetic
 from ingest.statement import Statement
 
 # A model's footprint is a building's when they overlap so much (intersection over union, design) and no other nearly
