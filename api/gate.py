@@ -32,6 +32,7 @@ _READ = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = _READ | {"POST", "PUT", "PATCH", "DELETE"}
 _BELOW_ITEM = re.compile(r"/collections/([^/]+)/items/(.+)/[a-z]+")
 _LOOPBACK = ("127.", "::1")
+_GUESSES = parse("60/minute")
 # Monitors must see that a server is alive when it refuses everybody else.
 _UNLIMITED = frozenset({"/health", "/metrics"})
 _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"vary", b"Authorization, X-API-Key"))
@@ -76,7 +77,7 @@ class Gate:
         rights = Reading()
         try:
             passage.caller = site.access.everybody
-            passage.caller = await site.access.caller(passage.headers)
+            passage.caller = await self._known(site, passage)
             self._count(passage)
             rights = await self._rights(site, passage)
         except (HTTPException, CimError) as error:
@@ -89,14 +90,30 @@ class Gate:
         finally:
             passage.end(site)
 
+    async def _known(self, site: Site, passage: _Passage) -> Caller:
+        """Find out who calls. Who guesses keys is soon not listened to: each guess is looked up."""
+        client = passage.client
+        if self._rate is None or not client or client.startswith(_LOOPBACK):
+            return await site.access.caller(passage.headers)
+        if not self._limiter.test(_GUESSES, "guess", client):
+            raise self._too_many(_GUESSES, "guess", client)
+        try:
+            return await site.access.caller(passage.headers)
+        except HTTPException:
+            self._limiter.hit(_GUESSES, "guess", client)
+            raise
+
     def _count(self, passage: _Passage) -> None:
-        client = passage.scope["client"][0] if passage.scope.get("client") else ""
-        who = passage.caller.subject or client
+        who = passage.caller.subject or passage.client
         if self._rate is None or passage.path in _UNLIMITED or who.startswith(_LOOPBACK) or not who:
             return
         if not self._limiter.hit(self._rate, who):
-            wait = max(1, round(self._limiter.get_window_stats(self._rate, who).reset_time - time.time()))
-            raise HTTPException(429, f"more than {self._rate}; come back in {wait} s", {"Retry-After": str(wait)})
+            raise self._too_many(self._rate, who)
+
+    def _too_many(self, rate: RateLimitItem, *who: str) -> HTTPException:
+        wait = max(1, round(self._limiter.get_window_stats(rate, *who).reset_time - time.time()))
+        what = "refused credentials" if rate is _GUESSES else "requests"
+        return HTTPException(429, f"more {what} than {rate}; come back in {wait} s", {"Retry-After": str(wait)})
 
     async def _rights(self, site: Site, passage: _Passage) -> Reading:
         """Return the rights a request reads with.
@@ -144,6 +161,7 @@ class _Passage:
         self.scope = scope
         self.headers = Headers(scope=scope)
         self.path = get_route_path(scope)
+        self.client: str = scope["client"][0] if scope.get("client") else ""
         self.caller = Caller()
         given = self.headers.get("x-request-id", "")
         self.number = scope["cim.request"] = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
@@ -187,6 +205,6 @@ class _Passage:
             "bytes": self._bytes,
             "ms": round(1000 * seconds, 2),
             "caller": self.caller.subject,
-            "client": scope["client"][0] if scope.get("client") else None,
+            "client": self.client or None,
         }
         log.info("request", extra={"fields": fields})

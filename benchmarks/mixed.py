@@ -44,7 +44,7 @@ Ask = Callable[[httpx.Client, random.Random], httpx.Response]
 
 def near(chance: random.Random) -> str:
     """A box of about 100 buildings, in CRS84."""
-    west, south = 117.0 + chance.random() * 0.04, 38.991 + chance.random() * 0.015
+    west, south = 117.0 + chance.random() * 0.04, 38.9955 + chance.random() * 0.016
     return f"{west:.5f},{south:.5f},{west + 0.0023:.5f},{south + 0.0018:.5f}"
 
 
@@ -60,7 +60,7 @@ READS: dict[str, Ask] = {
     ),
     "page of 1000": lambda http, _: http.get(ITEMS, params={"limit": 1000}),
     "tile": lambda http, chance: http.get(
-        f"/collections/building/tiles/WebMercatorQuad/15/{12523 + chance.randrange(2)}/{27034 + chance.randrange(4)}"
+        f"/collections/building/tiles/WebMercatorQuad/15/{12522 + chance.randrange(2)}/{27034 + chance.randrange(4)}"
     ),
     "history": lambda http, chance: http.get(f"{ITEMS}/b-{chance.randrange(BUILDINGS):06d}/history"),
     "proof": lambda http, chance: http.get("/log/proof", params={"code": f"b-{chance.randrange(BUILDINGS):06d}"}),

@@ -80,6 +80,15 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(limited: httpx.C
     assert [limited.get("/conformance").status_code for _ in range(12)] == [200] * 12  # nobody on this machine
 
 
+def test_who_guesses_keys_is_soon_not_listened_to(limited: httpx.Client) -> None:
+    def guess(number: int) -> int:
+        headers = {"X-Forwarded-For": "203.0.113.9", "X-API-Key": f"cim_000000000000_{number:043d}"}
+        return limited.get("/conformance", headers=headers).status_code
+
+    assert [guess(number) for number in range(61)] == [401] * 60 + [429]
+    assert limited.get("/conformance", headers={"X-Forwarded-For": "203.0.113.10"}).status_code == 200
+
+
 def test_pages_of_other_origins_may_not(limited: httpx.Client) -> None:
     given = limited.get("/conformance", headers={"Origin": "https://map.example.org"})
     assert given.headers["access-control-allow-origin"] == "https://map.example.org"

@@ -97,8 +97,11 @@ END;
 $$;
 
 -- Bring the rights of the API's roles up to the dictionary and to what is public.
+--
+-- A table gets its policies at the first time only; then whoever loads it for long is not waited for, which would make
+-- everybody else wait as well.
 CREATE OR REPLACE FUNCTION cim.publish(public_types text[], embedded boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET lock_timeout = '10s' AS $$
 DECLARE
     kind record;
     dangerous record;
