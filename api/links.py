@@ -28,6 +28,7 @@ REL_CODELISTS = "http://www.opengis.net/def/rel/ogc/1.0/codelists"
 REL_TILESETS = "http://www.opengis.net/def/rel/ogc/1.0/tilesets-vector"
 REL_TILING_SCHEME = "http://www.opengis.net/def/rel/ogc/1.0/tiling-scheme"
 REL_PROCESSES = "http://www.opengis.net/def/rel/ogc/1.0/processes"
+REL_JOBS = "http://www.opengis.net/def/rel/ogc/1.0/job-list"
 REL_EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 
 

@@ -121,11 +121,18 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
         ),
         **(_tile_paths(feature_type) if feature_type.geometry is not None else {}),
+        **(_private_path(feature_type) if len(feature_type.public_properties) < len(feature_type.properties) else {}),
         item: feature,
         f"{item}/history": _get(
             "Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT, HTML: _TEXT}
         ),
     }
+
+
+def _private_path(feature_type: FeatureType) -> dict[str, Any]:
+    name, declared = feature_type.name, [_path("code"), parameters.F_JSON.document]
+    read = _get("Features", f"{name}.getPrivate", f"{feature_type.title}: private fields", declared, {JSON: _OBJECT})
+    return {f"/collections/{name}/items/{{code}}/private": read}
 
 
 def _tile_paths(feature_type: FeatureType) -> dict[str, Any]:

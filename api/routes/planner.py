@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from api import pages, parameters
+from api.access import caller_of
 from api.links import url
 from api.pages import POLICY, Words
 from api.routes import READ
@@ -80,7 +81,10 @@ async def planner(request: Request) -> Response:
     site = site_of(request)
     words = pages.words_of(request, site)
     extents = await site.reader.extents()
-    types = [one for one in site.city.database.dictionary.types.values() if one.geometry is not None]
+    seen = caller_of(request).sees
+    types = [
+        one for name, one in site.city.database.dictionary.types.items() if one.geometry is not None and seen(name)
+    ]
     colours = _colours(site, words)
     bounds = extents.get("renewal_district") or next((found for found in extents.values() if found), None)
     config = {
