@@ -97,7 +97,16 @@ WITH parcel AS MATERIALIZED (
     SELECT unnest(ARRAY['net', 'parcel']), p.code, g.counts_as_green,
            cim.square_centimetres(CASE WHEN ST_Covers(p.geom, g.geom) THEN ST_Area(g.geom)
                                        ELSE ST_Area(ST_Intersection(g.geom, p.geom)) END)
-    FROM planted g JOIN parcel p ON ST_Intersects(p.geom, g.geom)
+    FROM planted g
+    CROSS JOIN LATERAL (
+        -- OFFSET 0: a look into the index of parcels for each green, however few the planner takes either for.
+        SELECT p.code, p.geom
+        FROM city.parcel_at(CAST(:size AS bigint)) p
+        WHERE ST_Intersects(p.geom, g.geom) AND ST_Intersects(p.geom, CAST(:scope AS geometry))
+          AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
+        OFFSET 0) p
+    CROSS JOIN LATERAL cim.membership(p.geom, CAST(:scope AS geometry), :membership) m
+    WHERE m.counted OR cim.square_centimetres(m.part) > 0
 ), greened AS (
     SELECT g.extent, CASE WHEN g.extent = 'parcel' THEN g.code END AS code,
            count(*) AS green_n, count(g.counts_as_green) AS green_known,
