@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import orjson
 import shapely
 import sqlalchemy as sa
 
@@ -174,7 +173,7 @@ class Proposals:
         recorded = read_proposal(connection, self.database, code)
         onto = recorded.base if as_of is None else as_of
         made = lay(plain_state(connection, self.database, onto), self._proposal(recorded.document))
-        return onto, orjson.dumps(made.branch, default=dict).decode()
+        return onto, made.text
 
     def diff(self, code: str, other: str | None = None) -> list[dict[str, Any]]:
         """Return what a proposal changes: against the state it is pinned to, or against another proposal.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from sqlalchemy import Connection, TextClause, text
 
 FOLDER = Path(__file__).parent
 # How a query calls city.<type>_at, and what takes its place to read the type through a branch (city.<type>_in).
-AS_OF = "_at(CAST(:size AS bigint))"
-THROUGH = "_in(CAST(:size AS bigint), CAST(:branch AS jsonb))"
+AS_OF = re.compile(r"city\.(\w+)_at\(CAST\(:size AS bigint\)\)")
+THROUGH = "city.{}_in(CAST(:size AS bigint), CAST(:branch AS jsonb))"
 
 
 @cache
@@ -25,9 +26,16 @@ def query(name: str) -> TextClause:
 
 
 @cache
-def query_through(name: str) -> TextClause:
-    """Return the query `queries/<name>.sql` as read through a branch: it takes one more parameter, `branch`."""
-    return text(query(name).text.replace(AS_OF, THROUGH))
+def query_through(name: str, types: frozenset[str]) -> TextClause:
+    """Return the query `queries/<name>.sql` as read through a branch that has objects of these types.
+
+    It takes one more parameter, `branch`, unless it reads none of them.
+    """
+
+    def through(call: re.Match[str]) -> str:
+        return THROUGH.format(call[1]) if call[1] in types else call[0]
+
+    return text(AS_OF.sub(through, query(name).text))
 
 
 def functions() -> list[str]:

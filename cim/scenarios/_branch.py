@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import orjson
+
 from cim.codes.provisional import mint_many
 from cim.errors import InvalidData, NotFound
 from cim.scenarios._proposal import ACTIONS, Intervention, Proposal
@@ -27,6 +29,7 @@ class Made:
     ----------
     before : the rows of the buildings acted on, as they were
     branch : the rows that are changed or new, by feature type and code
+    text : the branch as JSON text, as queries take it
     on : interventions by the building they act on, in order of phase
     new : the intervention that makes an object, by feature type and the object's provisional code
     """
@@ -34,6 +37,7 @@ class Made:
     proposal: Proposal
     before: Mapping[str, Mapping[str, Any]]
     branch: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    text: str
     on: Mapping[str, tuple[Intervention, ...]]
     new: Mapping[tuple[str, str], Intervention]
 
@@ -70,6 +74,7 @@ def lay(state: State, proposal: Proposal) -> Made:
         proposal,
         MappingProxyType(before),
         MappingProxyType({name: MappingProxyType(objects) for name, objects in branch.items()}),
+        orjson.dumps(branch).decode(),
         MappingProxyType({code: tuple(ones) for code, ones in on.items()}),
         MappingProxyType(new),
     )

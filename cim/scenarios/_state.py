@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 import shapely
 import sqlalchemy as sa
 from shapely.geometry import shape
@@ -75,7 +74,9 @@ class State:
     pack: RulePack
     scope: Scope
     made: Made | None = None
-    read: dict[str, Sequence[sa.Row[Any]]] = field(default_factory=dict, repr=False, compare=False)
+    read: dict[tuple[str, str | None, str], Sequence[sa.Row[Any]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def through(self, made: Made | None) -> State:
         """Return this state with a proposal on top; None takes it off."""
@@ -89,7 +90,7 @@ class State:
     @property
     def branch_text(self) -> str | None:
         """The branch as JSON text, as a query takes it."""
-        return None if self.made is None else orjson.dumps(self.made.branch, default=dict).decode()
+        return None if self.made is None else self.made.text
 
     def rows(self, name: str, **parameters: Any) -> Sequence[sa.Row[Any]]:
         """Run the query `scenarios/<name>` with this state's parameters and more, and return its rows."""
@@ -98,11 +99,12 @@ class State:
             "scope": self.scope.ewkb(self.database.settings.srid),
             "reference_date": self.reference_date,
         }
-        if self.made is not None:
-            asked["branch"] = self.branch_text
-        key = repr((name, sorted(asked.items())))
+        key = name, self.branch_text, repr(sorted(asked.items()))
         if key not in self.read:
-            statement = (query if self.made is None else query_through)(f"scenarios/{name}")
+            statement = query(f"scenarios/{name}")
+            if self.made is not None:
+                statement = query_through(f"scenarios/{name}", frozenset(self.made.branch))
+                asked["branch"] = self.branch_text
             self.read[key] = self.connection.execute(statement, asked).all()
         return self.read[key]
 

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import shapely
+
+from cim.db.engine import Database
+from cim.scenarios import run
+from cim.scenarios._indicator import decimal
 
 Ask = Callable[..., dict[str, Any]]
 P1, P2 = "130629001001GB00001", "130629001001GB00002"
@@ -123,3 +128,23 @@ def test_coverage_counts_what_was_read(ask: Ask) -> None:
     }
     assert (coverage["parcel"], coverage["road"]) == ({"members": 2}, {"members": 2})
     assert coverage["green_space"] == {"members": 3, "unknown": {"counts_as_green": 1}}
+
+
+# Lot area, building area and built floor area ratio of five lots as New York's PLUTO publishes them: their ratio is
+# rounded to two decimals. Square feet stand for square metres; a ratio does not care.
+PLUTO = [(1642, 940, 0.57), (2000, 868, 0.43), (4000, 1128, 0.28), (4000, 1616, 0.40), (4000, 1017, 0.25)]
+
+
+def test_floor_area_ratios_are_those_of_pluto(database: Database, put: Callable[..., int]) -> None:
+    parcels, buildings = [], []
+    for number, (lot, floors, _) in enumerate(PLUTO):
+        west, south = 500_000 + 300 * number, 4_320_000
+        code = f"LOT{number}"
+        parcels.append({"code": code, "geom": shapely.box(west, south, west + lot / 20, south + 20).wkt})
+        house = shapely.box(west + 1, south + 1, west + 11, south + 11).wkt
+        buildings.append({"code": f"B{number}", "parcel_code": code, "gross_floor_area": floors, "geom": house})
+    put(database, {"parcel": parcels, "building": buildings})
+    scope = [parcel["code"] for parcel in parcels]
+    result = run(database, "density-indicators", {"scope": scope, "level": "parcel"})["result"]
+    found = [parcel["far"] for parcel in result["parcels"]]
+    assert [decimal(far["num"], far["den"], 2) for far in found] == [published for _, _, published in PLUTO]

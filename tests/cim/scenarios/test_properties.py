@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import shapely
+import shapely.affinity
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import settings as hypothesis
@@ -206,3 +207,16 @@ def test_a_number_opened_adds_up_to_itself(town: Database, put: Any, data: st.Da
             unknown = sum(Fraction(str(item["most"])) for item in line["unknown"])
             assert total + unknown == exactly(shown[line["indicator"]], "high")
             assert all(term["leaf"] is not None or term["code"].startswith("PV") for term in terms)
+
+
+@hypothesis(max_examples=5, deadline=None)
+@given(objects=towns(), east=st.integers(-2000, 2000), north=st.integers(-2000, 2000))
+def test_moving_the_city_changes_nothing(town: Database, put: Any, objects: Any, east: int, north: int) -> None:
+    def moved(wkt: str) -> str:
+        return str(shapely.affinity.translate(shapely.from_wkt(wkt), east, north).wkt)
+
+    rebuild(town, put, objects)
+    here = ask(town, "density-indicators", level="parcel")["result"]
+    rebuild(town, put, {kind: [row | {"geom": moved(row["geom"])} for row in rows] for kind, rows in objects.items()})
+    land = shapely.affinity.translate(LAND, east, north)
+    assert ask(town, "density-indicators", level="parcel", scope=land)["result"] == here
