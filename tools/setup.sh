@@ -4,8 +4,9 @@
 #
 #   system packages   PostgreSQL with PostGIS, GDAL's tools, Python's venv: through apt, as root or with sudo;
 #                     else the one command to run is printed and nothing is changed.
-#                     For the tests also Go with golang.org/x/mod, Chromium, QGIS, Node where there is none, and
-#                     in containers nginx.
+#                     Pango and a font with Chinese for reports as PDF, where they can be had.
+#                     For the tests also Go with golang.org/x/mod, Chromium, poppler's tools, pgRouting, and Node where
+#                     there is none.
 #   .venv             the pinned packages and the `cim` command; for the tests also Node packages, in .venv/node.
 set -euo pipefail
 cd "$(dirname "$0")/.."
