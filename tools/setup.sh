@@ -5,8 +5,8 @@
 #   system packages   PostgreSQL with PostGIS, GDAL's tools, Python's venv: through apt, as root or with sudo;
 #                     else the one command to run is printed and nothing is changed.
 #                     Pango and a font with Chinese for reports as PDF, where they can be had.
-#                     For the tests also Go with golang.org/x/mod, Chromium, poppler's tools, pgRouting, and Node where
-#                     there is none.
+#                     For the tests also Go with golang.org/x/mod, Chromium, QGIS, poppler's tools, pgRouting, Node
+#                     where there is none, and in containers nginx.
 #   .venv             the pinned packages and the `cim` command; for the tests also Node packages, in .venv/node.
 set -euo pipefail
 cd "$(dirname "$0")/.."
