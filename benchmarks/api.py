@@ -270,7 +270,8 @@ def _print(contestants: list[Contestant], titles: dict[str, dict[str, list[str]]
     for title in titles:
         best = {c.name: max(c.windows[title], key=lambda w: w.rate) for c in contestants if title in c.windows}
         for name, window in best.items():
-            ratio = "" if name == "ours" else f"{best['ours'].rate / window.rate:.2f}"
+            # A window may end before the first answer.
+            ratio = "" if name == "ours" or not window.rate else f"{best['ours'].rate / window.rate:.2f}"
             print(
                 f"| {title} | {name} | {window.rate:,.0f} | {window.server:.2f} + {window.database:.2f} "
                 f"| {window.p50:.1f}, {window.p99:.1f} | {window.failed} | {ratio} |"
