@@ -43,6 +43,15 @@ def test_twice_gives_the_same_bytes(database: Database, example: dict[str, Any],
 
 
 @Scenarios
+def test_its_answer_is_verified_from_what_a_file_holds_of_it(
+    database: Database, example: dict[str, Any], scenario_id: str
+) -> None:
+    document = json.loads(canonical(run(database, scenario_id, example)))
+    verified = run(database, "verify-assessment", {"document": document})["result"]
+    assert (verified["status"], [c for c in verified["checks"] if not c["passed"]]) == ("valid", [])
+
+
+@Scenarios
 def test_every_number_carries_its_unit(database: Database, example: dict[str, Any], scenario_id: str) -> None:
     document = run(database, scenario_id, example)
     indicators = list(walk(document["result"]))
