@@ -22,7 +22,9 @@ BEGIN
                 NULL;
             END;
         END IF;
-        IF NOT pg_has_role(role, 'MEMBER') THEN
+        -- From PostgreSQL 16 on, who makes a role administers it and may yet not become it.
+        IF NOT pg_has_role(role, CASE WHEN current_setting('server_version_num')::int >= 160000
+                                      THEN 'SET' ELSE 'MEMBER' END) THEN
             EXECUTE format('GRANT %I TO %I', role, session_user);
         END IF;
     END LOOP;
