@@ -61,6 +61,8 @@ MODELS = (
     "TallBuilding.ifc",
     "tested_sample_project.ifc",
 )
+# Taken in before the clock starts, as the others have loaded what they need by then, too.
+FIRST = "pass-grf000-correct_georeferencing.ifc"
 # Files of one second and less, of which 100 are made for the last measurement.
 SMALL = ("AC20-FZK-Haus.ifc", "Duplex_A_20110907.ifc", "SampleHouse4.ifc", "TallBuilding.ifc", "IfcOpenHouse_IFC4.ifc")
 MANY = (25, 50, 100)
@@ -136,6 +138,7 @@ def _ours(paths: list[Path], settings: Settings) -> tuple[list[Any], float]:
     leave_pandas_out()  # as the command does
     found = []
     with City(settings) as city:
+        ingest(city.database, [FOLDER / FIRST])
         for path in paths:
             wall, cpu = time.perf_counter(), _cpu()
             report = ingest(city.database, [path])
@@ -347,14 +350,14 @@ def _below(top: int, every: Mapping[int, _Process]) -> list[int]:
 
 
 def plot(found: Sequence[Many], slope: float, start: float) -> None:
-    """Draw CPU and wall seconds over the size of the models, with the line that fits the former best."""
+    """Draw CPU seconds over the size of the models, with the line that fits them best."""
     matplotlib.rcParams["svg.hashsalt"] = "cim"
     sizes = [one.size for one in found]
     figure, axes = plt.subplots(figsize=(4.5, 3.2), layout="constrained")
-    axes.plot(sizes, [one.client + one.server for one in found], "o", label="CPU, client and server")
-    axes.plot([0, sizes[-1]], [start, start + slope * sizes[-1]], "-", color="C0", linewidth=1)
-    axes.plot(sizes, [one.wall for one in found], "o-", label=f"wall, {CORES} cores")
-    axes.set(xlabel="MB of models", ylabel="seconds", xlim=(0, None), ylim=(0, None))
+    axes.plot(sizes, [one.client for one in found], "o", label="client")
+    axes.plot(sizes, [one.client + one.server for one in found], "o", label="client and server")
+    axes.plot([0, sizes[-1]], [start, start + slope * sizes[-1]], "-", color="C1", linewidth=1)
+    axes.set(xlabel="MB of models", ylabel="CPU seconds", xlim=(0, None), ylim=(0, None))
     axes.legend(fontsize="small")
     PLOT.parent.mkdir(exist_ok=True)
     figure.savefig(PLOT, metadata={"Date": None})
