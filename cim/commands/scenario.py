@@ -42,7 +42,9 @@ def list_scenarios(as_json: AsJson = False) -> None:
 @group.command()
 def run(
     scenario_id: Annotated[str, typer.Argument(metavar="ID", help="Scenario; `cim scenario list` names them.")],
-    inputs: Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="Inputs; JSON or text.")] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="Inputs: JSON, text, @FILE.")
+    ] = None,
     as_of: AsOf = None,
     form: Form = None,
     out: Out = None,
@@ -140,19 +142,21 @@ def _print_verification(result: dict[str, Any]) -> None:
         )
 
 
-def _document(file: Path) -> Any:
+def _document(file: Path, expected: str = "what `cim scenario run` printed") -> Any:
     try:
         return orjson.loads(file.read_bytes())
     except OSError as error:
         raise NotFound(f"cannot read {file}: {error.strerror}") from error
     except orjson.JSONDecodeError as error:
-        raise InvalidData(f"{file} is not JSON: {error}; it must be what `cim scenario run` printed") from error
+        raise InvalidData(f"{file} is not JSON: {error}; it must be {expected}") from error
 
 
 def _input(item: str) -> tuple[str, Any]:
     name, equals, text = item.partition("=")
     if not equals:
         raise InvalidData(f"an input is written name=value, got {item!r}")
+    if text.startswith("@"):
+        return name, _document(Path(text[1:]), "the value of an input")
     try:
         return name, orjson.loads(text)
     except orjson.JSONDecodeError:

@@ -329,5 +329,8 @@ def test_on_the_command_line(city: City, tmp_path: Path, monkeypatch: pytest.Mon
     assert merged[0] == 0
     assert "demolish" not in merged[1]
     assert "merged" in cim("list")[1]
+    scope = f'scope=["{P1}"]'
+    ran = CliRunner().invoke(app, ["scenario", "run", "check-constraints", scope, f"proposal=@{file}", "as_of=5"])
+    assert json.loads(ran.stdout)["result"]["interventions"] == 2
     bad = CliRunner().invoke(app, ["proposal", "create", "x", str(tmp_path / "nothing.json")])
     assert isinstance(bad.exception, NotFound)
