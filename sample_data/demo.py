@@ -48,10 +48,12 @@ def main() -> None:
             prove(city)
             with serving(environment) as url:
                 ask(city, url)
+            judge(city)
     finally:
         if started:
             cluster.stop(settings)
-    say("Stopped what was started. The data stays in .cim/demo.")
+    say("Stopped what was started. The data stays in .cim/demo. To see it on a map:")
+    print("$ CIM_HOME=.cim/demo .venv/bin/cim serve    # then open http://127.0.0.1:8000/map")
 
 
 def say(text: str) -> None:
@@ -114,6 +116,21 @@ def ask(city: City, url: str) -> None:
     print(f"as of {before.size} again: {'the same' if again == first else 'DIFFERENT'} {len(again)} bytes")
     if again != first:
         raise SystemExit("the answer as of an old tree size changed")
+
+
+def judge(city: City) -> None:
+    """Hold a proposal to the rules: the surveyed house gives way to one of two storeys."""
+    say("5. Propose to rebuild that building, and hold the proposal to the rules")
+    district, house = city.features("renewal_district"), surveyed(city).iloc[0]
+    new = {"gross_floor_area": 2 * float(house["footprint_area"]), "storeys_above": 2, "height": 7.0}
+    action = {"target": house.name, "action": "rebuild", "params": new}
+    answer = city.scenario("check-constraints", scope=district.index[0], proposal={"interventions": [action]})
+    judged = [rule for rule in answer["result"]["rules"] if rule["status"] in ("pass", "fail")]
+    for rule in judged:
+        value = rule["value"]
+        print(f"{rule['rule']} {rule['status']}: {value['value']:g} {value['unit']}, limit {rule['limit']}")
+    others = [rule["rule"] for rule in answer["result"]["rules"] if rule not in judged]
+    print(f"not judged, as facts are missing or the rule is switched off: {', '.join(others)}")
 
 
 def edit(city: City) -> None:
