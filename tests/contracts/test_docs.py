@@ -74,7 +74,7 @@ def test_the_readme_shows_the_demo_as_it_prints() -> None:
     assert shown is not None
     source = (ROOT / "sample_data" / "demo.py").read_text(encoding="utf-8")
     said = re.findall(r'say\(f?"(\d\.[^"{]*)', source)
-    assert len(said) == 4
+    assert len(said) == 5
     places = [shown.group(1).find(f"== {heading}") for heading in said]
     assert -1 not in places
     assert places == sorted(places)
