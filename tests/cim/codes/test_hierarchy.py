@@ -153,6 +153,7 @@ def test_a_parent_cannot_go_while_a_child_is_being_written(city: City, run: Run)
 def test_the_hierarchy_is_that_of_the_dictionary(rows: Rows) -> None:
     assert rows("SELECT type, property, parent FROM cim.hierarchy ORDER BY type") == [
         ("building", "parcel_code", "parcel"),
+        ("intervention", "proposal_code", "proposal"),
         ("parcel", "division_code", "division"),
         ("space", "storey_code", "storey"),
         ("storey", "building_code", "building"),
