@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cim.db import cluster
+from cim.db.embedded import initialise
 from cim.db.embedded.account import account_of
 from cim.db.embedded.place import STATE_DIR, existing
 from cim.db.embedded.postmaster import SOCKET
@@ -33,8 +34,13 @@ def root() -> None:
 
 
 @pytest.fixture
-def owned(root: None, roomy: Path) -> Settings:
-    """A home in a folder that belongs to an ordinary user."""
+def owned(root: None, roomy: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A home in a folder that belongs to an ordinary user, and what a server is made with where he can read it.
+
+    A checkout below a folder of mktemp is open to root alone.
+    """
+    shutil.copytree(initialise._BOOTSTRAP, roomy / "bootstrap")
+    monkeypatch.setattr(initialise, "_BOOTSTRAP", roomy / "bootstrap")
     uid = pwd.getpwnam(RESIDENT).pw_uid
     (roomy / "own").mkdir()
     os.chown(roomy / "own", uid, -1)
