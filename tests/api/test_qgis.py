@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,16 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def opened(base: str, http: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def opened(
+    base: str, http: httpx.Client, tmp_path_factory: pytest.TempPathFactory, absent: Callable[[str], None]
+) -> dict[str, Any]:
     """What QGIS says of the buildings."""
     there = (
         Path(PYTHON).exists()
         and not subprocess.run([PYTHON, "-c", "import qgis.core"], capture_output=True, check=False).returncode
     )
     if not there:
-        pytest.skip("python3-qgis is not installed")
+        absent("python3-qgis")
     # Building 3 is at 500,060 E, 4,318,000 N; its neighbours are 20 m away.
     ring = http.get("/collections/building/items/building-00003").json()["geometry"]["coordinates"][0][0]
     west, south = (min(point[axis] for point in ring) for axis in (0, 1))

@@ -104,10 +104,10 @@ def test_compared_proposals_move_the_whole_on_the_chart(
 
 
 def test_a_pdf_is_a4_with_root_on_every_page_and_chinese_that_can_be_read(
-    unchanging: Database, documents: Documents, tmp_path: Path
+    unchanging: Database, documents: Documents, tmp_path: Path, absent: Callable[[str], None]
 ) -> None:
     if shutil.which("pdftotext") is None:
-        pytest.skip("no pdftotext; tools/setup.sh test installs it")
+        absent("pdftotext")
     file = tmp_path / "report.pdf"
     file.write_bytes(render(unchanging, documents, "pdf"))
     pages = output("pdftotext", "-layout", file, "-").rstrip("\f").split("\f")
