@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
@@ -114,31 +115,28 @@ def _items_links(request: Request, feature_type: FeatureType) -> list[dict[str, 
 @router.api_route("/collections/{type_name}/schema", methods=READ)
 async def schema(request: Request, type_name: str) -> Response:
     """Give the schema of the features (Part 5)."""
-    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
-    site, feature_type = _found(request, type_name)
-    identity = url(request, "collections", type_name, "schema")
-    document = schema_document(feature_type, site.city.database.dictionary, identity, url(request, "codelists"))
-    return pages.answer(request, site, asked, document, f"{feature_type.title}: schema", media_type=SCHEMA_JSON)
+    return _told(request, type_name, "schema", partial(schema_document, codelists=url(request, "codelists")))
 
 
 @router.api_route("/collections/{type_name}/queryables", methods=READ)
 async def queryables(request: Request, type_name: str) -> Response:
     """Give what filters may name (Part 3)."""
-    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
-    site, feature_type = _found(request, type_name)
-    identity = url(request, "collections", type_name, "queryables")
-    document = queryables_document(feature_type, site.city.database.dictionary, identity)
-    return pages.answer(request, site, asked, document, f"{feature_type.title}: queryables", media_type=SCHEMA_JSON)
+    return _told(request, type_name, "queryables", queryables_document)
 
 
 @router.api_route("/collections/{type_name}/sortables", methods=READ)
 async def sortables(request: Request, type_name: str) -> Response:
     """Give what features can be ordered by."""
+    return _told(request, type_name, "sortables", sortables_document)
+
+
+def _told(request: Request, type_name: str, what: str, describe: Callable[..., dict[str, Any]]) -> Response:
+    """Answer with a JSON Schema that says something of a type's properties."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site, feature_type = _found(request, type_name)
-    identity = url(request, "collections", type_name, "sortables")
-    document = sortables_document(feature_type, site.city.database.dictionary, identity)
-    return pages.answer(request, site, asked, document, f"{feature_type.title}: sortables", media_type=SCHEMA_JSON)
+    identity = url(request, "collections", type_name, what)
+    document = describe(feature_type, site.city.database.dictionary, identity)
+    return pages.answer(request, site, asked, document, f"{feature_type.title}: {what}", media_type=SCHEMA_JSON)
 
 
 # ---------------------------------------------------------------------- items

@@ -19,7 +19,7 @@ from cim.scenarios._portfolio import DEMOLISHING, FEN, KEEP, Option, exact, inte
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock
-from cim.scenarios.rank_renewal_candidates import CRITERIA, RankRenewalCandidates
+from cim.scenarios.rank_renewal_candidates import RankRenewalCandidates, criteria_input
 
 ACTIONS = ("add_gas", "add_lift", "demolish", "rebuild", "repair", "retrofit")
 RULES = ("R1", "R2", "R3")
@@ -185,12 +185,7 @@ class OptimisePortfolio(Scenario):
         "Rules that the choice keeps, with the limits of the rule pack.",
         default=RULES,
     )
-    criteria: Sequence[str] | None = parameter(
-        {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CRITERIA)}, "uniqueItems": True},
-        "评价指标",
-        "Criteria of the score. Default: all that the rule pack has switched on.",
-        default=None,
-    )
+    criteria: Sequence[str] | None = criteria_input("Criteria of the score.")
     together: Sequence[Sequence[str]] = parameter(
         {"type": "array", "items": {"type": "array", "minItems": 2, "items": {"type": "string"}, "uniqueItems": True}},
         "同步更新",

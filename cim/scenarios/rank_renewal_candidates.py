@@ -121,6 +121,13 @@ EXAMPLE = Example(
 )
 
 
+def criteria_input(purpose: str) -> Any:
+    """Declare the input `criteria`, for this scenario and those that ask for its ranking."""
+    schema = {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CRITERIA)}, "uniqueItems": True}
+    description = f"{purpose} Default: all that the rule pack has switched on."
+    return parameter(schema, "评价指标", description, default=None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RankRenewalCandidates(Scenario):
     """Rank the buildings of a scope by a weighted mean of fixed functions of what is known of them."""
@@ -145,12 +152,7 @@ class RankRenewalCandidates(Scenario):
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
 
-    criteria: Sequence[str] | None = parameter(
-        {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CRITERIA)}, "uniqueItems": True},
-        "评价指标",
-        "Criteria to rank by. Default: all that the rule pack has switched on.",
-        default=None,
-    )
+    criteria: Sequence[str] | None = criteria_input("Criteria to rank by.")
     weights: Mapping[str, int] | None = parameter(
         {
             "type": "object",

@@ -20,7 +20,7 @@ from cim.scenarios._state import State
 from cim.scenarios._stock import Stock
 from cim.scenarios._why import shown
 from cim.scenarios.check_constraints import case_of
-from cim.scenarios.rank_renewal_candidates import CRITERIA, RankRenewalCandidates
+from cim.scenarios.rank_renewal_candidates import RankRenewalCandidates, criteria_input
 
 RULES: Mapping[str, Checker] = MappingProxyType(
     {"R1": constraints.demolition, "R2": constraints.rebuilding, "R3": constraints.rehousing}
@@ -196,12 +196,7 @@ class ValueOfInformation(Scenario):
         "How many of the ranking are to be known. Default: the ranking is not asked about.",
         default=None,
     )
-    criteria: Sequence[str] | None = parameter(
-        {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(CRITERIA)}, "uniqueItems": True},
-        "评价指标",
-        "Criteria of the ranking. Default: all that the rule pack has switched on.",
-        default=None,
-    )
+    criteria: Sequence[str] | None = criteria_input("Criteria of the ranking.")
     confidence: float = parameter(
         {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
         "判定概率",
