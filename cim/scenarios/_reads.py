@@ -117,6 +117,8 @@ def _objects(database: Database, read: Reading, size: int | None, name: str) -> 
     for type_name in [*PARENTS, *sorted({*read.types, *read.named, *filter(None, [own])} - PARENTS.keys())]:
         source = _source(database, type_name, size)
         columns = sa.literal(type_name, sa.Text).label("type"), source.c.code, source.c.rev
+        # As-of functions forget in which order codes are; no index on them serves without it.
+        code = source.c.code.collate("C")
         found = []
         if type_name in read.types:
             metres = read.reach.get(type_name, 0)
@@ -129,9 +131,9 @@ def _objects(database: Database, read: Reading, size: int | None, name: str) -> 
                 child = sa.select(*columns).join_from(of, source, source.c[reference] == of.c.code)
                 found.append(child.where(source.c.geom.is_(None)))
         if read.named.get(type_name):
-            found.append(sa.select(*columns).where(source.c.code.in_(read.named[type_name])))
+            found.append(sa.select(*columns).where(code.in_(read.named[type_name])))
         if type_name == own:
-            found.append(sa.select(*columns).where(source.c.code.in_(read.scope.codes)))
+            found.append(sa.select(*columns).where(code.in_(read.scope.codes)))
         if found:
             # MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
             by_type[type_name] = sa.union(*found).cte(f"{name}_{type_name}").prefix_with("MATERIALIZED")
