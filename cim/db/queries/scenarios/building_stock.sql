@@ -1,5 +1,6 @@
 -- The existing buildings of a scope, one a row with its leaf: what of each belongs there, what is unknown of it (null)
--- and how much that may be at most (*_most). Leaves are looked up in the log; an object that a branch adds has none.
+-- and how much that may be at most (*_most). Leaves are looked up in the log one by one, since
+-- joined the planner reads all revisions of the type; an object that a branch adds has none.
 -- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
 WITH parcel AS MATERIALIZED (
     SELECT p.code, m.counted
@@ -41,7 +42,10 @@ WITH parcel AS MATERIALIZED (
                 THEN coalesce(b.above, b.whole_most) / CAST(:dwelling_area_min AS bigint) END AS dwellings_most
     FROM bounded b
 )
-SELECT b.code, l.idx AS leaf, coalesce(b.parcel_code, beneath.code) AS parcel_code, b.counted, b.usage, b.structure,
+SELECT b.code,
+       (SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+        WHERE r.type = 'building' AND r.code = b.code AND r.rev = b.rev) AS leaf,
+       coalesce(b.parcel_code, beneath.code) AS parcel_code, b.counted, b.usage, b.structure,
        b.danger_grade, b.danger_certificate, b.heritage, b.storeys_above, b.height,
        b.part AS footprint, CASE WHEN b.part IS NULL THEN CAST(:footprint_max AS bigint) ELSE 0 END AS footprint_most,
        cim.share(b.above, b.part, b.whole) AS gfa,
@@ -59,6 +63,4 @@ LEFT JOIN LATERAL (
     WHERE b.parcel_code IS NULL AND ST_Intersects(p.geom, CAST(:scope AS geometry))
       AND ST_Intersects(p.geom, ST_PointOnSurface(b.geom))
     ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
-LEFT JOIN cim.revision r ON r.type = 'building' AND r.code = b.code AND r.rev = b.rev
-LEFT JOIN cim.leaf l ON l.revision_id = r.id
 ORDER BY b.code COLLATE "C"

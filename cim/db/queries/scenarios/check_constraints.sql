@@ -68,7 +68,10 @@ WITH around AS MATERIALIZED (
                     >= CAST(:overlap_percent AS float8) * ST_Area(p.geom) END
     GROUP BY p.code
 )
-SELECT p.code, l.idx AS leaf, p.land, p.within,
+SELECT p.code,
+       (SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+        WHERE r.type = 'parcel' AND r.code = p.code AND r.rev = p.rev) AS leaf,
+       p.land, p.within,
        coalesce(b.buildings, 0) AS buildings, coalesce(b.footprint, 0) AS footprint,
        coalesce(b.footprint_known, 0) AS footprint_known, coalesce(b.footprint_most, 0) AS footprint_most,
        coalesce(b.gfa, 0) AS gfa, coalesce(b.gfa_known, 0) AS gfa_known, coalesce(b.gfa_most, 0) AS gfa_most,
@@ -79,6 +82,4 @@ FROM parcel p
 LEFT JOIN built b ON b.parcel_code = p.code
 LEFT JOIN planted g ON g.parcel_code = p.code
 LEFT JOIN zoned z ON z.parcel_code = p.code
-LEFT JOIN cim.revision r ON r.type = 'parcel' AND r.code = p.code AND r.rev = p.rev
-LEFT JOIN cim.leaf l ON l.revision_id = r.id
 ORDER BY p.code COLLATE "C"

@@ -10,7 +10,8 @@ WITH target AS (
     FROM city.parcel_at(CAST(:size AS bigint)) p
     WHERE p.code COLLATE "C" = ANY(CAST(:parcels AS text[]))
 )
-SELECT t.type, t.code, l.idx AS leaf, t.object
+SELECT t.type, t.code,
+       (SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+        WHERE r.type = t.type AND r.code = t.code AND r.rev = t.rev) AS leaf,
+       t.object
 FROM target t
-LEFT JOIN cim.revision r ON r.type = t.type AND r.code = t.code AND r.rev = t.rev
-LEFT JOIN cim.leaf l ON l.revision_id = r.id
