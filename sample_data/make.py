@@ -6,11 +6,11 @@ its record, `_faults` spoils a few, and this module says what goes into which fi
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import random
 import shutil
-import sys
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,8 +219,11 @@ def _backwards(columns: dict[str, Any]) -> dict[str, _Backwards]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        make(Path(sys.argv[1]))
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("folder", nargs="?", type=Path, help="where to; without it, the samples of the project anew")
+    folder = arguments.parse_args().folder
+    if folder:
+        make(folder)
     else:
         make(DATA)
         for recipe in (_city3d, _interchange, _osm):

@@ -80,6 +80,13 @@ def test_the_readme_shows_the_demo_as_it_prints() -> None:
     assert places == sorted(places)
 
 
+def test_the_top_level_holds_what_the_architecture_shows() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    folders = {name.split("/")[0] for name in listed.splitlines() if "/" in name}
+    code = {"cim", "ingest", "api", "schemas", "sample_data", "tests", "notebooks"}
+    assert folders == code | {"benchmarks", "docs", "tools", ".ci"}
+
+
 def test_no_file_names_this_machine_or_a_registry() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     forbidden = re.compile("/" + "work/|/" + r"root/|files\.python" + r"hosted|pypi\." + r"org|registry\.npm" + "js")
