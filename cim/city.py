@@ -17,6 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from cim import scenarios
 from cim.db import history, privacy
+from cim.db.access import record_disclosure
 from cim.db.engine import Database, told
 from cim.db.features import select_rows
 from cim.db.hierarchy import Orphan, orphans
@@ -236,18 +237,23 @@ class City:
             leaf = self._leaf_of(connection, code, type_name, as_of)
         return self.publisher.prove(leaf.idx, leaf.entry).to_text()
 
-    def disclose(self, code: str, field: str, *, type_name: str | None = None, as_of: AsOf = None) -> str:
+    def disclose(
+        self, code: str, field: str, *, type_name: str | None = None, as_of: AsOf = None, actor: str | None = None
+    ) -> str:
         """Return a disclosure: one private value of the latest (or as-of) revision, with what proves it.
+
+        That it was read, by the database's user and for `actor`, is committed before anything is returned.
 
         Raises
         ------
         InvalidData : the field is not private.
         NotFound : the code was never recorded, its revision is not sequenced yet, or has no such value (any more).
         """
-        with self._snapshot() as connection:
+        with told(), self.database.engine.begin() as connection:
             leaf = self._leaf_of(connection, code, type_name, as_of)
             feature_type = self.database.dictionary.type(leaf.type)
             salt, value = privacy.opening(connection, feature_type, code, leaf.rev, field)
+            record_disclosure(connection, leaf.type, code, field, actor)
         return Disclosure(field, salt, value, self.publisher.prove(leaf.idx, leaf.entry).to_text()).to_text()
 
     def erase(

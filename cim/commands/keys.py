@@ -65,7 +65,7 @@ def reads(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List who read private fields over the API, newest first."""
+    """List who read private fields, over the API or by `cim log disclose`, newest first."""
     from cim.db import access
 
     with open_city() as city, city.database.engine.connect() as connection:

@@ -96,14 +96,18 @@ def disclose(
     code: Code,
     field: Annotated[str, typer.Argument(help="Private field.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Who wants it; recorded beside the database user.")] = None,
     type_name: TypeName = None,
     as_of: AsOf = None,
 ) -> None:
-    """Write a private value with what proves it, for whoever may know it; default file CODE.FIELD.cim-disclosure."""
+    """Write a private value with what proves it, for whoever may know it; default file CODE.FIELD.cim-disclosure.
+
+    `cim keys reads` lists who did.
+    """
     path = out or Path(f"{code.replace('/', '_')}.{field}{disclosures.SUFFIX}")
     with open_city() as city:
         city.sequence()
-        text = city.disclose(code, field, type_name=type_name, as_of=state(as_of))
+        text = city.disclose(code, field, type_name=type_name, as_of=state(as_of), actor=actor)
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     typer.echo(str(path))

@@ -237,9 +237,16 @@ def read_private(
     return {name: held.get(name) for name in private}
 
 
+def record_disclosure(connection: sa.Connection, type_name: str, code: str, field: str, actor: str | None) -> None:
+    """Record that a private value leaves the database as a disclosure, to its user, who may act for somebody."""
+    connection.execute(
+        query("access/record_disclosure"), {"type": type_name, "code": code, "field": field, "actor": actor}
+    )
+
+
 def private_reads(
     connection: sa.Connection, type_name: str | None = None, code: str | None = None, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Return who read personal data over the API, newest first."""
+    """Return who read personal data, over the API or as a disclosure, newest first."""
     asked = {"type": type_name, "code": code, "limit": limit}
     return [dict(row) for row in connection.execute(query("access/list_reads"), asked).mappings()]

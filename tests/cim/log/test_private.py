@@ -70,6 +70,20 @@ def test_a_disclosure_opens_the_commitment_in_the_entry(owned: City) -> None:
     assert (earlier.value, earlier.entry.entry["rev"]) == ("王芳", 1)
 
 
+def test_who_takes_a_value_out_is_recorded(owned: City) -> None:
+    user = rows(owned, "SELECT session_user")[0][0]
+    owned.disclose("u1", "owner_name")
+    owned.disclose("u1", "owner_id", as_of=2, actor="Court clerk 7")
+    for code, field in (("u1", "name"), ("u2", "owner_id"), ("nosuch", "owner_id")):
+        with pytest.raises((InvalidData, NotFound)):
+            owned.disclose(code, field)  # nothing left, nothing to record
+    found = rows(owned, "SELECT reader, type, code, fields, request FROM cim.private_read ORDER BY id")
+    assert [tuple(row) for row in found] == [
+        (f"database:{user}", "unit", "u1", ["owner_name"], "disclosure"),
+        (f"database:{user} Court clerk 7", "unit", "u1", ["owner_id"], "disclosure"),
+    ]
+
+
 def test_nothing_private_is_in_entry_or_proof(owned: City) -> None:
     for (entry,) in rows(owned, "SELECT entry FROM cim.leaf"):
         assert "李伟" not in bytes(entry).decode()
@@ -301,7 +315,10 @@ def test_the_commands(owned: City, monkeypatch: pytest.MonkeyPatch, tmp_path: An
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     runner, app = CliRunner(), build()
-    assert runner.invoke(app, ["log", "disclose", "u1", "owner_name"]).output == "u1.owner_name.cim-disclosure\n"
+    disclosed = runner.invoke(app, ["log", "disclose", "u1", "owner_name", "--actor", "Registrar"])
+    assert disclosed.output == "u1.owner_name.cim-disclosure\n"
+    (read,) = json.loads(runner.invoke(app, ["keys", "reads", "--json"]).output)
+    assert (read["reader"].partition(" ")[2], read["fields"]) == ("Registrar", ["owner_name"])
     assert (tmp_path / "u1.owner_name.cim-disclosure").stat().st_mode & 0o777 == 0o600
     erased = runner.invoke(app, ["log", "erase", "u1", "owner_name", "--reason", "asked", "--json"])
     assert json.loads(erased.output) == {
