@@ -8,16 +8,19 @@ restricted, and every write, to the objects in them.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from limits import RateLimitItem
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from api.oidc import InvalidToken, Issuer
+from api.quota import Quotas
 from cim.city import City
 from cim.db import access
 from cim.db.access import Grant, Reading
@@ -40,6 +43,7 @@ class Caller:
     name : as audit and log name them
     divisions : what they are limited to; None for no limit
     public : the collections that everybody may read
+    grant : what the key allows that they call with; None without one
     """
 
     subject: str | None = None
@@ -48,6 +52,7 @@ class Caller:
     divisions: tuple[str, ...] | None = None
     public: frozenset[str] = frozenset()
     all_public: bool = True
+    grant: Grant | None = None
 
     def allows(self, type_name: str, verb: str) -> bool:
         """Return whether a scope allows it."""
@@ -89,6 +94,7 @@ class Access:
             else None
         )
         self._known: dict[str, tuple[float, Grant | None]] = {}
+        self._quotas = Quotas()
 
     async def caller(self, headers: Headers) -> Caller:
         """Return who sends these headers: `X-API-Key`, or `Authorization: Bearer` with a key or a token.
@@ -109,13 +115,29 @@ class Access:
             grant = await self._grant(credentials)
             if grant is None:
                 raise _unknown("the key is unknown, revoked or over")
-            return self._limited(f"key:{grant.id}", grant.name, grant.scopes, grant.divisions)
+            caller = self._limited(f"key:{grant.id}", grant.name, grant.scopes, grant.divisions)
+            return replace(caller, grant=grant)
         if self._issuer is None:
             raise _unknown("this API takes no tokens, and that is none of its keys")
         try:
             return self._bearer(await self._issuer.claims(credentials))
         except InvalidToken as error:
             raise _unknown(f"the token is not taken: {error}") from None
+
+    def spend(self, caller: Caller) -> None:
+        """Count a request by the quota of the caller's key, if it has one.
+
+        Raises
+        ------
+        HTTPException : 429, the quota is used up.
+        """
+        if caller.grant is None or caller.grant.quota is None:
+            return
+        wait = self._quotas.spend(caller.grant.id, caller.grant.quota)
+        if wait is not None:
+            seconds = max(1, math.ceil(wait))
+            detail = f"the quota of this key, {caller.grant.quota}, is used up; come back in {seconds} s"
+            raise HTTPException(429, detail, {"Retry-After": str(seconds)})
 
     def _bearer(self, claims: Mapping[str, Any]) -> Caller:
         """Return whom a token names: `scope` or `scp` (text or list), and `cim_divisions` (list) if it is limited."""
@@ -140,6 +162,8 @@ class Access:
         if known is not None and known[0] > now:
             return known[1]
         grant = await asyncio.to_thread(self._look_up, key)
+        if grant is not None and grant.quota is not None:
+            await self._reckon(grant.id, grant.quota)
         if len(self._known) >= _MAX_KEYS:
             self._known.clear()
         self._known[key] = (now + _KEEP, grant)
@@ -148,6 +172,20 @@ class Access:
     def _look_up(self, key: str) -> Grant | None:
         with told(), self._database.engine.connect() as connection:
             return access.find_key(connection, key)
+
+    async def _reckon(self, number: str, quota: RateLimitItem) -> None:
+        """Tell the database what a key has sent here, and learn what it has sent elsewhere."""
+        since, more = self._quotas.take(number, quota)
+
+        def write() -> int:
+            with told(), self._database.engine.begin() as connection:
+                return access.use_key(connection, number, since, more)
+
+        try:
+            self._quotas.learn(number, since, await asyncio.to_thread(write))
+        except BaseException:
+            self._quotas.give_back(number, since, more)
+            raise
 
 
 def _unknown(detail: str) -> HTTPException:

@@ -79,6 +79,8 @@ class Gate:
             passage.caller = site.access.everybody
             passage.caller = await self._known(site, passage)
             self._count(passage)
+            if passage.path not in _UNLIMITED:
+                site.access.spend(passage.caller)
             rights = await self._rights(site, passage)
         except (HTTPException, CimError) as error:
             response = await answer_of(scope, error)

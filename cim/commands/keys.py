@@ -19,6 +19,7 @@ def add(
     scope: Annotated[list[str], typer.Option(help="What it allows, as building:write or *:read; repeat for more.")],
     division: Annotated[list[str] | None, typer.Option(help="Limit it to a division and all below it.")] = None,
     expires: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day from which it is over.")] = None,
+    quota: Annotated[str | None, typer.Option(help="Requests it may send in a period, as 10000/day.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it: it is shown this once, only its digest is kept."""
@@ -26,9 +27,10 @@ def add(
 
     until = None if expires is None else expires.replace(tzinfo=UTC)
     with open_city() as city, city.database.engine.begin() as connection:
-        key = access.add_key(connection, name, scope, division or [], until)
+        key = access.add_key(connection, name, scope, division or [], until, quota)
     if as_json:
-        print_json({"key": key, "name": name, "scopes": sorted(scope), "divisions": division, "expires": until})
+        said = {"name": name, "scopes": sorted(scope), "divisions": division, "expires": until, "quota": quota}
+        print_json({"key": key, **said})
     else:
         typer.echo(key)
 
@@ -45,7 +47,7 @@ def list_keys(as_json: AsJson = False) -> None:
     else:
         lists = ("scopes", "divisions")
         rows = [[" ".join(v) if k in lists and v else v for k, v in key.items()] for key in found]
-        print_table(["id", "name", "scopes", "divisions", "created", "expires", "revoked"], rows)
+        print_table(list(found[0]) if found else ["id"], rows)
 
 
 @group.command()

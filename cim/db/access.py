@@ -7,13 +7,14 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
+from limits import RateLimitItem, parse_many
 
 from cim.db.engine import Database, told
 from cim.db.script import query
@@ -103,12 +104,16 @@ def public_types(database: Database) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a key allows: scopes such as `building:write` or `*:read`, in some divisions or (None) everywhere."""
+    """What a key allows: scopes such as `building:write` or `*:read`, in some divisions or (None) everywhere.
+
+    `quota` is how many requests it may send in a period, None for no such limit.
+    """
 
     id: str
     name: str
     scopes: frozenset[str]
     divisions: tuple[str, ...] | None
+    quota: RateLimitItem | None
 
 
 def check_scopes(scopes: Sequence[str]) -> frozenset[str]:
@@ -140,12 +145,32 @@ def check_divisions(divisions: Sequence[str]) -> tuple[str, ...]:
     return tuple(divisions)
 
 
+def check_quota(text: str) -> RateLimitItem:
+    """Return a quota: a number of requests, and the period they are for.
+
+    Raises
+    ------
+    InvalidData : it is none.
+    """
+    with suppress(ValueError):
+        quota, *more = parse_many(text)
+        if not more and 1 <= quota.amount < 2**63:
+            return quota
+    raise InvalidData(f"{text[:60]!r} is no quota; expected requests per period, such as 10000/day or 600/minute")
+
+
+def _text_of(quota: RateLimitItem) -> str:
+    count = "" if quota.multiples == 1 else f"{quota.multiples} "
+    return f"{quota.amount}/{count}{quota.GRANULARITY.name}"
+
+
 def add_key(
     connection: sa.Connection,
     name: str,
     scopes: Sequence[str],
     divisions: Sequence[str] = (),
     expires: datetime | None = None,
+    quota: str | None = None,
 ) -> str:
     """Make a key and return its text, which is never shown again.
 
@@ -154,10 +179,11 @@ def add_key(
     name : who uses it; audit and log name it
     divisions : what it is limited to, with all below them; none for no limit
     expires : when it ends; None for never
+    quota : how many requests it may send in a period, as 10000/day; None for no such limit
 
     Raises
     ------
-    InvalidData : no name, no scope, or one that is none.
+    InvalidData : no name, no scope, or one that is none; the quota is none.
     """
     if not name.strip() or not name.isprintable():
         raise InvalidData("a key needs the name of who uses it, in printable characters")
@@ -171,6 +197,7 @@ def add_key(
         "scopes": sorted(check_scopes(scopes)),
         "divisions": list(check_divisions(divisions)) or None,
         "expires": expires,
+        "quota": None if quota is None else _text_of(check_quota(quota)),
     }
     connection.execute(query("access/add_key"), values)
     return f"cim_{number}_{secret}"
@@ -185,7 +212,14 @@ def find_key(connection: sa.Connection, text: str) -> Grant | None:
     if row is None or not hmac.compare_digest(bytes(row.secret), _digest(parsed[2])):
         return None
     divisions = None if row.divisions is None else tuple(row.divisions)
-    return Grant(parsed[1], row.name, frozenset(row.scopes), divisions)
+    quota = None if row.quota is None else check_quota(row.quota)
+    return Grant(parsed[1], row.name, frozenset(row.scopes), divisions, quota)
+
+
+def use_key(connection: sa.Connection, number: str, since: datetime, more: int) -> int:
+    """Add requests to what a key has sent in the period that began at `since`, and return how many they are in all."""
+    given = {"id": number, "since": since, "more": more}
+    return int(connection.execute(query("access/use_key"), given).scalar_one_or_none() or 0)
 
 
 def keys(connection: sa.Connection) -> list[dict[str, Any]]:

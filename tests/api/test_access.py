@@ -186,6 +186,51 @@ def test_keys_open_what_their_scopes_say(closed: tuple[City, httpx.Client]) -> N
     refused(http.get(BUILDINGS, headers={"Authorization": "Basic eDp5"}), 401)
 
 
+def test_a_key_sends_no_more_than_its_quota(
+    closed: tuple[City, httpx.Client], serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.access._KEEP", 0.0)  # the database is told at each request, instead of every ten seconds
+    city, http = closed
+    with city.database.engine.begin() as connection:
+        text = access.add_key(connection, "Mirror", ["*:read"], quota="5/day")
+    mirror = {"X-API-Key": text}
+
+    def ask(client: httpx.Client, count: int) -> list[int]:
+        return [client.get("/conformance", headers=mirror).status_code for _ in range(count)]
+
+    assert ask(http, 3) == [200] * 3
+    assert http.get("/health", headers=mirror).status_code == 200  # counts for nothing
+    with serving(city.settings, city) as address, httpx.Client(base_url=address, timeout=30) as another:
+        assert ask(another, 3) == [200, 200, 429]
+    refused_here = http.get("/conformance", headers=mirror)
+    assert "5 per 1 day" in refused(refused_here, 429)["detail"]
+    assert abs(int(refused_here.headers["retry-after"]) - (86_400 - time.time() % 86_400)) < 5
+    with serving(city.settings, city) as address, httpx.Client(base_url=address, timeout=30) as restarted:
+        assert ask(restarted, 1) == [429]
+        assert restarted.get("/health", headers=mirror).status_code == 200
+        assert restarted.get("/conformance", headers=key(city, "*:read")).status_code == 200
+    with city.database.engine.connect() as connection:
+        (row,) = [one for one in access.keys(connection) if one["id"] == text.split("_")[1]]
+    assert (row["quota"], row["used"]) == ("5/day", 5)
+
+
+def test_a_quota_begins_anew_with_each_period(closed: tuple[City, httpx.Client]) -> None:
+    city, http = closed
+    with city.database.engine.begin() as connection:
+        quick = {"X-API-Key": access.add_key(connection, "Quick", ["*:read"], quota="2/3 second")}
+    time.sleep(3 - time.time() % 3)  # to the beginning of a period
+    answers = [http.get("/conformance", headers=quick) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    time.sleep(int(answers[-1].headers["retry-after"]))
+    assert http.get("/conformance", headers=quick).status_code == 200
+
+
+@pytest.mark.parametrize("quota", ["", "often", "0/day", "-1/day", "5", "5/day;1/second", "1e3/day", "9" * 30 + "/day"])
+def test_what_is_no_quota(closed: tuple[City, httpx.Client], quota: str) -> None:
+    with closed[0].database.engine.begin() as connection, pytest.raises(InvalidData, match="is no quota"):
+        access.add_key(connection, "x", ["*:read"], quota=quota)
+
+
 def test_the_secret_of_a_key_is_nowhere(closed: tuple[City, httpx.Client]) -> None:
     city, _ = closed
     secret = key(city, "*:read")["X-API-Key"].rpartition("_")[2]

@@ -1,2 +1,2 @@
-INSERT INTO cim.api_key (id, secret, name, scopes, divisions, expires)
-VALUES (:id, :secret, :name, CAST(:scopes AS text[]), CAST(:divisions AS text[]), :expires)
+INSERT INTO cim.api_key (id, secret, name, scopes, divisions, expires, quota)
+VALUES (:id, :secret, :name, CAST(:scopes AS text[]), CAST(:divisions AS text[]), :expires, :quota)

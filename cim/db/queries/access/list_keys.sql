@@ -1,1 +1,2 @@
-SELECT id, name, scopes, divisions, created, expires, revoked FROM cim.api_key ORDER BY created, id
+SELECT id, name, scopes, divisions, created, expires, revoked, quota, used, used_since
+FROM cim.api_key ORDER BY created, id
