@@ -1,18 +1,21 @@
-"""The application: routes, error table, and a lifespan that opens the city and closes all it opened."""
+"""The application: routes behind one gate, and a lifespan that opens the city and closes all it opened."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import PurePosixPath
 
-from fastapi import FastAPI
+import starlette.routing
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import errors
 from api.gate import Gate, rate_of
 from api.pages import STATIC
 from api.routes import (
@@ -31,6 +34,7 @@ from api.routes import (
     tiles,
     vocabulary,
 )
+from api.routing import READ, Router
 from api.site import Site
 from cim.city import City
 from cim.settings import Settings
@@ -53,12 +57,38 @@ class _Packing(GZipMiddleware):
         await (super().__call__ if wanted else self.app)(scope, receive, send)
 
 
-def from_environment() -> FastAPI:
+class Application:
+    """The ASGI application: what its lifespan opens is in `state`, and requests go to one door.
+
+    Not Starlette's own: its layers around the routes cost as much as an answer does, and the gate does their work.
+    """
+
+    def __init__(self, door: ASGIApp, lifespan: Callable[[Application], AbstractAsyncContextManager[None]]) -> None:
+        self.state = State()
+        self._door = door
+        self._lifespan = starlette.routing.Router(lifespan=lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or begin and end with the server; WebSockets are refused."""
+        scope["app"] = self
+        await (self._door if scope["type"] == "http" else self._lifespan)(scope, receive, send)
+
+
+_static = StaticFiles(directory=STATIC)
+_files = Router()
+
+
+@_files.route("/static/{path:path}", READ)
+async def _file(request: Request, path: str) -> Response:
+    return await _static.get_response(str(PurePosixPath(path)), request.scope)
+
+
+def from_environment() -> Application:
     """Return the application of the deployment that the environment names: what each worker process runs."""
     return create_app(Settings.from_environment())
 
 
-def create_app(settings: Settings, city: City | None = None) -> FastAPI:
+def create_app(settings: Settings, city: City | None = None) -> Application:
     """Return the application.
 
     Parameters
@@ -72,7 +102,7 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
     """
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Application) -> AsyncIterator[None]:
         opened = city if city is not None else await run_in_threadpool(City, settings)
         try:
             site = Site(opened)
@@ -86,21 +116,7 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
             if opened is not city:
                 opened.close()
 
-    # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
-    app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
-    errors.install(app)
-    # From the inside out.
-    app.add_middleware(_Packing, minimum_size=_WORTH_PACKING, compresslevel=5, exclude_content_types=_PACKED_ALREADY)
-    app.add_middleware(Gate, rate=rate_of(settings))
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=sorted(settings.api_origins),
-        allow_methods=["*"],
-        allow_headers=["*"],
-        expose_headers=["*", "Authorization"],
-        max_age=86_400,
-    )
-    # In the order they are looked at, what is asked for most first.
+    # In the order they are looked at.
     modules = (
         private,
         features,
@@ -117,7 +133,14 @@ def create_app(settings: Settings, city: City | None = None) -> FastAPI:
         vocabulary,
         metrics,
     )
-    for module in modules:
-        app.include_router(module.router)
-    app.mount("/static", StaticFiles(directory=STATIC))
-    return app
+    routes = Router(*(module.router for module in modules), _files)
+    packed = _Packing(routes, minimum_size=_WORTH_PACKING, compresslevel=5, exclude_content_types=_PACKED_ALREADY)
+    door = CORSMiddleware(
+        Gate(packed, rate_of(settings)),
+        allow_origins=sorted(settings.api_origins),
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["*", "Authorization"],
+        max_age=86_400,
+    )
+    return Application(door, lifespan)

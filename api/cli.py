@@ -14,7 +14,7 @@ from cim.errors import Conflict
 from cim.settings import Settings
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from api.app import Application
 
 # To worker processes, which are started anew and read the environment only.
 _LOG_REQUESTS = "UVICORN_CIM_LOG_REQUESTS"
@@ -51,7 +51,7 @@ def serve(
             Multiprocess(several, sockets=[listener]).run()
 
 
-def worker() -> FastAPI:
+def worker() -> Application:
     """Return the application of one of several worker processes, each with a city of its own."""
     from api import logs
     from api.app import from_environment

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 import psycopg
 import sqlalchemy as sa
-from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -72,22 +70,21 @@ def problem(
     return Response(body, status, headers=headers, media_type="application/problem+json")
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error with a problem document; what we did not foresee is logged and told to nobody."""
-    app.add_exception_handler(CimError, _foreseen)
-    for busy in (sa.exc.TimeoutError, sa.exc.OperationalError):  # no free connection, or a database that went away
-        app.add_exception_handler(busy, _busy)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(Exception, _defect)
-
-
-async def answer_of(scope: Scope, error: HTTPException | CimError) -> Response:
-    """Return the problem document of an error that comes up before any route is reached."""
+def answer_of(scope: Scope, error: Exception) -> Response:
+    """Return the problem document of any error; what we did not foresee is logged and told to nobody."""
     request = Request(scope)
-    return await (_refused(request, error) if isinstance(error, HTTPException) else _foreseen(request, error))
+    match error:
+        case CimError():
+            return _foreseen(request, error)
+        case HTTPException():
+            return _refused(request, error)
+        case sa.exc.TimeoutError() | sa.exc.OperationalError():  # no free connection, or a database that went away
+            return _busy(request, error)
+        case _:
+            return _defect(request, error)
 
 
-async def _foreseen(request: Request, error: Any) -> Response:
+def _foreseen(request: Request, error: CimError) -> Response:
     status = status_of(error)
     headers = {"Retry-After": RETRY_AFTER} if status in (429, 503) else None
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -95,7 +92,7 @@ async def _foreseen(request: Request, error: Any) -> Response:
     return problem(status, str(error), kind=_kind(request, status), instance=request.url.path, headers=headers)
 
 
-async def _busy(request: Request, error: Exception) -> Response:
+def _busy(request: Request, error: Exception) -> Response:
     log.error("%s %s: %s", request.method, request.url.path, error)
     detail = "the database is busy or away; try again"
     if isinstance(getattr(error, "orig", None), psycopg.errors.QueryCanceled):
@@ -103,8 +100,8 @@ async def _busy(request: Request, error: Exception) -> Response:
     return problem(503, detail, instance=request.url.path, headers={"Retry-After": RETRY_AFTER})
 
 
-async def _refused(request: Request, error: Any) -> Response:
-    details = {
+def _refused(request: Request, error: HTTPException) -> Response:
+    details: dict[int, str] = {
         HTTPStatus.NOT_FOUND: f"there is no resource {request.url.path}; / links to all there are",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible on {request.url.path}",
     }
@@ -113,7 +110,7 @@ async def _refused(request: Request, error: Any) -> Response:
     return problem(error.status_code, detail, instance=request.url.path, headers=error.headers)
 
 
-async def _defect(request: Request, error: Exception) -> Response:
+def _defect(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = "the request met a defect of the server, which has been logged"
     return problem(500, detail, instance=request.url.path)

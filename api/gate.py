@@ -22,7 +22,7 @@ from api.errors import answer_of
 from api.logs import REQUESTS
 from api.site import Site
 from cim.db.access import Reading, read_as
-from cim.errors import CimError, InvalidData
+from cim.errors import InvalidData
 from cim.settings import Settings
 
 log = logging.getLogger(REQUESTS)
@@ -74,21 +74,19 @@ class Gate:
             return
         passage = _Passage(scope, send)
         site: Site = scope["app"].state.site
-        rights = Reading()
         try:
             passage.caller = site.access.everybody
             passage.caller = await self._known(site, passage)
             self._count(passage)
             if passage.path not in _UNLIMITED:
                 site.access.spend(passage.caller)
-            rights = await self._rights(site, passage)
-        except (HTTPException, CimError) as error:
-            response = await answer_of(scope, error)
-            await response(scope, receive, passage.send)
-        else:
             scope["cim.caller"] = passage.caller
-            with read_as(rights):
+            with read_as(await self._rights(site, passage)):
                 await self._app(scope, receive, passage.send)
+        except Exception as error:
+            if passage.begun:
+                raise  # the server breaks the connection off: half an answer must not look whole
+            await answer_of(scope, error)(scope, receive, passage.send)
         finally:
             passage.end(site)
 
@@ -171,6 +169,11 @@ class _Passage:
         self._began = time.perf_counter()
         self._status = 0
         self._bytes = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether an answer has begun."""
+        return self._status > 0
 
     async def send(self, message: Message) -> None:
         """Send on, with the headers that every answer has."""

@@ -1,3 +1,1 @@
 """What the API answers, one module per kind of resource, each ending in its `router`."""
-
-READ = ["GET", "HEAD"]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import links, parameters, reference
 from api.links import JSON, TEXT, link, url
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import site_of
 from cim.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 
-@router.api_route("/collections/{type_name}/changes", methods=READ)
+@router.route("/collections/{type_name}/changes", READ)
 async def changes(request: Request, type_name: str) -> Response:
     """Give every revision from leaf `since` on, up to the signed tree size, or that of as-of, in the log's order.
 

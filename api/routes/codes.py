@@ -5,23 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import links, parameters
 from api.access import caller_of
 from api.links import GEOJSON, JSON, json_response, link, url
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import site_of
 from cim import codes
 from cim.db.identifiers import Resolution
 from cim.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 
-@router.api_route("/codes/{scheme_name}/{value:path}", methods=READ)
+@router.route("/codes/{scheme_name}/{value:path}", READ)
 def resolve(request: Request, scheme_name: str, value: str) -> Response:
     """Say which objects an identifier names today, however it is spelt, and through which supersessions."""
     parameters.read(request, [parameters.F_JSON])

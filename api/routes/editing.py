@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,31 +21,32 @@ from api import parameters, preconditions, reference
 from api.access import caller_of
 from api.body import read_json
 from api.links import GEOJSON, JSON, MERGE_PATCH, link, link_header, url
+from api.routing import Router
 from api.site import Site, State, site_of
 from cim.db import record
 from cim.db.record import Author, Written
 from cim.errors import InvalidData, NotFound
 
-router = APIRouter()
+router = Router()
 
 _READING = "GET, HEAD, OPTIONS"
 _MAX_WAIT = 10.0
 _MAX_TEXT = 500
 
 
-@router.options("/collections/{type_name}/items")
-@router.options("/collections/{type_name}/items/{code:path}")
-def options(request: Request, type_name: str) -> Response:
+@router.route("/collections/{type_name}/items", ["OPTIONS"])
+@router.route("/collections/{type_name}/items/{code:path}", ["OPTIONS"])
+def options(request: Request, type_name: str, code: str | None = None) -> Response:
     """Say which methods there are."""
     site = site_of(request)
     site.city.database.dictionary.type(type_name)
-    writing = "PUT, PATCH, DELETE" if "code" in request.path_params else "POST"
+    writing = "PUT, PATCH, DELETE" if code is not None else "POST"
     return Response(
         headers={"Allow": f"{_READING}, {writing}" if site.writing(caller_of(request), type_name) else _READING}
     )
 
 
-@router.post("/collections/{type_name}/items")
+@router.route("/collections/{type_name}/items", ["POST"])
 async def create(request: Request, type_name: str) -> Response:
     """Create a feature."""
     site = _writable(request, type_name)
@@ -56,13 +56,13 @@ async def create(request: Request, type_name: str) -> Response:
     return await _answer(request, site, type_name, written, 201, {"Location": location})
 
 
-@router.put("/collections/{type_name}/items/{code:path}")
+@router.route("/collections/{type_name}/items/{code:path}", ["PUT"])
 async def replace(request: Request, type_name: str, code: str) -> Response:
     """Replace a feature."""
     return await _change(request, type_name, code, record.replace, (GEOJSON, JSON))
 
 
-@router.patch("/collections/{type_name}/items/{code:path}")
+@router.route("/collections/{type_name}/items/{code:path}", ["PATCH"])
 async def update(request: Request, type_name: str, code: str) -> Response:
     """Change parts of a feature."""
     return await _change(request, type_name, code, record.update, (MERGE_PATCH,))
@@ -80,7 +80,7 @@ async def _change(
     return await _answer(request, site, type_name, written, 204)
 
 
-@router.delete("/collections/{type_name}/items/{code:path}")
+@router.route("/collections/{type_name}/items/{code:path}", ["DELETE"])
 async def remove(request: Request, type_name: str, code: str) -> Response:
     """Delete a feature; its history stays."""
     site = _writable(request, type_name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,16 +12,16 @@ from api.access import caller_of
 from api.conformance import classes
 from api.links import HTML, JSON, OPENAPI_JSON, TEXT, json_response, link, url
 from api.openapi import openapi_document
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import site_of
 
-router = APIRouter()
+router = Router()
 
 TITLE = "City Information Model"
 DESCRIPTION = "Coded city objects, their verifiable history, and renewal scenarios computed on them."
 
 
-@router.api_route("/", methods=READ)
+@router.route("/", READ)
 def landing(request: Request) -> Response:
     """Say what there is, as JSON or as a page."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
@@ -58,7 +57,7 @@ def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
     ]
 
 
-@router.api_route("/conformance", methods=READ)
+@router.route("/conformance", READ)
 def conformance(request: Request) -> Response:
     """List the conformance classes that hold."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
@@ -67,7 +66,7 @@ def conformance(request: Request) -> Response:
     return pages.answer(request, site, asked, document, "Conformance")
 
 
-@router.api_route("/api", methods=READ)
+@router.route("/api", READ)
 def api(request: Request) -> Response:
     """Give the OpenAPI document."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
@@ -85,7 +84,7 @@ def api(request: Request) -> Response:
     return pages.render(request, site, "api.html", title="API", document=document, tags=list(tags.items()))
 
 
-@router.api_route("/health", methods=READ)
+@router.route("/health", READ)
 async def health(request: Request) -> Response:
     """Say whether the database answers and the log follows; 503 where the database does not."""
     parameters.read(request, [parameters.F_JSON])

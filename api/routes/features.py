@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +19,7 @@ from api.access import caller_of
 from api.formats import BulkFormat, Item, Page, PageFormat
 from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, json_response, link, url
 from api.preconditions import etag_of
-from api.routes import READ
+from api.routing import READ, Router
 from api.schemas import queryables_document, schema_document, sortables_document
 from api.selecting import output_of, selection_of
 from api.site import Site, State, rfc3339, site_of
@@ -30,7 +29,7 @@ from cim.db import reader
 from cim.dictionary import FeatureType
 from cim.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 Format = PageFormat | BulkFormat
 
@@ -38,7 +37,7 @@ Format = PageFormat | BulkFormat
 # ---------------------------------------------------------------------- collections
 
 
-@router.api_route("/collections", methods=READ)
+@router.route("/collections", READ)
 async def collections(request: Request) -> Response:
     """List the feature types."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
@@ -58,7 +57,7 @@ async def collections(request: Request) -> Response:
     return json_response(document, {"Cache-Control": "no-cache", "Vary": "Accept"})
 
 
-@router.api_route("/collections/{type_name}", methods=READ)
+@router.route("/collections/{type_name}", READ)
 async def collection(request: Request, type_name: str) -> Response:
     """Describe one feature type."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
@@ -112,19 +111,19 @@ def _items_links(request: Request, feature_type: FeatureType) -> list[dict[str, 
     ]  # fmt: skip
 
 
-@router.api_route("/collections/{type_name}/schema", methods=READ)
+@router.route("/collections/{type_name}/schema", READ)
 async def schema(request: Request, type_name: str) -> Response:
     """Give the schema of the features (Part 5)."""
     return _told(request, type_name, "schema", partial(schema_document, codelists=url(request, "codelists")))
 
 
-@router.api_route("/collections/{type_name}/queryables", methods=READ)
+@router.route("/collections/{type_name}/queryables", READ)
 async def queryables(request: Request, type_name: str) -> Response:
     """Give what filters may name (Part 3)."""
     return _told(request, type_name, "queryables", queryables_document)
 
 
-@router.api_route("/collections/{type_name}/sortables", methods=READ)
+@router.route("/collections/{type_name}/sortables", READ)
 async def sortables(request: Request, type_name: str) -> Response:
     """Give what features can be ordered by."""
     return _told(request, type_name, "sortables", sortables_document)
@@ -161,9 +160,9 @@ def _declared(site: Site, feature_type: FeatureType) -> Declared:
     return found
 
 
-async def items(request: Request) -> Response:
+@router.route("/collections/{type_name}/items", READ)
+async def items(request: Request, type_name: str) -> Response:
     """Give a page of features, their number, or all of them in a bulk format."""
-    type_name = request.path_params["type_name"]
     site, feature_type = _found(request, type_name)
     declared = _declared(site, feature_type)
     offered = declared.offered
@@ -213,10 +212,6 @@ async def items(request: Request) -> Response:
     return Response(body, headers=headers, media_type=chosen.media_type)
 
 
-# The two that are asked for most go without what FastAPI would do for handlers with typed arguments.
-router.add_route("/collections/{type_name}/items", items, methods=READ)
-
-
 def _page_links(
     request: Request, type_name: str, chosen: Format, offered: Mapping[str, Format], token: str | None
 ) -> list[dict[str, str]]:
@@ -240,7 +235,7 @@ def _alternates(request: Request, chosen: Format, offered: Mapping[str, Format])
 
 
 # A code may hold a slash, so that of an item takes the rest of the path, and what lies below an item comes first.
-@router.api_route("/collections/{type_name}/items/{code:path}/history", methods=READ)
+@router.route("/collections/{type_name}/items/{code:path}/history", READ)
 def history(request: Request, type_name: str, code: str) -> Response:
     """Give every revision of a feature, oldest first; as of a tree size, those the log had by then."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML, parameters.AS_OF])
@@ -280,12 +275,12 @@ _OF_ITEM = formats.of_item()
 _KNOWN_OF_ITEM = parameters.by_name([*parameters.ITEM, parameters.f_of([*_OF_ITEM, "geojson"])])
 
 
-async def item(request: Request) -> Response:
+@router.route("/collections/{type_name}/items/{code:path}", READ)
+async def item(request: Request, type_name: str, code: str) -> Response:
     """Give one feature. Its ETag is the revision, in this form and CRS.
 
     Any other identifier of an object, the codes it gave up included, leads to its code (303).
     """
-    type_name, code = request.path_params["type_name"], request.path_params["code"]
     site, feature_type = _found(request, type_name)
     offered = _OF_ITEM
     asked = parameters.read(request, _KNOWN_OF_ITEM)
@@ -315,9 +310,6 @@ async def item(request: Request) -> Response:
     body = chosen.item(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.item, shown)
     headers["Link"] = links.link_header(own)
     return Response(body, headers=headers, media_type=chosen.media_type)
-
-
-router.add_route("/collections/{type_name}/items/{code:path}", item, methods=READ)
 
 
 def _item_links(request: Request, type_name: str, code: str, chosen: Format) -> list[dict[str, str]]:

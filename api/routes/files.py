@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import re
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import parameters
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import FOREVER, site_of
 from cim.bodies import read_body
 from cim.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-@router.api_route("/files/{sha256}", methods=READ)
+@router.route("/files/{sha256}", READ)
 def file(request: Request, sha256: str) -> Response:
     """Give the body of a building. What a digest names never changes."""
     parameters.read(request, [])

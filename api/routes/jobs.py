@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,7 +20,7 @@ from api.access import Caller, caller_of
 from api.errors import EXCEPTIONS, problem
 from api.links import JSON, json_response, link, url
 from api.parameters import Parameter
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import Site, rfc3339, site_of
 from api.work import uploads
 from cim import crs
@@ -29,7 +28,7 @@ from cim.db import jobs
 from cim.db.jobs import Job, Kind
 from cim.errors import CimError, InvalidData, NotFound
 
-router = APIRouter()
+router = Router()
 
 MAX_UPLOAD_BYTES = 2 << 30
 _PATIENCE = 60.0  # without a byte
@@ -69,7 +68,7 @@ async def submit(
     return json_response(_status(request, job), headers, status=201)
 
 
-@router.api_route("/jobs", methods=READ)
+@router.route("/jobs", READ)
 def listed(request: Request) -> Response:
     """List the caller's jobs, newest first. Those of everybody are not: whoever has the id may look at one."""
     parameters.read(request, [parameters.F_JSON])
@@ -81,14 +80,14 @@ def listed(request: Request) -> Response:
     return json_response({"jobs": [_status(request, job) for job in found], "links": own}, _NO_STORE)
 
 
-@router.api_route("/jobs/{job_id}", methods=READ)
+@router.route("/jobs/{job_id}", READ)
 def status(request: Request, job_id: str) -> Response:
     """Say how far a job is."""
     parameters.read(request, [parameters.F_JSON])
     return json_response(_status(request, _found(request, job_id)), _NO_STORE)
 
 
-@router.api_route("/jobs/{job_id}/results", methods=READ)
+@router.route("/jobs/{job_id}/results", READ)
 def results(request: Request, job_id: str) -> Response:
     """Give the results, as the process would have answered."""
     parameters.read(request, [])
@@ -103,7 +102,7 @@ def results(request: Request, job_id: str) -> Response:
     return Response(found.content, headers=found.headers, media_type=found.media_type)
 
 
-@router.delete("/jobs/{job_id}")
+@router.route("/jobs/{job_id}", ["DELETE"])
 def dismiss(request: Request, job_id: str) -> Response:
     """End a job, or forget its results."""
     parameters.read(request, [])
@@ -115,7 +114,7 @@ def dismiss(request: Request, job_id: str) -> Response:
 # ---------------------------------------------------------------------- uploads
 
 
-@router.post("/ingest")
+@router.route("/ingest", ["POST"])
 async def ingest(request: Request) -> Response:
     """Take a file, the body of the request, into the city, as a job that does what `cim ingest` does."""
     caller, site = caller_of(request), site_of(request)

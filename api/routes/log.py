@@ -7,7 +7,6 @@ from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
@@ -15,13 +14,13 @@ from api import parameters
 from api.access import Caller, caller_of
 from api.links import HTML, TEXT, unchanged
 from api.parameters import Parameter
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import FOREVER, Site, site_of
 from cim.db.access import Reading, read_as
 from cim.errors import InvalidData, NotFound
 from cim.log import standalone
 
-router = APIRouter()
+router = Router()
 
 # C2SP tlog-tiles: level 0 to 63 or `entries`, the index in groups of three digits, the width of a partial tile.
 _TILE = re.compile(r"(\d|[1-5]\d|6[0-3]|entries)/(x\d{3}/){0,6}\d{3}(\.p/[1-9]\d{0,2})?", re.ASCII)
@@ -31,6 +30,7 @@ TYPE = Parameter("type", {"type": "string"}, "Its feature type; needed where sev
 PROOF = (CODE, TYPE, parameters.AS_OF)
 
 
+@router.route("/log/checkpoint", READ)
 async def checkpoint(request: Request) -> Response:
     """Give the signed checkpoint as last published. Its ETag is its SHA-256."""
     parameters.read(request, [])
@@ -41,7 +41,7 @@ async def checkpoint(request: Request) -> Response:
     return Response(text, headers=headers, media_type=TEXT)
 
 
-@router.api_route("/log/tile/{path:path}", methods=READ)
+@router.route("/log/tile/{path:path}", READ)
 def tile(request: Request, path: str) -> Response:
     """Give a tile or an entry bundle as it was written. What a file holds never changes."""
     parameters.read(request, [])
@@ -56,6 +56,7 @@ def _is_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
+@router.route("/log/proof", READ)
 async def proof(request: Request) -> Response:
     """Give the `.tlog-proof` of an object's latest, or as-of, revision."""
     asked = parameters.read(request, PROOF)
@@ -73,7 +74,7 @@ async def proof(request: Request) -> Response:
     return Response(text, headers=headers, media_type=TEXT)
 
 
-@router.api_route("/log/verify", methods=READ)
+@router.route("/log/verify", READ)
 def verify(request: Request) -> Response:
     """Give the page that verifies a proof in the browser; it needs nothing else, and says itself what it may do."""
     parameters.read(request, [])
@@ -88,8 +89,3 @@ async def _permit(site: Site, caller: Caller, type_name: str, code: str) -> None
         with read_as(rights):
             if await site.reader.item(type_name, code, None, site.storage.output) is None:
                 raise NotFound(f"{type_name} {code} does not exist")
-
-
-# The two that are asked for most go without what FastAPI would do for handlers with typed arguments.
-router.add_route("/log/checkpoint", checkpoint, methods=READ)
-router.add_route("/log/proof", proof, methods=READ)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import parameters
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import site_of
 
-router = APIRouter()
+router = Router()
 
 
-@router.api_route("/metrics", methods=READ)
+@router.route("/metrics", READ)
 def metrics(request: Request) -> Response:
     """Give the metrics in the Prometheus text format; 503 where the database does not answer."""
     parameters.read(request, [])

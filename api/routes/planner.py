@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
@@ -17,13 +16,13 @@ from api import pages, parameters
 from api.access import caller_of
 from api.links import url
 from api.pages import POLICY, Words
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import Site, site_of
 from api.tileset import SCHEME
 from cim.dictionary import FeatureType
 from cim.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 # MapLibre takes tiles apart in workers that it makes from its own text, and draws patterns from such text too.
 _POLICY = f"{POLICY}; worker-src blob:".replace("img-src 'self' data:", "img-src 'self' data: blob:")
@@ -74,7 +73,7 @@ _SAID = {
 }
 
 
-@router.api_route("/map", methods=READ)
+@router.route("/map", READ)
 async def planner(request: Request) -> Response:
     """Show the page."""
     parameters.read(request, [])
@@ -107,7 +106,7 @@ async def planner(request: Request) -> Response:
     return page
 
 
-@router.api_route("/map/{name}", methods=READ)
+@router.route("/map/{name}", READ)
 def library(request: Request, name: str) -> Response:
     """Give a file of MapLibre GL JS."""
     parameters.read(request, [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,15 +9,15 @@ from starlette.responses import Response
 from api import links, parameters
 from api.access import caller_of
 from api.links import GEOJSON, JSON, json_response, link, url
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import site_of
 from cim.db.access import Reading, read_as, read_private
 from cim.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 
-@router.api_route("/collections/{type_name}/items/{code:path}/private", methods=READ)
+@router.route("/collections/{type_name}/items/{code:path}/private", READ)
 async def private(request: Request, type_name: str, code: str) -> Response:
     """Give the private fields of a feature as they are now. Who read them is recorded first."""
     parameters.read(request, [parameters.F_JSON])

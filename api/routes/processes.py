@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 
-from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,18 +13,18 @@ from api import links, parameters
 from api.body import read_json
 from api.execution import MEDIA, asked, compute
 from api.links import JSON, json_response, link, url
-from api.routes import READ
 from api.routes.jobs import submit
+from api.routing import READ, Router
 from api.site import site_of
 from cim import scenarios
 
-router = APIRouter()
+router = Router()
 
 MAX_BYTES = 16 << 20  # an assessment to verify is a body, with all the objects that its result lists
 _ASYNC = re.compile(r"(^|[,;\s])respond-async\b", re.IGNORECASE)
 
 
-@router.api_route("/processes", methods=READ)
+@router.route("/processes", READ)
 def processes(request: Request) -> Response:
     """List the scenarios."""
     parameters.read(request, [parameters.F_JSON])
@@ -44,7 +43,7 @@ def processes(request: Request) -> Response:
     return json_response(document)
 
 
-@router.api_route("/processes/{scenario_id}", methods=READ)
+@router.route("/processes/{scenario_id}", READ)
 def process(request: Request, scenario_id: str) -> Response:
     """Describe one scenario: its inputs, its outputs, a worked example."""
     parameters.read(request, [parameters.F_JSON])
@@ -56,7 +55,7 @@ def process(request: Request, scenario_id: str) -> Response:
     return json_response({**described, "links": own})
 
 
-@router.post("/processes/{scenario_id}/execution")
+@router.route("/processes/{scenario_id}/execution", ["POST"])
 async def execution(request: Request, scenario_id: str) -> Response:
     """Compute a scenario, as JSON or in another format, or queue it where the client prefers not to wait."""
     form = parameters.read(request, [parameters.f_of(MEDIA)]).get("f")

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import links, pages, parameters
 from api.links import JSON, link, url
-from api.routes import READ
+from api.routing import READ, Router
 from api.site import site_of
 from cim.db.cql2_functions import FUNCTIONS
 from cim.dictionary import Codelist
 from cim.errors import NotFound
 
-router = APIRouter()
+router = Router()
 
 # How CQL2 names the kinds of arguments (OGC 19-079r2, schema of /functions).
 _ARGUMENTS = {"geometry": ["geometry"], "time": ["datetime"], "string": ["string"]}
 
 
-@router.api_route("/functions", methods=READ)
+@router.route("/functions", READ)
 def functions(request: Request) -> Response:
     """List the functions that filters may call, beyond those of CQL2 itself."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
@@ -41,7 +40,7 @@ def functions(request: Request) -> Response:
     return pages.answer(request, site_of(request), asked, document, "Functions")
 
 
-@router.api_route("/codelists", methods=READ)
+@router.route("/codelists", READ)
 def codelists(request: Request) -> Response:
     """List the codelists."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
@@ -56,7 +55,7 @@ def codelists(request: Request) -> Response:
     return pages.answer(request, site, asked, document, "Codelists")
 
 
-@router.api_route("/codelists/{name}", methods=READ)
+@router.route("/codelists/{name}", READ)
 def codelist(request: Request, name: str) -> Response:
     """Give a codelist: its values with their titles in English and Chinese, and how sure they are."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])

@@ -106,6 +106,7 @@ class Reader:
         self._dialect = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
         self._statements: dict[Hashable, tuple[str, dict[str, Any]]] = {}
         self._leaf_of = self._compiled(history.LEAF_OF)
+        self._state = self._compiled(sa.select(*live_columns()))
         self._pools: dict[_Plans, asyncpg.Pool] = {}
 
     async def open(self) -> Self:
@@ -259,7 +260,7 @@ class Reader:
 
     async def live(self) -> Live:
         """Return what the live tables are at."""
-        text, values = self._compiled(sa.select(*live_columns()))
+        text, values = self._state
         return _live((await self._rows(text, values.values()))[0])
 
     # ------------------------------------------------------------------ statements

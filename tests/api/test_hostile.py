@@ -164,6 +164,18 @@ def test_other_methods(http: httpx.Client, method: str, path: str) -> None:
     assert response.headers["allow"]
 
 
+def test_a_refused_method_is_told_all_that_a_path_takes(http: httpx.Client) -> None:
+    """RFC 9110, 10.2.1: Allow lists the methods the resource supports, whichever handler each has."""
+    assert http.put(ITEMS).headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert http.post(f"{ITEMS}/x").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
+
+
+def test_a_number_of_more_digits_than_python_reads_is_no_tile(http: httpx.Client) -> None:
+    response = http.get(f"/collections/building/tiles/WebMercatorQuad/{'9' * 5000}/0/0")
+    check(response)
+    assert response.status_code == 404
+
+
 @pytest.mark.parametrize("line", [b"NONSENSE / HTTP/1.1", b"GET / HTTP/9.9", b"\x16\x03\x01\x00\xff", b"{}"])
 def test_what_is_no_request(base: str, line: bytes) -> None:
     host, port = base.removeprefix("http://").split(":")
