@@ -87,9 +87,20 @@ def _same_datum(one: str, other: str) -> bool:
     return one == other or bool(pyproj.CRS(one).datum == pyproj.CRS(other).datum)
 
 
-def is_metric(crs: pyproj.CRS) -> bool:
-    """Tell whether the CRS is projected with metres on its axes, so that areas and distances are planar."""
-    return bool(crs.is_projected and all(a.unit_conversion_factor == 1.0 for a in crs.axis_info[:2]))
+def check_storage(crs: pyproj.CRS) -> None:
+    """Refuse a system that a city cannot be kept in: coordinates are planar metres, on a grid of 1 mm.
+
+    Raises
+    ------
+    CrsError : degrees, feet, a third axis, or the projection of web maps, which stretches areas (EPSG method 1024).
+    """
+    method = crs.coordinate_operation.method_code if crs.coordinate_operation is not None else None
+    planar = crs.is_projected and not crs.is_compound and len(crs.axis_info) == 2
+    if not planar or any(axis.unit_conversion_factor != 1.0 for axis in crs.axis_info) or method == "1024":
+        raise CrsError(
+            f"{name(crs)} cannot be the storage CRS: areas and distances must be planar, in metres; set CIM_SRID to a"
+            " projected system of the city's zone, such as 4548"
+        )
 
 
 def horizontal(crs: pyproj.CRS) -> pyproj.CRS:

@@ -11,7 +11,7 @@ of OGC API Features Part 5 (`x-ogc-role`, `x-ogc-unit`) and these of ours:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -39,6 +39,51 @@ GEOMETRY_FORMATS: Mapping[str, GeometryKind] = MappingProxyType(
 )
 # Columns every feature table has, whatever its schema says.
 RESERVED = ("code", "rev", "attributes", "geom")
+# PostgreSQL documentation, section 5.6: columns that every table has unseen.
+_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+# PostgreSQL cuts names after 63 bytes; the longest we make is that of a check, `<type>_<property>_valid`.
+_MAX_NAME = 28
+# Keywords that are read here, and the JSON type of their values.
+_TYPE_KEYWORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "title": "a string",
+        "description": "a string",
+        "properties": "an object of objects",
+        "required": "an array",
+        "x-cim-title-zh": "a string",
+        "x-cim-code-scheme": "a string",
+        "x-cim-code-level": "a string",
+        "x-cim-parent": "a string",
+    }
+)
+_PROPERTY_KEYWORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "title": "a string",
+        "description": "a string",
+        "type": "a string",
+        "format": "a string",
+        "minimum": "a number",
+        "maximum": "a number",
+        "maxLength": "an integer",
+        "pattern": "a string",
+        "x-ogc-role": "a string",
+        "x-ogc-unit": "a string",
+        "x-cim-title-zh": "a string",
+        "x-cim-codelist": "a string",
+        "x-cim-references": "a string",
+        "x-cim-private": "true or false",
+    }
+)
+_JSON_TYPES: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {
+        "a string": (str,),
+        "an integer": (int,),
+        "a number": (int, float),
+        "true or false": (bool,),
+        "an array": (list,),
+        "an object of objects": (dict,),
+    }
+)
 # Types of the log that are not city objects; see cim/log/entry.py.
 PLATFORM_TYPES = frozenset({"schema", "identifier", "reservation"})
 
@@ -156,8 +201,11 @@ def load_dictionary(*folders: Path, code_schemes: Mapping[str, str] = MappingPro
 
     Raises
     ------
-    InvalidData : a file is not a schema we can make a table from, or a name is taken, unknown, or reserved.
+    InvalidData : no such folder, a file is no schema we can make a table from, or a name is taken, unknown, reserved.
     """
+    for folder in folders:
+        if not folder.is_dir():
+            raise InvalidData(f"CIM_DICTIONARY: there is no folder {folder}; name the one with the city's schemas")
     types: dict[str, FeatureType] = {}
     codelists: dict[str, Codelist] = {}
     try:
@@ -198,6 +246,10 @@ def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
         }
         if len(values) < len(document["values"]):
             raise InvalidData(f"{path}: a value stands there twice; each may have one meaning only")
+        said = [document[name] for name in ("title", "title-zh", "source", "confidence")]
+        said += [text for v in values.values() for text in (v.value, v.title, v.title_zh, v.confidence)]
+        if not all(isinstance(text, str) for text in said):
+            raise InvalidData(f"{path}: values, titles, source and confidence of a codelist are texts")
         return Codelist(
             name=path.stem,
             title=document["title"],
@@ -212,21 +264,24 @@ def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
 
 def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
     name = path.name.removesuffix(".schema.json")
-    if not (name.isidentifier() and name.islower() and name.isascii()):
-        raise InvalidData(f"{path}: a feature type's name must be lower-case letters, digits and _, got {name!r}")
+    _check_name(path, "a feature type's", name)
     if name in PLATFORM_TYPES:
         raise InvalidData(f"{path}: the log has a type {name!r} of its own; give the feature type another name")
+    _check_keywords(path, document, _TYPE_KEYWORDS)
     declared = document.get("properties", {})
-    if not (isinstance(declared, dict) and all(isinstance(value, dict) for value in declared.values())):
+    if not all(isinstance(value, dict) for value in declared.values()):
         raise InvalidData(f"{path}: 'properties' must be an object of objects")
-    required = set(document.get("required", ()))
+    required = document.get("required", [])
     geometry = _geometry(path, declared)
     properties = tuple(_property(path, key, value, required) for key, value in declared.items() if key not in RESERVED)
     for keyword in ("title", "x-cim-title-zh", "description", "x-cim-code-scheme"):
-        if not isinstance(document.get(keyword), str):
-            raise InvalidData(f"{path}: {keyword!r} must be a string")
+        if keyword not in document:
+            raise InvalidData(f"{path}: {keyword!r} must be a string, and is missing")
     if declared.get("code", {}).get("x-ogc-role") != "id":
         raise InvalidData(f'{path}: property \'code\' with "x-ogc-role": "id" is missing')
+    unknown = [str(key) for key in required if key not in declared]
+    if unknown:
+        raise InvalidData(f"{path}: 'required' names no property: {', '.join(unknown)}")
     return FeatureType(
         name=name,
         title=document["title"],
@@ -251,9 +306,31 @@ def _geometry(path: Path, declared: Mapping[str, Any]) -> GeometryKind | None:
     return GEOMETRY_FORMATS[wanted]
 
 
-def _property(path: Path, name: str, schema: Mapping[str, Any], required: set[str]) -> Property:
-    if not (name.isidentifier() and name.islower() and name.isascii()):
-        raise InvalidData(f"{path}: a property's name must be lower-case letters, digits and _, got {name!r}")
+def _check_name(path: Path, whose: str, name: str) -> None:
+    if not (name.isidentifier() and name.islower() and name.isascii() and len(name) <= _MAX_NAME):
+        raise InvalidData(
+            f"{path}: {whose} name must be lower-case letters, digits and _, got {name!r}"
+            if len(name) <= _MAX_NAME
+            else f"{path}: {whose} name has at most {_MAX_NAME} characters, got {name!r:.80}"
+        )
+    if name in _SYSTEM_COLUMNS:
+        raise InvalidData(f"{path}: every table of PostgreSQL has a column {name!r} of its own; choose another name")
+
+
+def _check_keywords(path: Path, document: Mapping[str, Any], known: Mapping[str, str], of: str = "") -> None:
+    """Refuse values of another type, and keywords of ours that are none: a slip would count as absent."""
+    for keyword, value in document.items():
+        wanted = known.get(keyword)
+        if wanted is None and keyword.startswith("x-cim-"):
+            ours = ", ".join(name for name in known if name.startswith("x-cim-"))
+            raise InvalidData(f"{path}: there is no keyword {keyword!r}{of}; there are {ours}")
+        if wanted is not None and type(value) not in _JSON_TYPES[wanted]:
+            raise InvalidData(f"{path}: {keyword!r}{of} must be {wanted}, got {value!r:.60}")
+
+
+def _property(path: Path, name: str, schema: Mapping[str, Any], required: Sequence[str]) -> Property:
+    _check_name(path, "a property's", name)
+    _check_keywords(path, schema, _PROPERTY_KEYWORDS, f" of property {name!r}")
     return Property(
         name=name,
         kind=_kind(path, name, schema),
@@ -268,7 +345,7 @@ def _property(path: Path, name: str, schema: Mapping[str, Any], required: set[st
         max_length=schema.get("maxLength"),
         pattern=schema.get("pattern"),
         required=name in required,
-        private=bool(schema.get("x-cim-private", False)),
+        private=schema.get("x-cim-private", False),
         role=schema.get("x-ogc-role"),
     )
 

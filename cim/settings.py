@@ -36,7 +36,7 @@ class Settings:
     code_schemes : feature type -> code scheme, where the city departs from the dictionary's default.
     api_write : whether the API lets anybody who reaches it write: no, yes, or only over a revision stated by If-Match;
         who has a scope for it may write in any case.
-    api_public : feature types that anybody may read over the API; None for all.
+    api_public : feature types that anybody may read over the API; None for all, none of them for nobody.
     api_database_url : login that the API reads with, a member of its three roles; None for that of `database_url`.
     api_rate : how many requests a client may send, as 3000/minute; `no` for no limit. Not counted on loopback.
     api_origins : origins whose pages may call the API from a browser; `*` for any.
@@ -91,7 +91,7 @@ class Settings:
             "CIM_OIDC_ISSUER": self.oidc_issuer,
             "CIM_OIDC_AUDIENCE": self.oidc_audience,
         }
-        return {name: str(value) for name, value in given.items() if value}
+        return {name: str(value) for name, value in given.items() if value is not None}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -116,10 +116,10 @@ class Settings:
             dictionary=Path(dictionary).absolute() if dictionary else None,
             code_schemes=_pairs(variables.get("CIM_CODE_SCHEMES", "")),
             api_write=_api_write(variables.get("CIM_API_WRITE") or "no"),
-            api_public=_public(variables.get("CIM_API_PUBLIC") or "*"),
+            api_public=_public(variables.get("CIM_API_PUBLIC", "*")),
             api_database_url=variables.get("CIM_API_DATABASE_URL") or None,
             api_rate=variables.get("CIM_API_RATE") or DEFAULT_RATE,
-            api_origins=frozenset((variables.get("CIM_API_ORIGINS") or "*").replace(",", " ").split()),
+            api_origins=frozenset(variables.get("CIM_API_ORIGINS", "*").replace(",", " ").split()),
             **_oidc(variables.get("CIM_OIDC_ISSUER") or None, variables.get("CIM_OIDC_AUDIENCE") or None),
         )
 
@@ -133,10 +133,10 @@ VARIABLES = {
     "CIM_DICTIONARY": "folder with the city's own feature types",
     "CIM_CODE_SCHEMES": "code scheme per feature type, as building=nl-bag,parcel=cn-bdcdyh",
     "CIM_API_WRITE": "whether the API takes writes of anybody: no, yes, if-match",
-    "CIM_API_PUBLIC": "feature types that anybody may read over the API, as building,parcel; * for all",
+    "CIM_API_PUBLIC": "feature types that anybody may read over the API, as building,parcel; * for all, empty for none",
     "CIM_API_DATABASE_URL": "login that the API reads with",
     "CIM_API_RATE": "requests a client may send the API, as 3000/minute; no for no limit",
-    "CIM_API_ORIGINS": "origins whose pages may call the API, as https://map.example.org; * for any",
+    "CIM_API_ORIGINS": "origins whose pages may call the API, as https://map.example.org; * for any, empty for none",
     "CIM_OIDC_ISSUER": "URL of the OpenID Connect issuer whose tokens the API takes",
     "CIM_OIDC_AUDIENCE": "audience that those tokens must be made out for",
 }
@@ -145,20 +145,25 @@ VARIABLES = {
 def _dotenv(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidData(f"{path.absolute()} cannot be read as UTF-8 text: {error}") from error
+    lines = (line.strip() for line in text.splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs if key.startswith("CIM_")}
 
 
 def _srid(text: str) -> int:
     digits = text.upper().removeprefix("EPSG:")
-    if not digits.isdecimal():
+    # PostGIS keeps codes up to 999999 (SRID_MAXIMUM).
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 6):
         raise InvalidData(f"CIM_SRID must be an EPSG code such as 4548, got {text!r}")
     return int(digits)
 
 
 def _origin(text: str) -> str:
-    if "://" in text or "+" in text or any(c.isspace() for c in text):
+    if "://" in text or "+" in text or any(c.isspace() for c in text) or not text.isprintable():
         raise InvalidData(f"CIM_ORIGIN must be a URL without scheme, '+' or spaces, got {text!r}")
     return text
 

@@ -18,13 +18,22 @@ def documents(folder: Path, suffix: str = ".json") -> Iterator[tuple[Path, dict[
 
     Raises
     ------
-    ValueError : a file is not JSON or not an object; the message names the file.
+    ValueError : a file cannot be read, is not JSON or not an object; the message names the file.
     """
     for path in sorted(folder.glob(f"*{suffix}")):
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+            text = path.read_text(encoding="utf-8")
+            document = json.loads(text, parse_constant=_refuse)
+            if "\\u" in text:  # an escape may be half a character
+                json.dumps(document, ensure_ascii=False).encode("utf-8")
+        except OSError as error:
+            raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not JSON: {error}") from error
         if not isinstance(document, dict):
             raise ValueError(f"{path}: expected a JSON object, got {type(document).__name__}")
         yield path, document
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")

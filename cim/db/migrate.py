@@ -12,7 +12,7 @@ from sqlalchemy.schema import AddConstraint, CheckConstraint, DropConstraint
 from cim.db.script import execute_script, functions, query
 from cim.db.tables import SCHEMA, checks_of, metadata_of
 from cim.dictionary import Dictionary, FeatureType
-from cim.errors import Conflict, DatabaseError
+from cim.errors import Conflict, DatabaseError, InvalidData, NotFound
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -25,6 +25,8 @@ def migrate(connection: sa.Connection, dictionary: Dictionary, srid: int) -> lis
     Raises
     ------
     Conflict : an applied migration was edited; the dictionary drops or changes a column; the storage CRS differs.
+    CrsError : a new database is to store coordinates that are not planar metres.
+    InvalidData : a feature type names no code scheme, or no level of it.
     DatabaseError : the database cannot hold us (no PostGIS, no right to create schemas).
     """
     connection.execute(query("migration/lock"))
@@ -82,8 +84,13 @@ def _refresh_functions(connection: sa.Connection) -> None:
 
 
 def _check_srid(connection: sa.Connection, srid: int) -> None:
-    stored = connection.execute(query("migration/deployment_srid"), {"srid": srid}).scalar_one()
-    if stored != srid:
+    stored = connection.execute(query("migration/deployment_srid")).scalar()
+    if stored is None:
+        from cim import crs
+
+        crs.check_storage(crs.parse(srid))
+        connection.execute(query("migration/fix_srid"), {"srid": srid})
+    elif stored != srid:
         raise Conflict(
             f"this database stores EPSG:{stored}, but CIM_SRID is {srid}; set CIM_SRID={stored} or use another database"
         )
@@ -114,6 +121,7 @@ def _digest(feature_type: FeatureType, dictionary: Dictionary) -> str:
 def _apply_dictionary(connection: sa.Connection, dictionary: Dictionary, srid: int, changed: list[FeatureType]) -> None:
     from cim.db.upgrade import add_tables_and_columns
 
+    _check_code_schemes(changed)
     metadata = metadata_of(dictionary, srid)
     add_tables_and_columns(connection, metadata)
     for feature_type in changed:
@@ -123,6 +131,16 @@ def _apply_dictionary(connection: sa.Connection, dictionary: Dictionary, srid: i
         _renew_checks(connection, feature_type, dictionary, metadata)
         connection.execute(query("migration/attach_type"), {"type": feature_type.name})
     connection.execute(query("migration/record_schema_entry"), {"digests": json.dumps(dictionary.digests())})
+
+
+def _check_code_schemes(changed: list[FeatureType]) -> None:
+    from cim import codes
+
+    for feature_type in changed:
+        try:
+            codes.check_many_for(feature_type, [])
+        except NotFound as error:
+            raise InvalidData(f"{feature_type.name}: {error}; correct its schema, or CIM_CODE_SCHEMES") from error
 
 
 def _renew_checks(

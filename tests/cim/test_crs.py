@@ -164,9 +164,16 @@ def test_same_datum() -> None:
     assert not crs.same_datum(BEIJING54_WITH_PARAMETERS, BEIJING54_WITH_PARAMETERS)
 
 
-@pytest.mark.parametrize(("system", "metric"), [(4548, True), (4490, False), (2263, False), (3857, True)])
-def test_is_metric(system: int, metric: bool) -> None:
-    assert crs.is_metric(crs.parse(system)) is metric
+# Degrees, US feet, a third axis, with heights, of web maps, and none that is projected.
+@pytest.mark.parametrize("system", [4326, 4490, 2263, 4978, 5555, 3857, "EPSG:5703"])
+def test_a_city_is_kept_in_planar_metres(system: int | str) -> None:
+    with pytest.raises(CrsError, match="cannot be the storage CRS"):
+        crs.check_storage(crs.parse(system))
+
+
+@pytest.mark.parametrize("system", [4548, 4526, 28992, 2056, 6677, 25832])
+def test_projected_metres_keep_a_city(system: int) -> None:
+    crs.check_storage(crs.parse(system))
 
 
 @pytest.mark.parametrize("system", [WGS84, XIONGAN, CGCS2000])

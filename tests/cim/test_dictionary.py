@@ -148,6 +148,19 @@ def test_digest_is_that_of_the_canonical_schema(tmp_path: Path) -> None:
             "bench.x references no feature type: 'car'",
         ),
         (changed(**{"x-cim-parent": "car"}), "bench: x-cim-parent names no feature type: 'car'"),
+        (changed(**{"x-cim-parent": ["parcel"]}), "'x-cim-parent' must be a string, got ['parcel']"),
+        (changed(required="code"), "'required' must be an array, got 'code'"),
+        (changed(required=["sheats"]), "'required' names no property: sheats"),
+        (changed(title="\ud800"), "not JSON"),
+        (with_property("seats", type="integer", minimum=float("nan")), "NaN is no number of JSON"),
+        (with_property("seats", type="integer", minimum="1"), "'minimum' of property 'seats' must be a number"),
+        (with_property("seats", type="integer", maximum=True), "'maximum' of property 'seats' must be a number"),
+        (with_property("wood", type="string", **{"x-cim-codelist": ["wood"]}), "'x-cim-codelist' of property 'wood'"),
+        # Either would have published what is private.
+        (with_property("donor", type="string", **{"x-cim-privat": True}), "no keyword 'x-cim-privat' of property"),
+        (with_property("donor", type="string", **{"x-cim-private": 0}), "must be true or false, got 0"),
+        (with_property("ctid", type="string"), "every table of PostgreSQL has a column 'ctid' of its own"),
+        (with_property("a" * 29, type="string"), "a property's name has at most 28 characters"),
     ],
 )
 def test_a_schema_we_cannot_use_is_refused(tmp_path: Path, bench: object, message: str) -> None:
@@ -202,5 +215,22 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         load_dictionary(tmp_path)
 
 
+@pytest.mark.parametrize("keyword", ["title", "title-zh", "source", "confidence"])
+def test_what_a_codelist_states_is_text(tmp_path: Path, keyword: str) -> None:
+    with pytest.raises(InvalidData, match="of a codelist are texts"):
+        load_dictionary(city_folder(tmp_path, wood={**WOOD, keyword: 5}))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bench.schema.json").mkdir()
+    with pytest.raises(InvalidData, match=r"bench\.schema\.json: cannot be read"):
+        load_dictionary(tmp_path)
+
+
 def test_a_folder_without_anything_adds_nothing(tmp_path: Path) -> None:
-    assert load_dictionary(tmp_path / "missing").types.keys() == load_dictionary().types.keys()
+    assert load_dictionary(tmp_path).types.keys() == load_dictionary().types.keys()
+
+
+def test_a_folder_that_is_not_there_is_no_dictionary(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match=r"CIM_DICTIONARY: there is no folder .*missing"):
+        load_dictionary(tmp_path / "missing")

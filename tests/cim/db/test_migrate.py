@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from cim.db.engine import Database
 from cim.db.migrate import migrate
 from cim.dictionary import load_dictionary
-from cim.errors import Conflict
+from cim.errors import Conflict, CrsError, InvalidData
 from cim.settings import Settings
 
 BENCH: dict[str, Any] = {
@@ -135,13 +136,31 @@ def test_another_storage_crs_is_refused(settings: Settings) -> None:
         Database(replace(settings, srid=4547))
 
 
-def test_two_first_openings_at_once_end_in_one_schema(
-    administrator: sa.Engine, server_url: sa.URL, tmp_path: Path
-) -> None:
-    name = f"cim_race_{tmp_path.name[-8:].replace('-', '_')}"
+@pytest.fixture
+def unmigrated(administrator: sa.Engine, server_url: sa.URL, tmp_path: Path) -> Iterator[Settings]:
+    name = f"cim_new_{uuid.uuid4().hex[:8]}"
     with administrator.connect() as connection:
         connection.exec_driver_sql(f'CREATE DATABASE "{name}"')
-    settings = Settings(home=tmp_path, database_url=server_url.set(database=name).render_as_string(hide_password=False))
+    yield Settings(home=tmp_path, database_url=server_url.set(database=name).render_as_string(hide_password=False))
+    with administrator.connect() as connection:
+        connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_degrees_are_not_stored(unmigrated: Settings) -> None:
+    # Snapped to a thousandth, degrees would move a place by 50 m.
+    with pytest.raises(CrsError, match=r"EPSG:4326 \(WGS 84\) cannot be the storage CRS"):
+        Database(replace(unmigrated, srid=4326))
+    Database(unmigrated).dispose()
+
+
+def test_a_code_scheme_must_be_there_before_it_is_logged(settings: Settings, database: Database) -> None:
+    with pytest.raises(InvalidData, match="road: no code scheme 'street-names'; there are ch-egid"):
+        Database(replace(settings, code_schemes={"road": "street-names"}))
+    assert schema_revisions(database) == 1
+
+
+def test_two_first_openings_at_once_end_in_one_schema(unmigrated: Settings) -> None:
+    settings = unmigrated
     failures: list[BaseException] = []
 
     def open_once() -> None:
@@ -155,14 +174,10 @@ def test_two_first_openings_at_once_end_in_one_schema(
         thread.start()
     for thread in threads:
         thread.join()
-    try:
-        assert failures == []
-        database = Database(settings)
-        assert schema_revisions(database) == 1
-        database.dispose()
-    finally:
-        with administrator.connect() as connection:
-            connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
+    assert failures == []
+    database = Database(settings)
+    assert schema_revisions(database) == 1
+    database.dispose()
 
 
 def test_tables_agree_with_the_dictionary(database: Database) -> None:
