@@ -207,6 +207,10 @@ class Scenario(Process):
         del pack
         return {}
 
+    def compared(self) -> str | None:
+        """Return the name of another rule pack that it judges by, beside its own."""
+        return None
+
     def named(self) -> Mapping[str, Sequence[str]]:
         """Return the codes of objects that are read wherever they lie: the targets of the proposal, by type."""
         return _proposal.targets(self.proposal) if isinstance(self.proposal, Mapping) else {}

@@ -44,7 +44,10 @@ class Reading:
 
 def reading(scenario: Scenario, state: State) -> Reading:
     """Return what a scenario reads in a state."""
-    return Reading(sorted(scenario.reads), state.scope, scenario.reach(state.pack), scenario.named())
+    reach: dict[str, int] = {}
+    for pack in filter(None, (state.pack, state.compared)):
+        reach |= {name: max(metres, reach.get(name, 0)) for name, metres in scenario.reach(pack).items()}
+    return Reading(sorted(scenario.reads), state.scope, reach, scenario.named())
 
 
 def seal_reading(state: State, read: Reading) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class RulePack:
     rules: Mapping[str, Rule]
     sha256: str
 
+    def named(self) -> dict[str, str]:
+        """Return what a seal says of it."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
     def limit(self, *rule_ids: str) -> Any:
         """Return the parameters of the first of these rules that is switched on.
 

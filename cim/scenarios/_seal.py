@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -52,17 +53,20 @@ def state_of(connection: sa.Connection, database: Database, asked: Scenario, *, 
     NotFound : no such state, rule pack, land or target. InvalidData : a scope that is no valid polygon.
     """
     folder = database.settings.dictionary
+    folders = [folder] if folder else []
     state = open_state(
         connection,
         database,
         as_of=asked.as_of,
         reference_date=asked.reference_date,
-        pack=rule_pack(asked.rule_pack, *([folder] if folder else [])),
+        pack=rule_pack(asked.rule_pack, *folders),
         scope=asked.scope,
         scope_crs=asked.scope_crs,
         reads=asked.reads,
         use_live=use_live,
     )
+    if (other := asked.compared()) is not None:
+        state = replace(state, compared=rule_pack(other, *folders))
     if asked.proposal is None:
         return state
     assert not isinstance(asked.proposal, str)  # a recorded one was read when the scenario was resolved
@@ -86,7 +90,8 @@ def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:
         "as_of": state.as_of,
         "reference_date": state.reference_date.isoformat(),
         "proposal_root": None if state.made is None else state.made.proposal.sha256,
-        "rule_pack": {"name": state.pack.name, "version": state.pack.version, "sha256": state.pack.sha256},
+        "rule_pack": state.pack.named(),
+        "compared_with": None if state.compared is None else state.compared.named(),
         "inputs": inputs,
         "inputs_hash": digest(inputs),
         "read_set": seal_reading(state, reading(scenario, state)),

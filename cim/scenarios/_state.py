@@ -61,6 +61,7 @@ class State:
     ----------
     live : the live tables stand exactly at this tree size and no writer is ahead, so they may be read instead
     as_of : when the last entry of this tree was made, RFC 3339, as the entry says it
+    compared : another rule pack that the same is judged by, beside `pack`
     made : the proposal that lies on top, if any: queries then read through its branch
     read : what was read already, by query, parameters and branch: several rules ask the same of one snapshot
     """
@@ -73,6 +74,7 @@ class State:
     reference_date: date
     pack: RulePack
     scope: Scope
+    compared: RulePack | None = None
     made: Made | None = None
     read: dict[tuple[str, str | None, str], Sequence[sa.Row[Any]]] = field(
         default_factory=dict, repr=False, compare=False

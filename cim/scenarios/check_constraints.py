@@ -13,7 +13,7 @@ from cim.scenarios import _constraints_land as land
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._branch import Made
 from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker
-from cim.scenarios._rules import Rule, RulePack, rule_pack
+from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock
 from cim.scenarios._why import opened
@@ -247,19 +247,17 @@ class CheckConstraints(Scenario):
             "counts": counts,
             "interventions": 0 if case.made is None else len(case.made.proposal.interventions),
             "rules": checked,
-            "comparison": None if self.compare_with is None else self._comparison(state, self.compare_with, checked),
+            "comparison": None if state.compared is None else self._comparison(state, state.compared, checked),
         }
         return Outcome(result, {"scope": state.described(), **outside(case)})
 
-    def _comparison(self, state: State, name: str, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _comparison(self, state: State, pack: RulePack, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the same rules as another pack has them, and which of them come out otherwise."""
-        folder = state.database.settings.dictionary
-        pack = rule_pack(name, *([folder] if folder else []))
         case = case_of(replace(state, pack=pack), self.membership, self.facts or {})
         told = ("rule", "enabled", "status", "value", "limit", "margin")
         entries = [self._entry(case, entry["rule"]) for entry in checked]
         return {
-            "rule_pack": {"name": pack.name, "version": pack.version, "sha256": pack.sha256},
+            "rule_pack": pack.named(),
             "rules": [{key: entry.get(key) for key in told} for entry in entries],
             "differ": [
                 entry["rule"]
@@ -267,6 +265,10 @@ class CheckConstraints(Scenario):
                 if any(entry.get(key) != ours.get(key) for key in told)
             ],
         }
+
+    def compared(self) -> str | None:
+        """Return the name of the other rule pack."""
+        return self.compare_with
 
     def reach(self, pack: RulePack) -> Mapping[str, int]:
         """Parcels are judged whole, so what lies on their ragged edge is read too; and roads by their edges."""

@@ -19,12 +19,14 @@ from cim.scenarios._seal import assess, digest, sealed_state, software, state_of
 from cim.scenarios._state import snapshot
 
 STATUSES = ("valid", "stale", "invalid", "undecided")
+_PACK = {"type": "object", "required": ["name", "sha256"]}
 SEALED = {
     "process": {"type": "object", "required": ["id", "version"]},
     "origin": {"type": "string"},
     "tree_size": {"type": "integer", "minimum": 1},
     "root": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-    "rule_pack": {"type": "object", "required": ["name", "sha256"]},
+    "rule_pack": _PACK,
+    "compared_with": {**_PACK, "type": ["object", "null"]},
     "inputs": {"type": "object"},
     "inputs_hash": {"type": "string"},
     "read_set": {"type": "object", "required": ["objects", "sha256", "leaves"]},
@@ -87,6 +89,7 @@ EXAMPLE = Example(
                 "tree_size": 1,
                 "root": "0" * 64,
                 "rule_pack": {"name": "cn-renewal", "sha256": "0" * 64},
+                "compared_with": None,
                 "inputs": {},
                 # SHA-256 of "{}"
                 "inputs_hash": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
@@ -198,6 +201,8 @@ def _digests(document: Mapping[str, Any]) -> Iterator[Check]:
     yield Check("inputs_hash", sealed["inputs_hash"], digest(sealed["inputs"]))
     yield Check("inputs.as_of", sealed["tree_size"], sealed["inputs"].get("as_of"))
     yield Check("inputs.rule_pack", sealed["rule_pack"]["name"], sealed["inputs"].get("rule_pack"))
+    other = sealed["compared_with"]
+    yield Check("inputs.compare_with", other and other["name"], sealed["inputs"].get("compare_with"))
 
 
 def _city(database: Database, connection: sa.Connection, sealed: Mapping[str, Any]) -> Iterator[Check]:
@@ -212,13 +217,17 @@ def _city(database: Database, connection: sa.Connection, sealed: Mapping[str, An
 
 def _context(database: Database, sealed: Mapping[str, Any], versions: Mapping[str, str]) -> list[Check]:
     """Compare what it was computed with: process, rules and the software that clips."""
-    process, pack = sealed["process"], sealed["rule_pack"]
+    process = sealed["process"]
     known = scenarios().get(process["id"])
     folder = database.settings.dictionary
-    here = rule_packs(*([folder] if folder else [])).get(pack["name"])
+    here = rule_packs(*([folder] if folder else []))
+    packs = {name: sealed[name] for name in ("rule_pack", "compared_with") if sealed[name] is not None}
     return [
         Check("process", f"{process['id']} {process['version']}", f"{known.name} {known.version}" if known else None),
-        Check("rule_pack", pack["sha256"], here.sha256 if here else None),
+        *(
+            Check(name, pack["sha256"], here[pack["name"]].sha256 if pack["name"] in here else None)
+            for name, pack in packs.items()
+        ),
         *(
             Check(f"software.{name}", sealed["software"][name], versions.get(name))
             for name in sorted(sealed["software"])

@@ -20,6 +20,7 @@ from cim.settings import Settings
 
 DISTRICT = "RD-TEST-01"
 P1, P2 = "130629001001GB00001", "130629001001GB00002"
+LAND = "POLYGON((500000 4320000,500100 4320000,500100 4320100,500000 4320100,500000 4320000))"
 INPUTS: dict[str, Any] = {"scope": DISTRICT, "reference_date": "2026-06-30"}
 
 
@@ -81,6 +82,22 @@ def test_a_result_of_other_rules_is_undecided(unchanging: Database) -> None:
     document["assessment"]["rule_pack"]["sha256"] = "ab" * 32
     result = verify(unchanging, document)
     assert (result["status"], failed(result)) == ("undecided", {"rule_pack", "assessment"})
+
+
+def test_the_pack_it_is_compared_with_is_sealed_as_well(database: Database, put: Callable[..., int]) -> None:
+    """Another second pack could make another comparison: its digest is in the seal, and altering either is told."""
+    put(database, {"renewal_district": [{"code": DISTRICT, "geom": LAND}]})
+    document = run(database, "check-constraints", INPUTS | {"compare_with": "cn-renewal", "rules": ["R4"]})
+    sealed = document["assessment"]
+    assert sealed["compared_with"] == sealed["rule_pack"]
+    assert verify(database, document)["status"] == "valid"
+    other = copy.deepcopy(document)
+    other["assessment"]["compared_with"]["sha256"] = "ab" * 32
+    result = verify(database, other)
+    assert (result["status"], failed(result)) == ("undecided", {"compared_with", "assessment"})
+    other["assessment"]["compared_with"] = None
+    result = verify(database, other)
+    assert (result["status"], failed(result)) == ("invalid", {"inputs.compare_with"})
 
 
 def test_it_is_stale_when_what_it_read_has_changed(
