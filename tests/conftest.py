@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cim.db.logstore import LogStore
 from cim.errors import DatabaseError
 from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
+from cim.scenarios._indicator import numbers
 from cim.settings import Settings
 from ingest import Options, ingest, mapping
 from sample_data import DATA, MAPPINGS
@@ -303,3 +305,38 @@ def browser(tmp_path_factory: pytest.TempPathFactory, absent: Callable[[str], No
     browser = Browser(program, tmp_path_factory.mktemp("chromium"))
     yield browser
     browser.close()
+
+
+@pytest.fixture(scope="session")
+def adds_up() -> Callable[[Mapping[str, Any]], None]:
+    """Hold every number of a result explained whole to the contributions that it is opened into, exactly."""
+
+    def check(result: Mapping[str, Any]) -> None:
+        opened = {line["at"]: line for line in result["why"]}
+        places = dict(numbers({name: part for name, part in result.items() if name != "why"}))
+        assert opened.keys() == places.keys()
+        for at, line in opened.items():
+            assert line["formula"]
+            _assert_adds_up(at, places[at], line)
+
+    return check
+
+
+def _assert_adds_up(at: str, number: Mapping[str, Any], line: Mapping[str, Any]) -> None:
+    """Compare a number with the contributions it is opened into."""
+    sums = [side for side in (line["num"], line["den"]) if side is not None]
+    for term in (term for side in sums for term in side["terms"]):
+        assert term["type"], at
+        assert term["code"], at
+        assert term["leaf"] is None or term["leaf"] >= 0, at
+    num, *dens = (sum((Fraction(str(t["contribution"] or 0)) for t in side["terms"]), Fraction(0)) for side in sums)
+    if number["value"] is None:
+        open_ones = [t for side in sums for t in side["terms"] if t["contribution"] is None]
+        assert open_ones or dens == [0] or number.get("suppressed"), at
+    elif not dens:
+        assert line["factor"] * num == Fraction(str(number["value"])), at
+    else:
+        value = line["factor"] * num / dens[0]
+        assert round(value, 6) == Fraction(str(number["value"])), at  # Python rounds fractions half to even
+        if "num" in number:
+            assert value == Fraction(number["num"], number["den"]), at

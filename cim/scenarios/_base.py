@@ -20,6 +20,7 @@ from cim.scenarios._recorded import read_proposal
 from cim.scenarios._rules import RulePack
 from cim.scenarios._seal import assess
 from cim.scenarios._state import State
+from cim.scenarios._why import WHY, Why
 
 MEMBERSHIPS = ("clip", "point_on_surface", "intersects")
 SHOWN = 200  # characters of a refused value that a message repeats
@@ -51,10 +52,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a scenario computed: its result, and its coverage: what was known, what was not, what was assumed."""
+    """What a scenario computed: its result, and its coverage: what was known, what was not, what was assumed.
+
+    `why` opens every number of the result; it is called only where somebody asks.
+    """
 
     result: dict[str, Any]
     coverage: dict[str, Any]
+    why: Why
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +202,13 @@ class Scenario(Process):
         "point_on_surface: whole objects by that point. intersects: whole objects that touch it.",
         default="clip",
     )
+    explain: Sequence[str] = parameter(
+        {"type": "array", "items": {"type": "string", "pattern": "^/"}, "uniqueItems": True},
+        "逐项说明",
+        "Numbers to open into formula, rules, and the objects they add up: where each stands in the result, such as "
+        "/gross/far. A place opens all beneath it, / opens all.",
+        default=(),
+    )
 
     @abstractmethod
     def compute(self, state: State) -> Outcome:
@@ -231,6 +243,7 @@ class Scenario(Process):
     def described_outputs(cls) -> dict[str, Any]:
         """Return the members of the document: result, coverage, assessment."""
         result, assessment = super().described_outputs().values()
+        result["schema"]["properties"] = {**result["schema"]["properties"], "why": WHY}
         coverage = {
             "title": "Coverage",
             "x-cim-title-zh": "数据覆盖",

@@ -17,12 +17,12 @@ from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios import _stock as stock
 from cim.scenarios._branch import Made
-from cim.scenarios._indicator import DECIMALS, SQUARE_CENTIMETRES, Indicator, Ratio
+from cim.scenarios._indicator import DECIMALS, SQUARE_CENTIMETRES, Indicator, Ratio, step
 from cim.scenarios._proposal import Intervention
 from cim.scenarios._rules import Rule
 from cim.scenarios._state import State
 from cim.scenarios._stock import Stock
-from cim.scenarios._why import Sum, Term, shown, unknowns
+from cim.scenarios._why import Opened, Sum, Term, shown, unknowns
 
 PASS, FAIL, EXEMPT, NOT_ASSESSED, UNDEFINED = STATUSES = ("pass", "fail", "exempt", "not_assessed", "undefined")
 PERCENT = 100
@@ -32,7 +32,8 @@ PERCENT = 100
 class Case:
     """What constraints are checked on: a state, what a proposal makes of it, and facts that no city data holds.
 
-    `before` and `after` are the existing buildings by code; without a proposal they are the same.
+    `before` and `after` are the existing buildings by code; without a proposal they are the same. `explain` asks for
+    what is on a parcel as well.
     """
 
     state: State
@@ -40,6 +41,7 @@ class Case:
     before: Stock
     after: Stock
     facts: Mapping[str, Any]
+    explain: bool = False
 
     @property
     def read(self) -> State:
@@ -73,7 +75,8 @@ class Check:
     ----------
     limit : the number it is held to; None where each offender has its own
     offenders : objects that fail, or that nobody can judge, each with its own value, limit, margin and status
-    sums : what the value is made of, for the reader who asks why
+    sums : what the value is made of
+    why : the numbers of the check opened, as they stand beneath it
     """
 
     status: str
@@ -85,6 +88,7 @@ class Check:
     sums: Sequence[Sum] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     unknown: Sequence[Mapping[str, Any]] | None = None
+    why: Sequence[Opened] = ()
 
     def unknowns(self) -> list[Mapping[str, Any]]:
         """Return what is unknown in it."""
@@ -127,9 +131,16 @@ def number(limit: Fraction) -> float | int:
 
 
 def share(
-    rule: Rule, value: Ratio, bounds: Sequence[Ratio], counted: tuple[int, int], *, at_most: bool, **rest: Any
+    rule: Rule,
+    value: Ratio,
+    bounds: Sequence[Ratio],
+    counted: tuple[int, int],
+    of: tuple[Sum, Sum],
+    *,
+    at_most: bool,
+    **rest: Any,
 ) -> Check:
-    """Return the check of a ratio against `limit.max` or `limit.min`; `counted` is n and n_known."""
+    """Return the check of a ratio against `limit.max` or `limit.min`; `counted` is n and n_known, `of` opens it."""
     limit = exact(rule.limit["max" if at_most else "min"])
     n, n_known = counted
     if value[1] == 0 and all(den == 0 for _, den in bounds):
@@ -141,8 +152,14 @@ def share(
         value=indicator.ratio(rule.unit, value, bounds, n=n, n_known=n_known),
         limit=number(limit),
         margin=margin(value, limit, at_most=at_most),
+        why=[opened(rule, "/value", *of), *rest.pop("more", ())],
         **rest,
     )
+
+
+def opened(rule: Rule, at: str, num: Sum, den: Sum | None = None) -> Opened:
+    """Return a number of a rule opened; percents are of a hundred."""
+    return Opened(at, rule.formula, [rule], num, den, PERCENT if rule.unit == "%" else 1)
 
 
 def demolition(rule: Rule, case: Case) -> Check:
@@ -168,7 +185,11 @@ def demolition(rule: Rule, case: Case) -> Check:
         "without_exempt": indicator.ratio(rule.unit, without, without_bounds, n=counted[0], n_known=counted[1]),
         "exempt": sorted(exempt),
     }
-    rest: dict[str, Any] = {"sums": [demolished, existing], "extra": variants}
+    more = [
+        opened(rule, f"/{name}", num, existing)
+        for name, num in (("with_exempt", demolished), ("without_exempt", counting))
+    ]
+    rest: dict[str, Any] = {"sums": [demolished, existing], "extra": variants, "more": more}
     if exempt and not rule.limit["exempt_in_ratio"]:
         within = verdict(bounds, limit, at_most=True)
         alone = verdict(without_bounds, limit, at_most=True)
@@ -179,7 +200,7 @@ def demolition(rule: Rule, case: Case) -> Check:
     unproved = [row.code for row, one in rows if one.params.get("exemption") and row.code not in exempt]
     if unproved:
         rest["reason"] = f"no certificate, so not exempt: {', '.join(unproved)}"
-    return share(rule, value, bounds, counted, at_most=True, **rest)
+    return share(rule, value, bounds, counted, (demolished, existing), at_most=True, **rest)
 
 
 def _exempt(row: sa.Row[Any], one: Intervention) -> bool:
@@ -222,6 +243,7 @@ def rebuilding(rule: Rule, case: Case) -> Check:
         ends[0],
         ends,
         (len(demolished.terms), demolished.n_known),
+        (added.less(demolished, "net added") if net else added, demolished),
         at_most=True,
         sums=[added, demolished],
         reason=None if demolished.terms else "nothing is demolished",
@@ -268,6 +290,7 @@ def rehousing(rule: Rule, case: Case) -> Check:
         value,
         [(low[0] * PERCENT, low[1]), (high[0] * PERCENT, high[1])],
         (len(pairs), known),
+        (back, gone),
         at_most=False,
         sums=[back, gone],
         reason=None if pairs else "nobody is displaced",
@@ -284,7 +307,9 @@ def rent(rule: Rule, case: Case) -> Check:
         return Check(UNDEFINED, limit=number(exact(rule.limit["max"])), reason="there was no rent a year before")
     growth = (current - previous) / previous * PERCENT
     value = growth.numerator, growth.denominator
-    return share(rule, value, [value], (1, 1), at_most=True)
+    before = Sum.fact("rent.previous", previous, "1")
+    grown = Sum.fact("rent.current", current, "1").less(before, "growth of rent")
+    return share(rule, value, [value], (1, 1), (grown, before), at_most=True)
 
 
 def consent(rule: Rule, case: Case) -> Check:
@@ -293,13 +318,17 @@ def consent(rule: Rule, case: Case) -> Check:
     if given is None:
         return Check(NOT_ASSESSED, reason="facts.consent is not given")
     votes = []
-    for of, among, limit in (("participating", "all", "participating"), ("in_favour", "participating", "in_favour")):
+    for whose, among, limit in (("participating", "all", "participating"), ("in_favour", "participating", "in_favour")):
         for kind, unit in (("owners", "{owner}"), ("area", "m2")):
             scale = SQUARE_CENTIMETRES if unit == "m2" else 1
-            ratio = round(given[of][kind] * scale), round(given[among][kind] * scale)
+            ratio = round(given[whose][kind] * scale), round(given[among][kind] * scale)
             bar = exact(rule.limit[limit])
-            votes.append((ratio, bar, f"{of} {kind}"))
-    if any(den == 0 for (_, den), _, _ in votes):
+            parts = [
+                Sum.fact(f"consent.{who}.{kind}", Fraction(part, scale), unit)
+                for who, part in zip((whose, among), ratio, strict=True)
+            ]
+            votes.append((ratio, bar, f"{whose} {kind}", parts))
+    if any(den == 0 for (_, den), *_ in votes):
         return Check(UNDEFINED, reason="there are no owners, or nobody took part")
     judged: list[dict[str, Any]] = [
         {
@@ -309,9 +338,9 @@ def consent(rule: Rule, case: Case) -> Check:
             "margin": margin(ratio, bar, at_most=False),
             "status": verdict([ratio], bar, at_most=False),
         }
-        for ratio, bar, name in votes
+        for ratio, bar, name, _ in votes
     ]
-    tightest = min(zip(votes, judged, strict=True), key=lambda pair: Fraction(*pair[0][0]) - pair[0][1])[1]
+    (*_, of), tightest = min(zip(votes, judged, strict=True), key=lambda pair: Fraction(*pair[0][0]) - pair[0][1])
     failed = [one for one in judged if one["status"] == FAIL]
     return Check(
         FAIL if failed else PASS,
@@ -320,6 +349,12 @@ def consent(rule: Rule, case: Case) -> Check:
         margin=tightest["margin"],
         offenders=failed,
         extra={"votes": judged},
+        why=[opened(rule, "/value", *of)]
+        + [
+            opened(rule, step(f"/{part}", name), *parts)
+            for part in ("votes", "offenders")
+            for _, _, name, parts in votes
+        ],
     )
 
 
@@ -328,13 +363,14 @@ def parking(rule: Rule, case: Case) -> Check:
     after = list(case.after.values())
     homes = stock.dwellings("dwellings", after)
     per_dwelling = exact(rule.limit["per_dwelling"])
-    demand_known, demand_most = per_dwelling * homes.known, per_dwelling * homes.most
-    sums = [homes]
+    weighed, sums = [(per_dwelling, homes)], [homes]
     for usage, ratio in sorted(rule.limit["per_100_m2"].items()):
         area = stock.floor_area(f"gross_floor_area of {usage}", [row for row in after if row.usage == usage])
         each = exact(ratio) / (100 * SQUARE_CENTIMETRES)
-        demand_known, demand_most = demand_known + each * area.known, demand_most + each * area.most
+        weighed.append((each, area))
         sums.append(area)
+    demand = Sum.weighted("demand", "{space}", *weighed)
+    demand_known, demand_most = (Fraction(amount, demand.per_unit) for amount in (demand.known, demand.most))
     spaces = _spaces(case, rule.limit["unknown_capacity_max"])
 
     def at(supply: int, demand: Fraction) -> Ratio:
@@ -346,6 +382,7 @@ def parking(rule: Rule, case: Case) -> Check:
         at(spaces.known, demand_known),
         [at(spaces.known, demand_known + demand_most), at(spaces.known + spaces.most, demand_known)],
         (1, int(known)),
+        (spaces, demand),
         at_most=False,
         sums=[spaces, *sums],
         extra={"demand": number(demand_known)},
@@ -382,6 +419,7 @@ def facilities(rule: Rule, case: Case) -> Check:
         at(area.known, homes.known),
         [at(area.known, homes.known + homes.most), at(area.known + area.most, homes.known)],
         (1, int(known)),
+        (area, Sum.weighted("persons", "{person}", (per, homes))),
         at_most=False,
         sums=[area, homes],
         extra={"facility_area": shown(area.known, "m2")},

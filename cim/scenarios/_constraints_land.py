@@ -8,15 +8,15 @@ limit, the object is not assessed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 import sqlalchemy as sa
 
 from cim.scenarios import _indicator as indicator
-from cim.scenarios._constraints import FAIL, NOT_ASSESSED, PASS, Case, Check, exact, margin, number, verdict
-from cim.scenarios._indicator import Indicator, Ratio
+from cim.scenarios._constraints import FAIL, NOT_ASSESSED, PASS, Case, Check, exact, margin, number, opened, verdict
+from cim.scenarios._indicator import Indicator, Ratio, step
 from cim.scenarios._rules import Rule
 from cim.scenarios._stock import stock_parameters
 from cim.scenarios._why import Sum, Term
@@ -47,8 +47,17 @@ class Judged:
         }
 
 
-def _collect(lines: Sequence[Mapping[str, Any]], sums: Sequence[Sum], nothing: str) -> Check:
-    """Return the check of many objects: it fails where one fails, and passes where all pass."""
+def _collect(
+    rule: Rule,
+    lines: Sequence[Mapping[str, Any]],
+    sums: Sequence[Sum],
+    nothing: str,
+    of: Mapping[str, tuple[Sum, Sum | None]],
+) -> Check:
+    """Return the check of many objects: it fails where one fails, and passes where all pass.
+
+    `of` opens the value of each object, by its code, as far as somebody asks.
+    """
     statuses = {line["status"] for line in lines}
     assessed = [line for line in lines if line["margin"] is not None]
     tightest = min(assessed, key=lambda line: (line["margin"], line["code"]), default=None)
@@ -63,7 +72,16 @@ def _collect(lines: Sequence[Mapping[str, Any]], sums: Sequence[Sum], nothing: s
         offenders=[line for line in lines if line["status"] != PASS],
         sums=sums,
         extra={"judged": len(lines), "tightest": tightest["code"] if tightest else None},
+        why=[opened(rule, at, *of[code]) for at, code in _places(tightest, of)],
     )
+
+
+def _places(tightest: Mapping[str, Any] | None, codes: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield where the values of objects stand in the outcome of a rule; the tightest is that of the rule as well."""
+    for code in codes:
+        yield f"{step('/offenders', code)}/value", code
+        if tightest is not None and tightest["code"] == code:
+            yield "/value", code
 
 
 def _parcels(case: Case) -> Sequence[sa.Row[Any]]:
@@ -78,6 +96,7 @@ def _parcels(case: Case) -> Sequence[sa.Row[Any]]:
         zone_kinds=zones["zone_kind"],
         overlap_percent=zones["overlap_percent"],
         reach=_reach(case),
+        explain=case.explain,
     )
 
 
@@ -101,6 +120,7 @@ def _touched(case: Case) -> tuple[list[str] | None, list[str]]:
 def _on_parcels(rule: Rule, case: Case, column: str, counts: tuple[str, str], title: str, *, at_most: bool) -> Check:
     """Check a share of the land of each parcel against the column of its zone that `limit` names."""
     lines, terms, land = [], [], []
+    of: dict[str, tuple[Sum, Sum | None]] = {}
     for row in _parcels(case):
         if not row.within:
             lines.append(_beyond(row))
@@ -115,8 +135,23 @@ def _on_parcels(rule: Rule, case: Case, column: str, counts: tuple[str, str], ti
         # What is known of a parcel in part still leaves its sum unknown.
         terms.append(Term("parcel", row.code, row.leaf, known if n == n_known else None, known + most))
         land.append(Term("parcel", row.code, row.leaf, row.land))
+        if case.explain:
+            lot = Sum("land of the parcel", "m2", (land[-1],))
+            of[row.code] = Sum(title, "m2", tuple(_on_it(case, row, column))), lot
     sums = [Sum(title, "m2", tuple(terms)), Sum("land of the parcel", "m2", tuple(land))]
-    return _collect(lines, sums, "no parcel is touched")
+    return _collect(rule, lines, sums, "no parcel is touched", of)
+
+
+def _on_it(case: Case, row: sa.Row[Any], column: str) -> Iterator[Term]:
+    """Yield what each object on a parcel adds to a sum of it."""
+    if column == "green":
+        for code, leaf, counts, area in row.planted or ():
+            yield Term("green_space", code, leaf, area if counts else 0 if counts is False else None, area)
+        return
+    footprint_most = stock_parameters(case.state.pack)["footprint_max"]
+    for code, leaf, footprint, gfa, gfa_most in row.stock or ():
+        known, most = (footprint, footprint_most) if column == "footprint" else (gfa, gfa_most)
+        yield Term("building", code, leaf, known, most)
 
 
 def _beyond(row: sa.Row[Any]) -> dict[str, Any]:
@@ -146,10 +181,10 @@ def green(rule: Rule, case: Case) -> Check:
 
 def height(rule: Rule, case: Case) -> Check:
     """Check R6: height of each building against the lowest cap of the zones it stands in."""
-    return _heights(case, rule.limit["zone_kind"], unlimited=True)
+    return _heights(rule, case, rule.limit["zone_kind"], unlimited=True)
 
 
-def _heights(case: Case, kinds: Sequence[str], *, unlimited: bool) -> Check:
+def _heights(rule: Rule, case: Case, kinds: Sequence[str], *, unlimited: bool) -> Check:
     """Check heights; `unlimited` counts buildings that no zone limits as not assessed, else they are passed over."""
     caps: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
     codes = _raised(case)
@@ -169,7 +204,8 @@ def _heights(case: Case, kinds: Sequence[str], *, unlimited: bool) -> Check:
         judged = Judged("building", row, value, ratio, ends, zones=sorted(zone for _, zone in caps[code]))
         lines.append(judged.against(limit, at_most=True))
         terms.append(Term("building", code, row.leaf, row.height, high))
-    return _collect(lines, [Sum("height", "m", tuple(terms))], "no building is built or raised")
+    of: dict[str, tuple[Sum, Sum | None]] = {term.code: (Sum("height", "m", (term,)), None) for term in terms}
+    return _collect(rule, lines, [Sum("height", "m", tuple(terms))], "no building is built or raised", of)
 
 
 def _raised(case: Case) -> list[str]:
@@ -233,7 +269,7 @@ def heritage(rule: Rule, case: Case) -> Check:
                     "reason": reason,
                 }
             )
-    heights = _heights(case, limit["control_kind"], unlimited=False)
+    heights = _heights(rule, case, limit["control_kind"], unlimited=False)
     lines += [dict(line) for line in heights.offenders]
     statuses = {line["status"] for line in lines}
     failed = sum(line["status"] == FAIL for line in lines)
@@ -243,6 +279,9 @@ def heritage(rule: Rule, case: Case) -> Check:
         if line["status"] == NOT_ASSESSED and "intervention" in line
     ]
     n = len(done) + heights.extra["judged"]
+    offences = (
+        Term(line["type"], line["code"], line["leaf"], 1 if line["status"] == FAIL else None, 1) for line in lines
+    )
     return Check(
         FAIL if FAIL in statuses else NOT_ASSESSED if statuses else PASS,
         value=indicator.count("{offence}", failed, len(lines) - failed, n=n, n_known=n - len(unknown)),
@@ -252,6 +291,10 @@ def heritage(rule: Rule, case: Case) -> Check:
         offenders=lines,
         sums=heights.sums,
         unknown=[*unknown, *heights.unknowns()],
+        why=[
+            opened(rule, "/value", Sum("offences", "{offence}", tuple(offences))),
+            *(one for one in heights.why if one.at != "/value"),
+        ],
     )
 
 
@@ -266,9 +309,11 @@ def access(rule: Rule, case: Case) -> Check:
         road_status=roads["status"],
         road_missing=roads["missing"],
         reach=_reach(case),
+        explain=case.explain,
     )
     limit = exact(rule.limit["min"])
     lines, terms = [], []
+    of: dict[str, tuple[Sum, Sum | None]] = {}
     for row in rows:
         if not row.within:
             lines.append(_beyond(row))
@@ -279,4 +324,9 @@ def access(rule: Rule, case: Case) -> Check:
         value = indicator.ratio("m", ratio, ends, n=1, n_known=int(not row.unknown))
         lines.append(Judged("parcel", row, value, ratio, ends).against(limit, at_most=False))
         terms.append(Term("parcel", row.code, row.leaf, None if row.unknown else known, high))
-    return _collect(lines, [Sum("width of the widest road", "m", tuple(terms))], "no parcel is touched")
+        if case.explain:
+            widest = terms[-1]
+            if row.widest and not row.unknown:
+                widest = Term("road", row.widest[0], row.widest[1], known)
+            of[row.code] = Sum("width of the widest road", "m", (widest,)), None
+    return _collect(rule, lines, [Sum("width of the widest road", "m", tuple(terms))], "no parcel is touched", of)

@@ -7,7 +7,7 @@ and `decimals`, so that a limit can be tested by cross-multiplication. Sums and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -110,6 +110,42 @@ def extreme_mean(fixed: Ratio, optional: Iterable[Ratio], *, highest: bool) -> R
 def _indicator(unit: str, value: Any, low: Any, high: Any, n: int, n_known: int) -> Indicator:
     shown = None if n > 0 and n_known == 0 else value
     return {"value": shown, "unit": unit, "n": n, "n_known": n_known, "low": low, "high": high}
+
+
+def numbers(value: Any, at: str = "") -> Iterator[tuple[str, Indicator]]:
+    """Yield every indicator of a result and where it stands: the names on the way to it, each after a slash.
+
+    A slash within a name is written ~1, as in a JSON pointer; an entry of a list goes by `label_of`.
+    """
+    if isinstance(value, Mapping):
+        if "unit" in value and "value" in value:
+            yield at, dict(value)
+        else:
+            for name, item in value.items():
+                yield from numbers(item, step(at, str(name)))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for position, item in enumerate(value):
+            yield from numbers(item, step(at, label_of(item, position)))
+
+
+def step(at: str, name: str) -> str:
+    """Return where something of that name stands beneath a place."""
+    return f"{at}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+def label_of(item: Any, position: int) -> str:
+    """Return what tells an entry of a list from the others: its code, its rule, what it is of, else its place."""
+    if isinstance(item, Mapping):
+        for name in ("code", "rule", "name", "id", "vote", "class"):
+            if isinstance(item.get(name), str):
+                return str(item[name])
+        if isinstance(item.get("kind"), str):
+            return f"{item['kind']} {item['ring']}" if "ring" in item else str(item["kind"])
+        if isinstance(item.get("by"), Mapping):
+            return ",".join(f"{name}={value}" for name, value in sorted(item["by"].items()))
+        if isinstance(item.get("phase"), int):
+            return str(item["phase"])
+    return str(position)
 
 
 def schema(unit: str, title: str, title_zh: str, *, fraction: bool = False) -> dict[str, Any]:

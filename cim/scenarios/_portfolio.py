@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -11,9 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from cim.scenarios import _indicator as indicator
-from cim.scenarios._indicator import SQUARE_CENTIMETRES, decimal, half_even
+from cim.scenarios._indicator import SQUARE_CENTIMETRES, decimal, half_even, step
 from cim.scenarios._milp import Choice, Limit, total
 from cim.scenarios._rules import RulePack
+from cim.scenarios._why import Opened, Sum, Term
 
 KEEP = "keep"
 DEMOLISHING = ("demolish", "rebuild")
@@ -122,6 +123,44 @@ def judged(pack: RulePack, limit: Limit, chosen: Choice, options: Sequence[Optio
         "margin": margin,
         "price": round(chosen.prices[limit.name] * float(unit) / SQUARE_CENTIMETRES, 6),
     }
+
+
+def opened_choice(
+    pack: RulePack, names: Iterable[str], picked: Sequence[Option], criteria: Sequence[str] | None
+) -> Iterator[Opened]:
+    """Yield benefit, cost and what was chosen against each limit, opened into the buildings."""
+
+    def over(title: str, unit: str, amount: Callable[[Option], int]) -> Sum:
+        return Sum(title, unit, tuple(Term("building", o.row.code, o.row.leaf, amount(o)) for o in picked))
+
+    torn = over("floor area demolished", "m2", lambda o: o.demolished)
+    cost = over("cost", "CNY", lambda o: o.cost)
+    public = pack.limit("R2")["public_usage"] if "R2" in names else ()
+    of: dict[str, tuple[Sum, Sum | None]] = {
+        BUDGET: (cost, None),
+        MUST_ACT: (
+            over("grade D that is kept", "{building}", lambda o: int(o.action == KEEP and o.row.danger_grade == "D")),
+            None,
+        ),
+        "R1": (torn, over("floor area that stands", "m2", lambda o: o.row.gfa or 0)),
+        "R2": (over("new floor area", "m2", lambda o: 0 if o.row.usage in public else o.added), torn),
+        "R3": (
+            over("households rehoused", "{household}", lambda o: o.rehoused),
+            over("households displaced", "{household}", lambda o: o.displaced),
+        ),
+    }
+    known = {
+        name.removeprefix("criterion_"): rule for name, rule in pack.rules.items() if name.startswith("criterion_")
+    }
+    scored = [rule for name, rule in known.items() if rule.enabled and (criteria is None or name in criteria)]
+    benefit = over("score × effect × floor area", "m2", lambda o: o.benefit)
+    yield Opened("/benefit", "Σ score × effect of the action × floor area", scored, benefit)
+    yield Opened("/cost", "Σ cost of the action × floor area", [], cost)
+    for name in names:
+        rules = [pack.rules[name]] if name in pack.rules else []
+        formula = rules[0].formula if rules else f"Σ {of[name][0].title}"
+        percent = PERCENT if rules and rules[0].unit == "%" else 1
+        yield Opened(f"{step('/rules', name)}/value", formula, rules, *of[name], percent)
 
 
 def _ratio(unit: str, num: int, den: int, n: int) -> dict[str, Any]:

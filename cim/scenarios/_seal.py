@@ -19,6 +19,7 @@ from cim.scenarios._proposal import from_document
 from cim.scenarios._reads import reading, seal_reading
 from cim.scenarios._rules import rule_pack
 from cim.scenarios._state import State, open_state, snapshot
+from cim.scenarios._why import opened
 
 if TYPE_CHECKING:  # the base of all scenarios calls `assess`
     from cim.scenarios._base import Outcome, Scenario
@@ -41,6 +42,8 @@ def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dic
         asked = asked.resolved(connection, database)
         state = state_of(connection, database, asked, use_live=use_live)
         outcome = asked.compute(state)
+        if asked.explain:
+            outcome.result["why"] = opened(outcome.why, asked.explain, outcome.result)
         assessment = seal(asked, state, outcome)
     return {"result": outcome.result, "coverage": outcome.coverage, "assessment": assessment}
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
 from cim.scenarios._indicator import SQUARE_CENTIMETRES
-from cim.scenarios._rules import RulePack
+from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
-from cim.scenarios._why import Sum, Term, explained
+from cim.scenarios._why import Opened, Sum, Term
 
 Stock = Mapping[str, sa.Row[Any]]
 
@@ -23,11 +23,17 @@ ADDITIVE: Mapping[str, tuple[str, str | None, str, str, str, bool]] = {
     "dwellings": ("dwellings", "dwellings_most", "{dwelling}", "Dwellings", "住宅套数", True),
     "households": ("households", "households_most", "{household}", "Households", "户数", True),
 }
-FORMULAS = {
+MEMBERS = {
     "clip": "Σ over the buildings that meet the scope: value × area inside ÷ area",
     "point_on_surface": "Σ over the buildings whose point on surface lies in the scope",
     "intersects": "Σ over the buildings that meet the scope",
 }
+COUNTED = {
+    "clip": MEMBERS["point_on_surface"],
+    "point_on_surface": MEMBERS["point_on_surface"],
+    "intersects": MEMBERS["intersects"],
+}
+BOUNDS = ("existing_building", "unknown_floor_area", "unknown_dwellings")
 
 
 def stock_parameters(pack: RulePack) -> dict[str, Any]:
@@ -94,19 +100,26 @@ def summed(name: str, rows: Iterable[sa.Row[Any]]) -> Sum:
     return Sum(name, ADDITIVE[name][2], tuple(terms))
 
 
-def why(
-    state: State, membership: str, names: Mapping[str, str], codes: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
-    """Return the additive indicators of `names` opened: what each is in a result, by the name it has here.
+def formula(name: str, membership: str) -> str:
+    """Return how an additive indicator is added up."""
+    return (COUNTED if ADDITIVE[name][5] else MEMBERS)[membership]
 
-    `codes` are the only buildings that count, where a filter has chosen some.
-    """
-    stock = read_stock(state, membership)
-    chosen = stock.values() if codes is None else [stock[code] for code in sorted(set(codes) & stock.keys())]
-    bounds = ("existing_building", "unknown_floor_area", "unknown_dwellings")
-    rules = [state.pack.rules[rule_id] for rule_id in bounds if rule_id in state.pack.rules]
-    formulas = {True: "Σ over the buildings whose point on surface lies in the scope", False: FORMULAS[membership]}
-    return [
-        explained(shown_as, formulas[ADDITIVE[name][5]], rules, summed(name, chosen))
-        for shown_as, name in names.items()
-    ]
+
+def rules_of(pack: RulePack, *names: str) -> list[Rule]:
+    """Return those of some rules that a pack has."""
+    return [pack.rules[name] for name in names if name in pack.rules]
+
+
+def basements(rows: Iterable[sa.Row[Any]]) -> Sum:
+    """Return the floor area below ground of some buildings."""
+    terms = (Term("building", r.code, r.leaf, r.gfa_below, r.gfa_below_most) for r in rows)
+    return Sum("gross_floor_area_below", "m2", tuple(terms))
+
+
+def opened_stock(at: str, pack: RulePack, membership: str, rows: Iterable[sa.Row[Any]]) -> Iterator[Opened]:
+    """Yield the measures of an inventory opened into buildings, as they stand beneath a place."""
+    members, rules = list(rows), rules_of(pack, *BOUNDS)
+    names = {"gfa_above": "gfa"} | {name: name for name in ("n", "footprint", "dwellings", "households")}
+    for shown_as, name in names.items():
+        yield Opened(f"{at}/{shown_as}", formula(name, membership), rules, summed(name, members))
+    yield Opened(f"{at}/gfa_below", MEMBERS[membership], rules, basements(members))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,10 +13,11 @@ from cim.scenarios import _constraints_land as land
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._branch import Made
 from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker
+from cim.scenarios._indicator import step
 from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock
-from cim.scenarios._why import opened
+from cim.scenarios._why import Opened
 
 RULES: Mapping[str, Checker] = MappingProxyType(
     {
@@ -78,18 +79,13 @@ OUTPUTS = table(
                     "margin": {**_NUMBER, "description": "Room to the limit; negative beyond it"},
                     "reason": {"type": ["string", "null"]},
                     "offenders": {"type": "array", "items": {"type": "object"}},
-                    "why": {
-                        "type": "array",
-                        "description": "Sums with each object's contribution and leaf; empty unless explain",
-                        "items": {"type": "object"},
-                    },
                     "unknown": {
                         "type": "array",
                         "description": "What nobody recorded, with the bounds it is given",
                         "items": {"type": "object"},
                     },
                 },
-                "required": ["rule", "status", "value", "limit", "margin", "offenders", "why", "unknown"],
+                "required": ["rule", "status", "value", "limit", "margin", "offenders", "unknown"],
             },
         },
         "comparison": {
@@ -193,7 +189,7 @@ class CheckConstraints(Scenario):
     """Hold a proposal, or the city as it is, to the rules of a pack."""
 
     name: ClassVar[str] = "check-constraints"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Constraint check"
     title_zh: ClassVar[str] = "约束检查"
     description: ClassVar[str] = (
@@ -233,9 +229,6 @@ class CheckConstraints(Scenario):
         "Name of another rule pack to judge by as well, beside `rule_pack`.",
         default=None,
     )
-    explain: bool = parameter(
-        {"type": "boolean"}, "逐项说明", "Whether to open every value into the objects it adds up.", default=False
-    )
 
     def compute(self, state: State) -> Outcome:
         """Read the stock as it is and as it will be, then judge rule by rule."""
@@ -249,7 +242,19 @@ class CheckConstraints(Scenario):
             "rules": checked,
             "comparison": None if state.compared is None else self._comparison(state, state.compared, checked),
         }
-        return Outcome(result, {"scope": state.described(), **outside(case)})
+        return Outcome(result, {"scope": state.described(), **outside(case)}, lambda: self._why(state))
+
+    def _why(self, state: State) -> Iterator[Opened]:
+        """Open what every rule measured, by the other pack too."""
+        sides = [("/rules", state.pack)]
+        if state.compared is not None:
+            sides.append(("/comparison/rules", state.compared))
+        for way, pack in sides:
+            case = case_of(replace(state, pack=pack), self.membership, self.facts or {}, explain=True)
+            for rule_id in self.rules:
+                rule = pack.rules.get(rule_id)
+                if rule is not None and rule.enabled:
+                    yield from (one.beneath(step(way, rule_id)) for one in RULES[rule_id](rule, case).why)
 
     def _comparison(self, state: State, pack: RulePack, checked: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the same rules as another pack has them, and which of them come out otherwise."""
@@ -283,19 +288,19 @@ class CheckConstraints(Scenario):
         rule = case.state.pack.rules.get(rule_id)
         if rule is None:
             reason = f"rule pack {case.state.pack.name} has no rule {rule_id}"
-            return {"rule": rule_id, **_outcome(Check(NOT_ASSESSED, reason=reason), explain=False)}
+            return {"rule": rule_id, **_outcome(Check(NOT_ASSESSED, reason=reason))}
         check = RULES[rule_id](rule, case) if rule.enabled else Check(NOT_ASSESSED, reason=_switched_off(rule))
         told = ("clause", "text", "source", "confidence", "force", "formula", "enabled")
-        return {"rule": rule_id, **{name: getattr(rule, name) for name in told}, **_outcome(check, self.explain)}
+        return {"rule": rule_id, **{name: getattr(rule, name) for name in told}, **_outcome(check)}
 
 
-def case_of(state: State, membership: str, facts: Mapping[str, Any]) -> Case:
+def case_of(state: State, membership: str, facts: Mapping[str, Any], *, explain: bool = False) -> Case:
     """Return what the rules are checked on: the stock without and with the proposal that lies on a state."""
     base = state.through(None)
     before = read_stock(base, membership)
     made: Made | None = state.made
     after = before if made is None else read_stock(state, membership)
-    return Case(base, made, before, after, facts)
+    return Case(base, made, before, after, facts, explain)
 
 
 def overall(counts: Mapping[str, int]) -> str:
@@ -317,7 +322,7 @@ def _switched_off(rule: Rule) -> str:
     return f"switched off in the rule pack ({rule.confidence}); a city switches it on in a pack of its own"
 
 
-def _outcome(check: Check, explain: bool) -> dict[str, Any]:
+def _outcome(check: Check) -> dict[str, Any]:
     return {
         "status": check.status,
         "value": check.value,
@@ -326,7 +331,6 @@ def _outcome(check: Check, explain: bool) -> dict[str, Any]:
         "reason": check.reason,
         **check.extra,
         "offenders": list(check.offenders),
-        "why": opened(check.sums) if explain else [],
         "unknown": check.unknowns(),
     }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,10 +12,11 @@ import sqlalchemy as sa
 from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
-from cim.scenarios._indicator import Indicator, Ratio
+from cim.scenarios._indicator import Indicator, Ratio, step
+from cim.scenarios._reads import RECORDED
 from cim.scenarios._state import State
-from cim.scenarios._stock import stock_parameters, why
-from cim.scenarios._why import EXPLAIN, WHY, explained
+from cim.scenarios._stock import BOUNDS, formula, read_stock, rules_of, stock_parameters, summed
+from cim.scenarios._why import Opened, Sum, Term
 
 GFA_RULES = ("above_ground", "with_basement", "footprint_storeys")
 # num is in millimetres and den in square centimetres: 1 mm/cm² = 10 m/m².
@@ -52,7 +54,6 @@ OUTPUTS = table(
             "description": "Each parcel's share in the scope, by code; empty at level district",
             "items": table({"code": {"type": "string"}, **DENSITIES}),
         },
-        "why": WHY,
     }
 )
 
@@ -94,7 +95,7 @@ class DensityIndicators(Scenario):
     """Densities as ratios of sums over a scope, and over each of its parcels."""
 
     name: ClassVar[str] = "density-indicators"
-    version: ClassVar[str] = "1.1.0"
+    version: ClassVar[str] = "1.2.0"
     title: ClassVar[str] = "Density indicators"
     title_zh: ClassVar[str] = "开发强度指标"
     description: ClassVar[str] = (
@@ -125,8 +126,6 @@ class DensityIndicators(Scenario):
         default="above_ground",
     )
 
-    explain: bool = parameter(*EXPLAIN, default=False)
-
     def compute(self, state: State) -> Outcome:
         """Sum in one query, then divide."""
         if self.gfa_rule not in state.pack.limit("gfa_rule"):
@@ -142,24 +141,9 @@ class DensityIndicators(Scenario):
             "net": densities(net),
             "tare": _exact("m2/m2", (tare, gross.land), net.pieces),
             "parcels": [{"code": row.code, **densities(row)} for row in rows if row.extent == "parcel"],
-            "why": self._why(state) if self.explain else [],
         }
-        return Outcome(result, {"scope": state.described(), **_coverage(gross, net)})
-
-    def _why(self, state: State) -> list[dict[str, Any]]:
-        """Open the sums of the gross densities into buildings; floor area as recorded above ground alone."""
-        names = {"n": "n", "footprint": "footprint"} | ({"gfa": "gfa"} if self.gfa_rule == "above_ground" else {})
-        ratios = [explained(name, formula, []) for name, formula in FORMULAS.items()]
-        return why(state, self.membership, names) + ratios
-
-
-# Ratios are of sums: opening the sums opens the ratio.
-FORMULAS = {
-    "far": "gfa ÷ land",
-    "gsi": "footprint ÷ land",
-    "storeys": "gfa ÷ footprint",
-    "osr": "(land - footprint) ÷ gfa",
-}
+        coverage = {"scope": state.described(), **_coverage(gross, net)}
+        return Outcome(result, coverage, lambda: open_densities(state, self.membership, self.gfa_rule))
 
 
 def _exact(unit: str, value: Ratio, n: int) -> Indicator:
@@ -167,8 +151,13 @@ def _exact(unit: str, value: Ratio, n: int) -> Indicator:
     return indicator.ratio(unit, value, [value], n=n, n_known=n)
 
 
-def read_densities(state: State, *, membership: str, gfa_rule: str, level: str) -> Sequence[sa.Row[Any]]:
-    """Return the sums of the scope as a whole (`extent` gross), of its parcels (net) and, if asked for, of each."""
+def read_densities(
+    state: State, *, membership: str, gfa_rule: str, level: str, explain: bool = False
+) -> Sequence[sa.Row[Any]]:
+    """Return the sums of the scope as a whole (`extent` gross), of its parcels (net) and, if asked for, of each.
+
+    With `explain` also the green spaces and streets that are summed.
+    """
     roads = state.pack.limit("existing_road")
     return state.rows(
         "density_indicators",
@@ -176,6 +165,7 @@ def read_densities(state: State, *, membership: str, gfa_rule: str, level: str) 
         membership=membership,
         gfa_rule=gfa_rule,
         level=level,
+        explain=explain,
         road_status=roads["status"],
         road_missing=roads["missing"],
     )
@@ -251,6 +241,94 @@ def _coverage(gross: sa.Row[Any], net: sa.Row[Any]) -> dict[str, Any]:
             "unknown": {"counts_as_green": gross.green_n - gross.green_known},
         },
     }
+
+
+def open_densities(state: State, membership: str, gfa_rule: str) -> Iterator[Opened]:
+    """Yield every number of the densities opened, of each parcel too."""
+    rows = read_densities(state, membership=membership, gfa_rule=gfa_rule, level="parcel", explain=True)
+    gross, net = (next(row for row in rows if row.extent == extent) for extent in ("gross", "net"))
+    parcels = [row for row in rows if row.extent == "parcel"]
+    stock = read_stock(state, membership)
+    codes = {row.code for row in parcels}
+    on: defaultdict[str, list[sa.Row[Any]]] = defaultdict(list)
+    for building in stock.values():
+        if building.parcel_code in codes:
+            on[building.parcel_code].append(building)
+    whole = Sum("land of the scope", "m2", (_scope_term(state, gross.land),))
+    lots = Sum("land of the parcels", "m2", tuple(Term("parcel", p.code, p.leaf, p.land) for p in parcels))
+    yield from _open("/gross", state, membership, gfa_rule, whole, stock.values(), gross.greens)
+    inside = [building for code in sorted(on) for building in on[code]]
+    yield from _open("/net", state, membership, gfa_rule, lots, inside, net.greens)
+    for parcel in parcels:
+        lot = Sum("land of the parcel", "m2", (Term("parcel", parcel.code, parcel.leaf, parcel.land),))
+        yield from _open(
+            step("/parcels", parcel.code), state, membership, gfa_rule, lot, on[parcel.code], parcel.greens
+        )
+    streets = Sum("length", "m", tuple(Term("road", *street) for street in gross.streets or ()))
+    rules = rules_of(state.pack, "existing_road")
+    half = "Σ length of the roads inside, half of it along the edge ÷ land"
+    yield Opened("/gross/network_density", half, rules, streets, whole)
+    bare = whole.less(lots, "land in no parcel")
+    yield Opened("/tare", "(land of the scope - Σ land of its parcels) ÷ land of the scope", [], bare, whole)
+
+
+def _scope_term(state: State, land: int) -> Term:
+    """Return the land of the scope as a term: by its record, else by the digest of its geometry."""
+    scope, leaf = state.scope, None
+    if scope.type in RECORDED:
+        leaf = state.rows("land_name", codes=list(scope.codes))[0].leaf
+    return Term(scope.type, scope.codes[0] if len(scope.codes) == 1 else scope.sha256, leaf, land)
+
+
+def _open(
+    at: str,
+    state: State,
+    membership: str,
+    gfa_rule: str,
+    land: Sum,
+    buildings: Iterable[sa.Row[Any]],
+    greens: Sequence[Sequence[Any]] | None,
+) -> Iterator[Opened]:
+    """Yield the densities of some land opened."""
+    rows, rules = list(buildings), rules_of(state.pack, "gfa_rule", *BOUNDS)
+    footprint = summed("footprint", rows)
+    gfa = Sum(
+        f"gross_floor_area, {gfa_rule}",
+        "m2",
+        tuple(Term("building", row.code, row.leaf, *_counted(gfa_rule, row)) for row in rows),
+    )
+    green = Sum(
+        "green space that counts",
+        "m2",
+        tuple(
+            Term("green_space", code, leaf, area if counts else 0 if counts is False else None, area)
+            for code, leaf, counts, area in greens or ()
+        ),
+    )
+    yield Opened(f"{at}/land", "Σ land", [], land)
+    yield Opened(f"{at}/n", formula("n", membership), rules, summed("n", rows))
+    yield Opened(f"{at}/footprint", formula("footprint", membership), rules, footprint)
+    yield Opened(f"{at}/gfa", formula("gfa", membership), rules, gfa)
+    yield Opened(f"{at}/far", "gfa ÷ land", rules, gfa, land)
+    yield Opened(f"{at}/gsi", "footprint ÷ land", rules, footprint, land)
+    yield Opened(f"{at}/storeys", "gfa ÷ footprint", rules, gfa, footprint)
+    yield Opened(f"{at}/osr", "(land - footprint) ÷ gfa", rules, land.less(footprint, "open land"), gfa)
+    unknown_green = rules_of(state.pack, "unknown_green")
+    yield Opened(f"{at}/green_ratio", "100 × Σ green that counts ÷ land", unknown_green, green, land, PERCENT)
+
+
+def _counted(gfa_rule: str, row: sa.Row[Any]) -> tuple[int | None, int]:
+    """Return the counted floor area of a building, and what it may be at most."""
+    match gfa_rule:
+        case "with_basement":
+            parts = row.gfa, row.gfa_below
+            mosts = (p if p is not None else m for p, m in zip(parts, (row.gfa_most, row.gfa_below_most), strict=True))
+            return None if None in parts else sum(parts), sum(mosts)
+        case "footprint_storeys":
+            known = row.footprint is not None and row.storeys_above is not None
+            return row.footprint * row.storeys_above if known else None, row.floors_most
+        case _:
+            return row.gfa, row.gfa_most
 
 
 SCENARIO = DensityIndicators

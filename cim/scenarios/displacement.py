@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
 
 import sqlalchemy as sa
 
@@ -16,10 +16,12 @@ from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check
 from cim.scenarios._indicator import Indicator
 from cim.scenarios._proposal import Intervention
 from cim.scenarios._state import State
-from cim.scenarios._why import Sum, Term
+from cim.scenarios._stock import rules_of
+from cim.scenarios._why import Opened, Sum, Term
 from cim.scenarios.check_constraints import FACTS, case_of, outside
 
 KINDS = ("permanent", "temporary", "open")
+TENURES = ("owner", "tenant", "unknown")
 HOUSEHOLDS = "{household}"
 _CELL = indicator.schema(HOUSEHOLDS, "Households", "户数")
 CELL = {
@@ -53,7 +55,7 @@ OUTPUTS = table(
         "by_tenure": {
             "type": "array",
             "description": "Households of the buildings whose households have to move, by the tenure of their units",
-            "items": table({"class": {"enum": ["owner", "tenant", "unknown"]}, "households": CELL}),
+            "items": table({"class": {"enum": list(TENURES)}, "households": CELL}),
         },
         "rehousing": {**_RULE, "description": "Rule R3"},
         "consent": {**_RULE, "description": "Rule R15"},
@@ -122,7 +124,7 @@ class Displacement(Scenario):
     """Count the households that a proposal moves, by phase and tenure."""
 
     name: ClassVar[str] = "displacement"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Displacement and rehousing"
     title_zh: ClassVar[str] = "居民搬迁与安置"
     description: ClassVar[str] = (
@@ -154,30 +156,70 @@ class Displacement(Scenario):
         """Take what is known of the households of each building acted on, then count and withhold."""
         case = case_of(state, self.membership, self.facts or {})
         k = state.pack.limit("suppression") if self.k is None else self.k
-        kinds = state.pack.limit("displacement")
-        moves = [(kind, row, one) for kind in KINDS for row, one in case.acted(kinds[kind]) if row.counted]
-        parts = {kind: _displaced((row, one) for of, row, one in moves if of == kind) for kind in KINDS}
-        every = [(row, one) for _, row, one in moves]
-        phases = sorted({one.phase for _, one in every})
+        groups = _cells(case)
+        told = {way: cell for sums in groups for way, cell in withheld(sums, k).items()}
+        phases = sorted({int(way.split("/")[2]) for way in told if way.startswith("/by_phase/")})
         result = {
-            "households": withheld({"displaced": _displaced(every)}, k)
-            | withheld(parts, k)
-            | withheld({"rehoused": _rehoused(every)}, k),
-            "by_phase": self._by_phase(every, phases, k),
-            "by_tenure": _by_tenure(state, [row for row, _ in every], k),
-            "rehousing": _rule(case, "R3", k),
-            "consent": _rule(case, "R15", 0),
+            "households": {name: told[f"/households/{name}"] for name in ("displaced", *KINDS, "rehoused")},
+            "by_phase": [
+                {"phase": phase} | {name: told[f"/by_phase/{phase}/{name}"] for name in ("displaced", "rehoused")}
+                for phase in phases
+            ],
+            "by_tenure": [{"class": name, "households": told[f"/by_tenure/{name}/households"]} for name in TENURES],
+            "rehousing": _shown(_rule(case, "R3"), k),
+            "consent": _shown(_rule(case, "R15"), 0),
             "suppressed_below": k,
         }
-        return Outcome(result, {"scope": state.described(), **outside(case)})
+        coverage = {"scope": state.described(), **outside(case)}
+        return Outcome(result, coverage, lambda: _why(case, groups, told, k))
 
-    def _by_phase(self, every: Sequence[tuple[sa.Row[Any], Intervention]], phases: Sequence[int], k: int) -> list[Any]:
-        of = {phase: [(row, one) for row, one in every if one.phase == phase] for phase in phases}
-        displaced = withheld({str(phase): _displaced(of[phase]) for phase in phases}, k)
-        rehoused = withheld({str(phase): _rehoused(of[phase]) for phase in phases}, k)
-        return [
-            {"phase": phase, "displaced": displaced[str(phase)], "rehoused": rehoused[str(phase)]} for phase in phases
-        ]
+
+def _cells(case: Case) -> list[dict[str, Sum]]:
+    """Return what every cell counts, by where it stands; one mapping for those that add up to a total."""
+    kinds = case.state.pack.limit("displacement")
+    moves = [(kind, row, one) for kind in KINDS for row, one in case.acted(kinds[kind]) if row.counted]
+    every = [(row, one) for _, row, one in moves]
+    of = {phase: [(row, one) for row, one in every if one.phase == phase] for phase in {one.phase for _, one in every}}
+    return [
+        {"/households/displaced": _displaced(every)},
+        {f"/households/{kind}": _displaced((row, one) for of, row, one in moves if of == kind) for kind in KINDS},
+        {"/households/rehoused": _rehoused(every)},
+        {f"/by_phase/{phase}/displaced": _displaced(ones) for phase, ones in of.items()},
+        {f"/by_phase/{phase}/rehoused": _rehoused(ones) for phase, ones in of.items()},
+        {
+            f"/by_tenure/{name}/households": cell
+            for name, cell in _by_tenure(case.state, [row for row, _ in every]).items()
+        },
+    ]
+
+
+def _why(case: Case, groups: Iterable[Mapping[str, Sum]], told: Mapping[str, Indicator], k: int) -> Iterator[Opened]:
+    """Open what is told into buildings; of few households, and of cells withheld, none by itself."""
+    pack = case.state.pack
+    moved, back = "Σ households that have to move", "Σ households rehoused on the site or nearby"
+    for sums in groups:
+        for way, cell in sums.items():
+            formula = back if way.endswith("/rehoused") else moved
+            rules = rules_of(pack, "displacement", "suppression", *(["tenure_classes"] if "tenure" in way else []))
+            open_cell = replace(cell, terms=()) if told[way].get("suppressed") else together(cell, k)
+            yield Opened(way, formula, rules, open_cell)
+    for way, rule_id, few in (("/rehousing", "R3", k), ("/consent", "R15", 0)):
+        for one in _rule(case, rule_id).why:
+            den = None if one.den is None else together(one.den, few)
+            yield replace(one, at=f"{way}{one.at}", num=together(one.num, few), den=den)
+
+
+def together(cell: Sum, k: int) -> Sum:
+    """Return a sum with one term for all that is known, where a building in it has fewer than k households.
+
+    What other sums tell then tells no more of that building than their totals do.
+    """
+    known = [term for term in cell.terms if term.amount is not None]
+    if not any(0 < cast("int", term.amount) < k for term in known):
+        return cell
+    codes = tuple(sorted({term.code for term in known}))
+    one = Term("building", f"{len(codes)} buildings", None, cell.known, codes=codes)
+    return replace(cell, terms=(one, *(term for term in cell.terms if term.amount is None)))
 
 
 def _displaced(moves: Iterable[tuple[sa.Row[Any], Intervention]]) -> Sum:
@@ -201,7 +243,7 @@ def _rehoused(moves: Iterable[tuple[sa.Row[Any], Intervention]]) -> Sum:
     return Sum("rehoused", HOUSEHOLDS, tuple(terms))
 
 
-def _by_tenure(state: State, rows: Sequence[sa.Row[Any]], k: int) -> list[dict[str, Any]]:
+def _by_tenure(state: State, rows: Sequence[sa.Row[Any]]) -> dict[str, Sum]:
     """Return the households of some buildings by whether they own or rent; those without a unit are unknown."""
     classes = state.pack.limit("tenure_classes")
     of = {tenure: name for name, tenures in classes.items() for tenure in tenures}
@@ -216,18 +258,20 @@ def _by_tenure(state: State, rows: Sequence[sa.Row[Any]], k: int) -> list[dict[s
         left = None if row.households is None else max(row.households - told[row.code], 0)
         if left != 0:
             terms["unknown"].append(Term("building", row.code, row.leaf, left, row.households_most))
-    cells = {name: Sum(name, HOUSEHOLDS, tuple(terms[name])) for name in ("owner", "tenant", "unknown")}
-    return [{"class": name, "households": cell} for name, cell in withheld(cells, k).items()]
+    return {name: Sum(name, HOUSEHOLDS, tuple(terms[name])) for name in TENURES}
 
 
-def _rule(case: Case, rule_id: str, k: int) -> dict[str, Any]:
-    """Return the outcome of a rule; its figures are withheld where they would tell of fewer than k households."""
+def _rule(case: Case, rule_id: str) -> Check:
+    """Return the outcome of a rule."""
     rule = case.state.pack.rules.get(rule_id)
     checkers = {"R3": constraints.rehousing, "R15": constraints.consent}
     if rule is None or not rule.enabled:
-        check = Check(NOT_ASSESSED, reason="the rule pack has it switched off, or has none")
-    else:
-        check = checkers[rule_id](rule, case)
+        return Check(NOT_ASSESSED, reason="the rule pack has it switched off, or has none")
+    return checkers[rule_id](rule, case)
+
+
+def _shown(check: Check, k: int) -> dict[str, Any]:
+    """Return an outcome; its figures are withheld where they would tell of fewer than k households."""
     few = any(0 < part.known < k for part in check.sums)
     return {
         "status": check.status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ import sqlalchemy as sa
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._filter import codes_where
-from cim.scenarios._indicator import SQUARE_CENTIMETRES, Indicator, Ratio
+from cim.scenarios._indicator import SQUARE_CENTIMETRES, Indicator, Ratio, label_of, step
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
-from cim.scenarios._stock import stock_parameters, why
-from cim.scenarios._why import EXPLAIN, WHY
+from cim.scenarios._stock import opened_stock, people_parameters, read_stock, rules_of, stock_parameters
+from cim.scenarios._why import Opened, Sum, Term
 
 DIMENSIONS = ("decade", "structure", "usage", "height_class", "danger", "tenure")
 
@@ -28,8 +29,6 @@ MEASURES = {
     "dwellings": indicator.schema("{dwelling}", "Dwellings", "住宅套数"),
     "households": indicator.schema("{household}", "Households", "户数"),
 }
-# What can be opened into buildings, by what the stock calls it.
-OPENED = {"n": "n", "footprint": "footprint", "gfa_above": "gfa", "dwellings": "dwellings", "households": "households"}
 _VALUE = {"type": ["string", "integer", "null"], "description": "null: unknown"}
 OUTPUTS = table(
     {
@@ -66,7 +65,6 @@ OUTPUTS = table(
             "description": "The buildings, by code; empty unless list_objects",
             "items": table({"code": {"type": "string"}, **dict.fromkeys(DIMENSIONS, _VALUE), **MEASURES}),
         },
-        "why": WHY,
     }
 )
 
@@ -117,7 +115,7 @@ class DistrictInventory(Scenario):
     """Counts, areas, dwellings, households and age of the buildings of a scope."""
 
     name: ClassVar[str] = "district-inventory"
-    version: ClassVar[str] = "1.1.0"
+    version: ClassVar[str] = "1.2.0"
     title: ClassVar[str] = "District inventory"
     title_zh: ClassVar[str] = "片区现状清单"
     description: ClassVar[str] = (
@@ -151,8 +149,6 @@ class DistrictInventory(Scenario):
         {"type": "boolean"}, "列出建筑", "Whether to list every building with its share.", default=False
     )
 
-    explain: bool = parameter(*EXPLAIN, default=False)
-
     def compute(self, state: State) -> Outcome:
         """Read the stock once and shape it."""
         codes = None if self.filter is None else codes_where(state, "building", self.filter)
@@ -183,9 +179,25 @@ class DistrictInventory(Scenario):
             "objects": [
                 {"code": row.code, **_values(row, DIMENSIONS, labels), **_measures(row)} for row in groups["object"]
             ],
-            "why": why(state, self.membership, OPENED, codes) if self.explain else [],
         }
-        return Outcome(result, {"scope": state.described(), "building": _coverage(total, groups)})
+        coverage = {"scope": state.described(), "building": _coverage(total, groups)}
+        return Outcome(result, coverage, lambda: self._why(state, result, codes))
+
+    def _why(self, state: State, result: Mapping[str, Any], codes: Sequence[str] | None) -> Iterable[Opened]:
+        """Open every number into the buildings of it; a cell of the cube into those of its values."""
+        stock = read_stock(state, self.membership)
+        rows = [row for row in stock.values() if codes is None or row.code in codes]
+        pack, year = state.pack, state.reference_date.year
+        yield from opened_stock("", pack, self.membership, rows)
+        yield _opened_age(pack, year, rows)
+        yield from _opened_old(pack, year, rows)
+        values = {row.code: _dimensions(pack, year, row) for row in rows}
+        for cell in result["cube"]:
+            inside = [row for row in rows if cell["by"].items() <= values[row.code].items()]
+            yield from opened_stock(step("/cube", label_of(cell, 0)), pack, self.membership, inside)
+        for entry in result["objects"]:
+            at = step("/objects", entry["code"])
+            yield from opened_stock(at, pack, self.membership, [stock[entry["code"]]])
 
     def _cells(self, groups: Mapping[str, list[sa.Row[Any]]], labels: Sequence[str]) -> Iterable[dict[str, Any]]:
         for dimension in DIMENSIONS:
@@ -199,17 +211,18 @@ class DistrictInventory(Scenario):
 
 def _parameters(pack: RulePack, year: int) -> dict[str, Any]:
     bins, old = pack.limit("year_bins"), pack.limit("old_community")
-    dwellings = pack.limit("unknown_dwellings")
-    return stock_parameters(pack) | {
-        "reference_year": year,
-        "decade_origin": bins["origin"],
-        "decade_years": bins["years"],
-        "class_starts": pack.limit("residential_height_classes", "storey_classes")["from"],
-        "old_year": old["year"],
-        "old_usage": old["usage"],
-        "dwelling_area_min": dwellings["dwelling_area_min_m2"] * SQUARE_CENTIMETRES,
-        "households_per_dwelling": dwellings["households_per_dwelling"],
-    }
+    return (
+        stock_parameters(pack)
+        | people_parameters(pack)
+        | {
+            "reference_year": year,
+            "decade_origin": bins["origin"],
+            "decade_years": bins["years"],
+            "class_starts": pack.limit("residential_height_classes", "storey_classes")["from"],
+            "old_year": old["year"],
+            "old_usage": old["usage"],
+        }
+    )
 
 
 def _measures(row: sa.Row[Any]) -> dict[str, Indicator]:
@@ -286,6 +299,61 @@ def _coverage(total: sa.Row[Any], groups: Mapping[str, Sequence[sa.Row[Any]]]) -
             "households": total.n - total.households_known,
         },
     }
+
+
+def _dimensions(pack: RulePack, year: int, row: sa.Row[Any]) -> dict[str, Any]:
+    """Return what the cube counts a building by, as its cells have it."""
+    bins, classes = pack.limit("year_bins"), pack.limit("residential_height_classes", "storey_classes")
+    built = _built(year, row)
+    storeys = row.storeys_above
+    return {
+        "decade": None if built is None else built - (built - bins["origin"]) % bins["years"],
+        "structure": row.structure,
+        "usage": row.usage,
+        "height_class": None if storeys is None else classes["labels"][bisect_right(classes["from"], storeys) - 1],
+        "danger": row.danger_grade,
+        "tenure": row.tenure,
+    }
+
+
+def _built(year: int, row: sa.Row[Any]) -> int | None:
+    """Return the year a building was built in; one to come is no year known."""
+    return row.year_built if row.year_built is not None and row.year_built <= year else None
+
+
+def _opened_age(pack: RulePack, year: int, rows: Sequence[sa.Row[Any]]) -> Opened:
+    aged, areas = [], []
+    for row in rows:
+        built = _built(year, row)
+        known = built is not None and row.gfa is not None
+        area = row.gfa_most if row.gfa is None else row.gfa
+        most = (year - (pack.limit("unknown_year_built") if built is None else built)) * area
+        aged.append(Term("building", row.code, row.leaf, (year - (built or 0)) * row.gfa if known else None, most))
+        areas.append(Term("building", row.code, row.leaf, row.gfa if known else None, area))
+    num = Sum("age × gross_floor_area", "a.m2", tuple(aged), SQUARE_CENTIMETRES)
+    formula = "Σ (year of the reference date - year_built) × gross_floor_area ÷ Σ gross_floor_area"
+    rules = rules_of(pack, "existing_building", "unknown_year_built", "unknown_floor_area")
+    return Opened("/age", formula, rules, num, Sum("gross_floor_area", "m2", tuple(areas)))
+
+
+def _opened_old(pack: RulePack, year: int, rows: Sequence[sa.Row[Any]]) -> Iterable[Opened]:
+    old = pack.limit("old_community")
+    counts, areas = [], []
+    for row in rows:
+        built = _built(year, row)
+        aged = None if built is None else built <= old["year"]
+        facts = aged, None if row.usage is None else row.usage in old["usage"]
+        if False in facts:
+            continue
+        sure = None not in facts
+        if row.counted:
+            counts.append(Term("building", row.code, row.leaf, 1 if sure else None, 1))
+        most = row.gfa_most if row.gfa is None else row.gfa
+        areas.append(Term("building", row.code, row.leaf, row.gfa if sure else None, most))
+    rules = rules_of(pack, "old_community", "existing_building", "unknown_floor_area")
+    formula = rules[0].formula
+    yield Opened("/old_communities/n", formula, rules, Sum("old communities", "{building}", tuple(counts)))
+    yield Opened("/old_communities/gfa_above", formula, rules, Sum("gross_floor_area", "m2", tuple(areas)))
 
 
 SCENARIO = DistrictInventory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -14,13 +14,13 @@ from cim.scenarios import _indicator as indicator
 from cim.scenarios import _proposal
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._branch import Made, lay
-from cim.scenarios._indicator import DECIMALS, Indicator
+from cim.scenarios._indicator import DECIMALS, Indicator, step
 from cim.scenarios._proposal import from_document
 from cim.scenarios._recorded import read_proposal
 from cim.scenarios._state import State
-from cim.scenarios._stock import ADDITIVE, Stock, amount, read_stock, summed
-from cim.scenarios._why import Sum, Term, shown
-from cim.scenarios.density_indicators import DENSITIES, densities, read_densities
+from cim.scenarios._stock import ADDITIVE, BOUNDS, Stock, amount, formula, read_stock, rules_of, summed
+from cim.scenarios._why import Opened, Sum, Term, shown
+from cim.scenarios.density_indicators import DENSITIES, densities, open_densities, read_densities
 
 RATIOS = ("far", "gsi", "storeys", "osr", "green_ratio")
 PERCENT = 100
@@ -149,7 +149,7 @@ class EvaluateProposal(Scenario):
     """Compare proposals with the city as it is, and with each other."""
 
     name: ClassVar[str] = "evaluate-proposal"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Proposal evaluation"
     title_zh: ClassVar[str] = "方案评估"
     description: ClassVar[str] = (
@@ -196,8 +196,7 @@ class EvaluateProposal(Scenario):
         before, density = read_stock(state, self.membership), self._densities(state)
         compared = []
         for item in items:
-            document = {name: value for name, value in item.items() if name != "name"}
-            made = lay(state, from_document(document, state.database.settings.srid))
+            made = _laid(state, item)
             through = state.through(made)
             after = read_stock(through, self.membership)
             ratios = _pairs(density, self._densities(through))
@@ -206,13 +205,28 @@ class EvaluateProposal(Scenario):
                     "name": item["name"],
                     "sha256": made.proposal.sha256,
                     "interventions": len(made.proposal.interventions),
-                    "balance": balance(before, after),
+                    "balance": {name: _balance(name, before, after) for name in ADDITIVE},
                     "ratios": ratios,
                     "objects": list(_objects(before, after, made)),
                 }
             )
         coverage = {"scope": state.described(), "building": {"members": len(before)}}
-        return Outcome({"proposals": compared}, coverage)
+        return Outcome({"proposals": compared}, coverage, lambda: self._why(state, items))
+
+    def _why(self, state: State, items: Sequence[Mapping[str, Any]]) -> Iterator[Opened]:
+        """Open the balance of each proposal into buildings, and the ratios before and after."""
+        before, rules = read_stock(state, self.membership), rules_of(state.pack, *BOUNDS)
+        for item in items:
+            at, through = step("/proposals", item["name"]), state.through(_laid(state, item))
+            after = read_stock(through, self.membership)
+            for name in ADDITIVE:
+                for part, total in parts(name, before, after).items():
+                    yield Opened(f"{at}/balance/{name}/{part}", formula(name, self.membership), rules, total)
+            for end, side in (("before", state), ("after", through)):
+                for one in open_densities(side, self.membership, "above_ground"):
+                    way, _, name = one.at.rpartition("/")
+                    if way == "/gross" and name in RATIOS:
+                        yield replace(one, at=f"{at}/ratios/{name}/{end}")
 
     def named(self) -> Mapping[str, Sequence[str]]:
         """Return the targets of all proposals, by type."""
@@ -242,26 +256,34 @@ class EvaluateProposal(Scenario):
         return densities(next(row for row in rows if row.extent == "gross"))
 
 
-def balance(before: Stock, after: Stock) -> dict[str, Any]:
-    """Return before, removed, added, after and change of each additive indicator; they balance in integers."""
-    return {name: _balance(name, before, after) for name in ADDITIVE}
+def _laid(state: State, item: Mapping[str, Any]) -> Made:
+    """Return a proposal of the input laid over a state."""
+    document = {name: value for name, value in item.items() if name != "name"}
+    return lay(state, from_document(document, state.database.settings.srid))
+
+
+def parts(name: str, before: Stock, after: Stock) -> dict[str, Sum]:
+    """Return before, removed, added, after and change of an additive indicator; they balance in integers."""
+    unit = ADDITIVE[name][2]
+    changes = [change for code in sorted(before.keys() | after.keys()) for change in _terms(name, code, before, after)]
+    removed = Sum("removed", unit, tuple(term for sign, term in changes if sign < 0))
+    added = Sum("added", unit, tuple(term for sign, term in changes if sign > 0))
+    return {
+        "before": summed(name, before.values()),
+        "removed": removed,
+        "added": added,
+        "after": summed(name, after.values()),
+        "change": added.less(removed, "change"),
+    }
 
 
 def _balance(name: str, before: Stock, after: Stock) -> dict[str, Any]:
-    unit = ADDITIVE[name][2]
-    changes = [change for code in sorted(before.keys() | after.keys()) for change in _terms(name, code, before, after)]
-    removed = Sum("removed", unit, tuple(term for sign, term in changes if sign < 0)).indicator()
-    added = Sum("added", unit, tuple(term for sign, term in changes if sign > 0)).indicator()
-    first, last = (summed(name, stock.values()) for stock in (before, after))
-    percent = None
-    if first.known > 0:
-        percent = indicator.decimal((last.known - first.known) * PERCENT, first.known, DECIMALS)
-    return {
-        "before": first.indicator(),
-        "removed": removed,
-        "added": added,
-        "after": last.indicator(),
-        "change": indicator.change(unit, added, removed),
+    sums = parts(name, before, after)
+    shown_as = {part: one.indicator() for part, one in sums.items() if part != "change"}
+    first, last = sums["before"].known, sums["after"].known
+    percent = indicator.decimal((last - first) * PERCENT, first, DECIMALS) if first > 0 else None
+    return shown_as | {
+        "change": indicator.change(ADDITIVE[name][2], shown_as["added"], shown_as["removed"]),
         "change_percent": percent,
     }
 

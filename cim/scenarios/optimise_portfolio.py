@@ -15,7 +15,19 @@ from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import SQUARE_CENTIMETRES, decimal
 from cim.scenarios._milp import Choice, Limit, Problem, choose, to_relax
-from cim.scenarios._portfolio import DEMOLISHING, FEN, KEEP, Option, exact, intervention, judged, limits_of, whole, yuan
+from cim.scenarios._portfolio import (
+    DEMOLISHING,
+    FEN,
+    KEEP,
+    Option,
+    exact,
+    intervention,
+    judged,
+    limits_of,
+    opened_choice,
+    whole,
+    yuan,
+)
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock
@@ -220,19 +232,18 @@ class OptimisePortfolio(Scenario):
         )
         chosen = choose(problem, self.gap, self.nodes)
         result = self._result(state.pack, problem, options, limits, chosen, scores)
-        return Outcome(
-            result,
-            {
-                "scope": state.described(),
-                "building": {
-                    "members": len(rows),
-                    "unknown": {
-                        "gross_floor_area": sum(row.gfa is None for row in rows),
-                        "households": sum(row.households is None for row in rows),
-                    },
+        coverage = {
+            "scope": state.described(),
+            "building": {
+                "members": len(rows),
+                "unknown": {
+                    "gross_floor_area": sum(row.gfa is None for row in rows),
+                    "households": sum(row.households is None for row in rows),
                 },
             },
-        )
+        }
+        picked = [] if chosen is None else [options[number] for number in chosen.options]
+        return Outcome(result, coverage, lambda: opened_choice(state.pack, limits, picked, self.criteria))
 
     def _buildings(self, state: State) -> tuple[list[sa.Row[Any]], dict[str, int]]:
         whole = "point_on_surface" if self.membership == "clip" else self.membership

@@ -15,9 +15,11 @@ import sqlalchemy as sa
 from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
+from cim.scenarios._indicator import step
 from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import stock_parameters
+from cim.scenarios._why import Opened, Sum, Term
 
 CRITERIA = ("age", "structure", "danger", "lift", "gas", "energy", "vacancy", "slack")
 MILLION = 1_000_000
@@ -214,7 +216,8 @@ class RankRenewalCandidates(Scenario):
             ],
         }
         unknown = {name: sum(getattr(row, name) is None for row in best) for name in rules}
-        return Outcome(result, {"scope": state.described(), "unknown": unknown})
+        coverage = {"scope": state.described(), "unknown": unknown}
+        return Outcome(result, coverage, lambda: (_opened(row, rules, weights) for row in best))
 
     def scored(
         self, state: State, top_k: int, pool: int
@@ -328,6 +331,18 @@ def _contributions(row: sa.Row[Any], weights: Mapping[str, int]) -> list[dict[st
             }
         found.append({"criterion": name, **of})
     return found
+
+
+def _opened(row: sa.Row[Any], rules: Mapping[str, Rule], weights: Mapping[str, int]) -> Opened:
+    """Return the score of a building opened into its criteria: weight × u of each, over the sum of the weights."""
+    terms = []
+    for name, weight in weights.items():
+        u = getattr(row, name)
+        terms.append(Term("criterion", name, row.leaf, None if u is None else u * weight, weight * MILLION))
+    weighed = Sum("weights", "1", tuple(Term("criterion", name, None, weight) for name, weight in weights.items()))
+    num = Sum("weight × u", "1", tuple(terms), MILLION)
+    at = f"{step('/ranking', row.code)}/score"
+    return Opened(at, "Σ weight × u ÷ Σ weight, half to even in millionths", list(rules.values()), num, weighed)
 
 
 def _flags(row: sa.Row[Any], protected: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,11 +13,12 @@ import sqlalchemy as sa
 
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
-from cim.scenarios._indicator import decimal
+from cim.scenarios._indicator import decimal, step
 from cim.scenarios._network import FAR, Millimetres, Network
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
-from cim.scenarios._stock import Stock, read_stock
+from cim.scenarios._stock import COUNTED, Stock, households, read_stock, rules_of
+from cim.scenarios._why import Opened, Sum, Term
 
 PERCENT = 100
 MILLIMETRES = 1000  # in a metre
@@ -219,7 +220,8 @@ class ServiceCoverage(Scenario):
             "gaps": self._gaps(counted, distances, max(rings)) if self.list_objects else [],
             "objects": self._objects(counted, distances) if self.list_objects else [],
         }
-        return Outcome(result, self._coverage(state, counted, places, distances))
+        coverage = self._coverage(state, counted, places, distances)
+        return Outcome(result, coverage, lambda: _why(state.pack, counted, distances, rings))
 
     def _rings(self, pack: RulePack) -> list[int]:
         return sorted(self.rings or pack.limit("life_circles")["rings_m"])
@@ -400,6 +402,31 @@ def _reached(counted: Stock, near: npt.NDArray[np.bool_], perhaps: npt.NDArray[n
             n_known=int((near == perhaps).sum()),
         ),
     }
+
+
+def _why(
+    pack: RulePack, counted: Stock, distances: Mapping[str, tuple[Millimetres, Millimetres]], rings: Sequence[int]
+) -> Iterator[Opened]:
+    """Open what is reached into the buildings that are, or may be."""
+    rules = rules_of(pack, "life_circles", "walking_network", "existing_building", "unknown_dwellings")
+    everyone = households("households", counted.values())
+    yield Opened("/households", COUNTED["clip"], rules, everyone)
+    for kind, both in distances.items():
+        for ring in rings:
+            people, homes = [], []
+            for row, *reached in zip(counted.values(), *(near <= ring * MILLIMETRES for near in both), strict=True):
+                sure, perhaps = reached
+                if not perhaps:
+                    continue
+                most = row.households_most if row.households is None else row.households
+                people.append(Term("building", row.code, row.leaf, row.households if sure else None, most))
+                homes.append(Term("building", row.code, row.leaf, 1 if sure else None, 1))
+            at = step("/kinds", f"{kind} {ring}")
+            within = f"Σ of the buildings within {ring} m of the nearest {kind}"
+            num = Sum("households reached", "{household}", tuple(people))
+            yield Opened(f"{at}/households", within, rules, num)
+            yield Opened(f"{at}/share", f"100 × {within} ÷ Σ households", rules, num, everyone, PERCENT)
+            yield Opened(f"{at}/buildings", within, rules, Sum("buildings reached", "{building}", tuple(homes)))
 
 
 SCENARIO = ServiceCoverage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
 from types import MappingProxyType, SimpleNamespace
@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from cim.scenarios import _constraints as constraints
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker
-from cim.scenarios._indicator import DECIMALS, decimal
+from cim.scenarios._indicator import DECIMALS, decimal, step
 from cim.scenarios._state import State
 from cim.scenarios._stock import Stock
-from cim.scenarios._why import shown
+from cim.scenarios._why import Opened, shown
 from cim.scenarios.check_constraints import case_of
 from cim.scenarios.rank_renewal_candidates import RankRenewalCandidates, criteria_input
 
@@ -213,19 +213,25 @@ class ValueOfInformation(Scenario):
         case = case_of(state, self.membership, {})
         rules = [self._rule(case, rule_id) for rule_id in RULES if rule_id in self.rules]
         top = None if self.top_k is None else self._top(state, self.top_k)
-        return Outcome(
-            {"rules": rules, "top_k": top},
-            {
-                "scope": state.described(),
-                "building": {
-                    "members": len(case.before),
-                    "unknown": {
-                        prop: sum(getattr(row, column) is None for row in case.before.values())
-                        for column, prop in COLUMNS.values()
-                    },
+        coverage = {
+            "scope": state.described(),
+            "building": {
+                "members": len(case.before),
+                "unknown": {
+                    prop: sum(getattr(row, column) is None for row in case.before.values())
+                    for column, prop in COLUMNS.values()
                 },
             },
-        )
+        }
+        return Outcome({"rules": rules, "top_k": top}, coverage, lambda: self._why(case))
+
+    def _why(self, case: Case) -> Iterator[Opened]:
+        """Open what each rule measures."""
+        for rule_id in self.rules:
+            rule = case.state.pack.rules.get(rule_id)
+            if rule is not None and rule.enabled:
+                checked = RULES[rule_id](rule, replace(case, explain=True))
+                yield from (one.beneath(step("/rules", rule_id)) for one in checked.why)
 
     def _rule(self, case: Case, rule_id: str) -> dict[str, Any]:
         rule = case.state.pack.rules.get(rule_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from cim.db.engine import Database
 from cim.db.state import TreeHead, resolve
 from cim.errors import CimError, NotFound
 from cim.scenarios._base import Example, Process, Scenario, parameter, table
+from cim.scenarios._indicator import numbers
 from cim.scenarios._reads import changes, reading
 from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import rule_packs
@@ -277,7 +278,7 @@ def _differences(
         today = assess(database, type(asked).from_inputs(asked.inputs() | {"as_of": now.size}), use_live=use_live)
     except CimError:
         return None
-    before, after = dict(_numbers(document["result"], "")), dict(_numbers(today["result"], ""))
+    before, after = dict(numbers(document["result"])), dict(numbers(today["result"]))
     found = []
     for at in sorted(before.keys() | after.keys()):
         sealed, current = before.get(at, {}), after.get(at, {})
@@ -285,27 +286,6 @@ def _differences(
             unit = (sealed or current)["unit"]
             found.append({"at": at, "unit": unit, "sealed": sealed.get("value"), "now": current.get("value")})
     return found
-
-
-def _numbers(value: Any, at: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every indicator and where it stands; in a list by the code of its entry, or what the entry is of."""
-    if isinstance(value, Mapping):
-        if "unit" in value and "value" in value:
-            yield at, value
-        else:
-            for name, item in value.items():
-                yield from _numbers(item, f"{at}/{name}")
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        for position, item in enumerate(value):
-            yield from _numbers(item, f"{at}/{_label(item, position)}")
-
-
-def _label(item: Any, position: int) -> str:
-    if isinstance(item, Mapping) and isinstance(item.get("code"), str):
-        return str(item["code"])
-    if isinstance(item, Mapping) and isinstance(item.get("by"), Mapping):
-        return ",".join(f"{name}={value}" for name, value in sorted(item["by"].items()))
-    return str(position)
 
 
 SCENARIO = VerifyAssessment

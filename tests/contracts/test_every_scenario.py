@@ -13,6 +13,7 @@ from cim.db.engine import Database
 from cim.db.script import FOLDER
 from cim.errors import InvalidData
 from cim.scenarios import Scenario, canonical, describe, run, scenario, scenarios
+from cim.scenarios._indicator import numbers
 
 Processes = pytest.mark.parametrize("scenario_id", scenarios())
 Scenarios = pytest.mark.parametrize("scenario_id", [n for n, s in scenarios().items() if issubclass(s, Scenario)])
@@ -59,6 +60,30 @@ def test_every_number_carries_its_unit(database: Database, example: dict[str, An
     for indicator in indicators:
         assert {"value", "unit", "n", "n_known", "low", "high"} <= indicator.keys()
         assert indicator["unit"]
+
+
+@Scenarios
+def test_every_number_opens_into_what_it_adds_up(
+    database: Database, example: dict[str, Any], adds_up: Callable[..., None], scenario_id: str
+) -> None:
+    """Value = factor × Σ num ÷ Σ den, exactly: the contributions are read from the file as they were written."""
+    given = example | ({"list_objects": True} if "list_objects" in scenario(scenario_id).input_schema() else {})
+    plain = run(database, scenario_id, given)
+    explained = run(database, scenario_id, given | {"explain": ["/"]})
+    verified = run(database, "verify-assessment", {"document": json.loads(canonical(explained))})
+    assert verified["result"]["status"] == "valid"
+    assert explained["result"].keys() - plain["result"].keys() == {"why"}
+    assert explained["result"] | plain["result"] == explained["result"]
+    adds_up(json.loads(canonical(explained))["result"])
+
+
+@Scenarios
+def test_one_number_is_opened_by_where_it_stands(database: Database, example: dict[str, Any], scenario_id: str) -> None:
+    first = next(at for at, _ in numbers(run(database, scenario_id, example)["result"]))
+    result = run(database, scenario_id, example | {"explain": [first]})["result"]
+    assert [line["at"] for line in result["why"]] == [first]
+    with pytest.raises(InvalidData, match=r"no number at /nowhere; there are /"):
+        run(database, scenario_id, example | {"explain": ["/nowhere"]})
 
 
 @Processes

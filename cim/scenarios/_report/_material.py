@@ -18,7 +18,7 @@ from cim.errors import InvalidData, InvalidProof, NotFound
 from cim.log.entry import canonicalize
 from cim.scenarios._base import Scenario
 from cim.scenarios._branch import Made, lay
-from cim.scenarios._indicator import Indicator
+from cim.scenarios._indicator import Indicator, label_of
 from cim.scenarios._proposal import from_document
 from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import RulePack
@@ -230,14 +230,3 @@ def _numbers(value: Any, schema: Mapping[str, Any], path: tuple[str, ...]) -> It
         items = schema.get("items", {})
         for position, item in enumerate(value):
             yield from _numbers(item, items, (*path, label_of(item, position)))
-
-
-def label_of(item: Any, position: int) -> str:
-    """Return what tells an entry of a list from the others: its code, its rule, what it is of, else its place."""
-    if isinstance(item, Mapping):
-        for name in ("code", "rule", "kind", "name", "id"):
-            if isinstance(item.get(name), str):
-                return str(item[name])
-        if isinstance(item.get("by"), Mapping):
-            return ",".join(f"{name}={value}" for name, value in sorted(item["by"].items()))
-    return str(position)

@@ -11,8 +11,9 @@ from shutil import which
 from typing import Any
 
 from cim.errors import CimError
+from cim.scenarios._indicator import label_of
 from cim.scenarios._report import _figures as figures
-from cim.scenarios._report._material import Material, Number, label_of
+from cim.scenarios._report._material import Material, Number
 
 LONGEST = 30  # entries of a list that a page shows; the workbook has all
 UNITS = {

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from cim.scenarios._report._material import Material, label_of
+from cim.scenarios._indicator import label_of
+from cim.scenarios._report._material import Material
 from cim.scenarios._report._page import seal_rows
 
 # Excel's names of number formats, by UCUM unit.

@@ -211,14 +211,17 @@ def test_what_nobody_measured_leaves_it_open(check: Check) -> None:
     assert check("R1", demolish(MONUMENT), scope=[P1, P2])["status"] == "pass"
 
 
-def test_why_opens_into_the_objects(check: Check) -> None:
-    entry = check("R1", demolish(A), explain=True)
-    demolished, existing = entry["why"]
+def test_why_opens_into_the_objects(city: Database) -> None:
+    given = {"scope": [P1], "reference_date": "2026-06-30", "rules": ["R1"], "explain": ["/rules/R1/value"]}
+    result = run(city, "check-constraints", given | {"proposal": {"interventions": [demolish(A)]}})["result"]
+    (line,) = result["why"]
+    demolished, existing = line["num"], line["den"]
     assert demolished["measured_in"] == "m2"
     assert [(t["code"], t["contribution"]) for t in demolished["terms"]] == [(A, 19_000)]
     assert [t["contribution"] for t in existing["terms"]] == [19_000, 3_000, 0.5, 990, 10, 76_999.5]
     assert all(isinstance(t["leaf"], int) for t in existing["terms"])
-    assert entry["source"] == "建科〔2021〕63号"
+    assert line["factor"] == 100
+    assert [(rule["id"], rule["source"]) for rule in line["rules"]] == [("R1", "建科〔2021〕63号")]
 
 
 # --------------------------------------------------------------------------------------------------------- R2, 拆建比

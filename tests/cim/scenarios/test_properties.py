@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cim.db.engine import Database
 from cim.scenarios import canonical, run
+from cim.scenarios._indicator import numbers
 from cim.settings import Settings
 
 X, Y, SIDE = 500_000, 4_320_000, 120
@@ -191,22 +192,36 @@ def test_keeping_everything_changes_nothing(town: Database, put: Any, objects: A
 
 @hypothesis(max_examples=6, deadline=None)
 @given(data=st.data())
-def test_a_number_opened_adds_up_to_itself(town: Database, put: Any, data: st.DataObject) -> None:
+def test_a_number_opened_adds_up_to_itself(
+    town: Database, put: Any, adds_up: Callable[[Any], None], data: st.DataObject
+) -> None:
     objects = data.draw(towns())
     rebuild(town, put, objects)
     proposal = {"crs": 4548, "interventions": data.draw(interventions(objects["building"]))}
-    for scenario_id, part in (("district-inventory", None), ("density-indicators", "gross")):
-        result = ask(town, scenario_id, proposal=proposal, explain=True)["result"]
-        shown = result if part is None else result[part]
-        opened = [line for line in result["why"] if line["sums"]]
-        assert len(opened) >= 3
-        for line in opened:
-            terms = line["sums"][0]["terms"]
-            total = sum((Fraction(str(term["contribution"] or 0)) for term in terms), Fraction(0))
-            assert total == exactly(shown[line["indicator"]])
-            unknown = sum(Fraction(str(item["most"])) for item in line["unknown"])
-            assert total + unknown == exactly(shown[line["indicator"]], "high")
-            assert all(term["leaf"] is not None or term["code"].startswith("PV") for term in terms)
+    membership = data.draw(st.sampled_from(["clip", "point_on_surface", "intersects"]))
+    rule = data.draw(st.sampled_from(["above_ground", "with_basement", "footprint_storeys"]))
+    whole = {"explain": ["/"], "membership": membership}
+    asked: dict[str, dict[str, Any]] = {
+        "district-inventory": {"proposal": proposal, "list_objects": True},
+        "density-indicators": {"proposal": proposal, "level": "parcel", "gfa_rule": rule},
+        "evaluate-proposal": {"proposals": [{"name": "a/b", **proposal}]},
+        "check-constraints": {"proposal": proposal, "compare_with": "cn-renewal"},
+        "displacement": {"proposal": proposal},
+    }
+    for scenario_id, inputs in asked.items():
+        result = ask(town, scenario_id, **whole, **inputs)["result"]
+        adds_up(result)
+        for line in result["why"]:
+            terms = line["num"]["terms"] + (line["den"] or {"terms": []})["terms"]
+            assert all(
+                t["leaf"] is not None or t["code"].startswith("PV") or t["type"] == "polygon" or t.get("codes")
+                for t in terms
+            )
+    sums = [ask(town, scenario_id, **whole, **asked[scenario_id])["result"] for scenario_id in ("district-inventory",)]
+    for line in (line for result in sums for line in result["why"] if line["den"] is None):
+        number = dict(numbers(sums[0]))[line["at"]]
+        known = sum(Fraction(str(t["contribution"] or 0)) for t in line["num"]["terms"])
+        assert known + sum(Fraction(str(item["most"])) for item in line["unknown"]) == exactly(number, "high")
 
 
 @hypothesis(max_examples=5, deadline=None)

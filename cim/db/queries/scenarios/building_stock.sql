@@ -3,7 +3,7 @@
 -- joined the planner reads all revisions of the type; an object that a branch adds has none.
 -- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
 WITH parcel AS MATERIALIZED (
-    SELECT p.code, m.counted
+    SELECT p.code, p.tenure, m.counted
     FROM city.parcel_at(CAST(:size AS bigint)) p
     CROSS JOIN LATERAL cim.membership(p.geom, CAST(:scope AS geometry), :membership) m
     WHERE ST_Intersects(p.geom, CAST(:scope AS geometry))
@@ -20,12 +20,15 @@ WITH parcel AS MATERIALIZED (
     JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
     WHERE p.counted
 ), standing AS MATERIALIZED (
-    SELECT b.code, b.rev, b.parcel_code, b.geom, b.counted, b.usage, b.structure, b.danger_grade,
+    SELECT b.code, b.rev, b.parcel_code, b.geom, b.counted, b.usage, b.structure, b.danger_grade, b.year_built,
            b.danger_certificate, b.heritage, b.storeys_above, b.dwellings, b.households,
            cim.millimetres(b.height) AS height,
            cim.square_centimetres(b.whole) AS whole,
            least(cim.square_centimetres(b.part), cim.square_centimetres(b.whole)) AS part,
            cim.square_centimetres(b.gross_floor_area) AS above,
+           coalesce(cim.square_centimetres(b.gross_floor_area_below),
+                    CASE WHEN b.storeys_below = 0 THEN 0 END) AS below,
+           coalesce(b.storeys_below, CAST(:storeys_below_max AS bigint)) AS storeys_below_most,
            coalesce(b.storeys_above, ceil(b.height * 1000 / CAST(:storey_height_min AS bigint))::bigint,
                     CAST(:storeys_max AS bigint)) AS storeys_most
     FROM located b
@@ -33,7 +36,8 @@ WITH parcel AS MATERIALIZED (
       AND coalesce(b.valid_from <= :reference_date, true) AND coalesce(b.valid_to > :reference_date, true)
 ), bounded AS (
     SELECT s.*, coalesce(s.whole * s.storeys_most, CAST(:floor_area_max AS bigint)) AS whole_most,
-           coalesce(s.part * s.storeys_most, CAST(:floor_area_max AS bigint)) AS part_most
+           coalesce(s.part * s.storeys_most, CAST(:floor_area_max AS bigint)) AS part_most,
+           coalesce(s.part * s.storeys_below_most, CAST(:floor_area_max AS bigint)) AS part_below_most
     FROM standing s
     WHERE s.counted OR s.part > 0
 ), peopled AS (
@@ -45,17 +49,20 @@ WITH parcel AS MATERIALIZED (
 SELECT b.code,
        (SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
         WHERE r.type = 'building' AND r.code = b.code AND r.rev = b.rev) AS leaf,
-       coalesce(b.parcel_code, beneath.code) AS parcel_code, b.counted, b.usage, b.structure,
+       coalesce(b.parcel_code, beneath.code) AS parcel_code, own.tenure, b.counted, b.usage, b.structure, b.year_built,
        b.danger_grade, b.danger_certificate, b.heritage, b.storeys_above, b.height,
        b.part AS footprint, CASE WHEN b.part IS NULL THEN CAST(:footprint_max AS bigint) ELSE 0 END AS footprint_most,
        cim.share(b.above, b.part, b.whole) AS gfa,
-       CASE WHEN b.above IS NULL THEN b.part_most ELSE 0 END AS gfa_most,
+       CASE WHEN b.above IS NULL THEN b.part_most ELSE 0 END AS gfa_most, b.part_most AS floors_most,
+       cim.share(b.below, b.part, b.whole) AS gfa_below,
+       CASE WHEN b.below IS NULL THEN b.part_below_most ELSE 0 END AS gfa_below_most,
        b.dwellings, coalesce(b.dwellings_most, 0) AS dwellings_most,
        b.households,
        CASE WHEN b.households IS NULL
             THEN coalesce(b.dwellings, b.dwellings_most) * CAST(:households_per_dwelling AS bigint)
             ELSE 0 END AS households_most
 FROM peopled b
+LEFT JOIN parcel own ON own.code = b.parcel_code
 LEFT JOIN LATERAL (
     -- The parcel under a building that names none; one of the scope's, or the answer would read beyond the scope.
     SELECT p.code

@@ -1,6 +1,7 @@
 -- What is built and planted on parcels of a scope, on the whole of each, and the strictest limits of the development
 -- control zones it lies under. Parcels: those of `parcels` and those under the green spaces of `greens`; where
 -- `parcels` is null, those whose point on surface lies in the scope. What is unknown has its largest value in *_most.
+-- With `explain`, stock and planted list what is summed.
 -- Only what lies within reach of the scope is read; `within` tells the parcels of which nothing lies beyond.
 WITH around AS MATERIALIZED (
     SELECT ST_Buffer(CAST(:scope AS geometry), CAST(:reach AS float8)) AS geom
@@ -15,18 +16,18 @@ WITH around AS MATERIALIZED (
            OR EXISTS (SELECT FROM city.green_space_at(CAST(:size AS bigint)) g
                       WHERE g.code = ANY(CAST(:greens AS text[])) AND ST_Intersects(g.geom, p.geom)))
 ), located AS (
-    SELECT b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
+    SELECT b.code, b.rev, b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
            b.valid_from, b.valid_to
     FROM city.building_at(CAST(:size AS bigint)) b
     WHERE ST_DWithin(b.geom, CAST(:scope AS geometry), CAST(:reach AS float8))
       -- IN beside OR: looked up in a hash, however few parcels the planner expects.
       AND (b.parcel_code IN (SELECT p.code FROM parcel p) OR b.parcel_code IS NULL)
     UNION ALL
-    SELECT b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
+    SELECT b.code, b.rev, b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
            b.valid_from, b.valid_to
     FROM parcel p JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
 ), standing AS MATERIALIZED (
-    SELECT coalesce(l.parcel_code, beneath.code) AS parcel_code,
+    SELECT l.code, l.rev, coalesce(l.parcel_code, beneath.code) AS parcel_code,
            CASE WHEN l.geom IS NULL THEN cim.square_centimetres(l.footprint_area)
                 ELSE cim.square_centimetres(ST_Area(l.geom)) END AS footprint,
            cim.square_centimetres(l.gross_floor_area) AS gfa,
@@ -45,13 +46,22 @@ WITH around AS MATERIALIZED (
            count(*) FILTER (WHERE m.footprint IS NULL) * CAST(:footprint_max AS bigint) AS footprint_most,
            coalesce(sum(m.gfa), 0)::bigint AS gfa, count(m.gfa) AS gfa_known,
            coalesce(sum(coalesce(m.footprint * m.storeys_most, CAST(:floor_area_max AS bigint)))
-                    FILTER (WHERE m.gfa IS NULL), 0)::bigint AS gfa_most
+                    FILTER (WHERE m.gfa IS NULL), 0)::bigint AS gfa_most,
+           jsonb_agg(jsonb_build_array(m.code, (
+               SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+               WHERE r.type = 'building' AND r.code = m.code AND r.rev = m.rev), m.footprint, m.gfa,
+               coalesce(m.footprint * m.storeys_most, CAST(:floor_area_max AS bigint))))
+               FILTER (WHERE CAST(:explain AS boolean)) AS stock
     FROM standing m
     GROUP BY m.parcel_code
 ), planted AS (
     SELECT p.code AS parcel_code, count(*) AS greens, count(g.counts_as_green) AS greens_known,
            coalesce(sum(a.area) FILTER (WHERE g.counts_as_green), 0)::bigint AS green,
-           coalesce(sum(a.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most
+           coalesce(sum(a.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most,
+           jsonb_agg(jsonb_build_array(g.code, (
+               SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+               WHERE r.type = 'green_space' AND r.code = g.code AND r.rev = g.rev), g.counts_as_green, a.area))
+               FILTER (WHERE CAST(:explain AS boolean)) AS planted
     FROM parcel p
     JOIN city.green_space_at(CAST(:size AS bigint)) g ON ST_Intersects(g.geom, p.geom)
     CROSS JOIN LATERAL (SELECT cim.square_centimetres(ST_Area(ST_Intersection(g.geom, p.geom))) AS area) a
@@ -76,7 +86,7 @@ SELECT p.code,
        coalesce(b.footprint_known, 0) AS footprint_known, coalesce(b.footprint_most, 0) AS footprint_most,
        coalesce(b.gfa, 0) AS gfa, coalesce(b.gfa_known, 0) AS gfa_known, coalesce(b.gfa_most, 0) AS gfa_most,
        coalesce(g.greens, 0) AS greens, coalesce(g.greens_known, 0) AS greens_known,
-       coalesce(g.green, 0) AS green, coalesce(g.green_most, 0) AS green_most,
+       coalesce(g.green, 0) AS green, coalesce(g.green_most, 0) AS green_most, b.stock, g.planted,
        coalesce(z.zones, '{}') AS zones, z.far_cap, z.density_cap, z.green_ratio_min
 FROM parcel p
 LEFT JOIN built b ON b.parcel_code = p.code

@@ -3,7 +3,7 @@
 -- footprint and floor area of one building are both unknown they move together (both_*).
 -- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
 WITH parcel AS MATERIALIZED (
-    SELECT p.code, p.geom, cim.square_centimetres(m.part) AS land, m.counted
+    SELECT p.code, p.rev, p.geom, cim.square_centimetres(m.part) AS land, m.counted
     FROM city.parcel_at(CAST(:size AS bigint)) p
     CROSS JOIN LATERAL cim.membership(p.geom, CAST(:scope AS geometry), :membership) m
     WHERE ST_Intersects(p.geom, CAST(:scope AS geometry))
@@ -83,7 +83,7 @@ WITH parcel AS MATERIALIZED (
     FROM measured m
     GROUP BY GROUPING SETS ((), (m.parcel_code IS NOT NULL), (m.parcel_code))
 ), planted AS MATERIALIZED (
-    SELECT g.code, g.counts_as_green,
+    SELECT g.code, g.rev, g.counts_as_green,
            CASE WHEN m.part = m.whole THEN g.geom
                 ELSE ST_Intersection(CASE WHEN ST_IsValid(g.geom) THEN g.geom ELSE ST_MakeValid(g.geom) END,
                                      CAST(:scope AS geometry)) END AS geom,
@@ -92,9 +92,9 @@ WITH parcel AS MATERIALIZED (
     CROSS JOIN LATERAL cim.membership(g.geom, CAST(:scope AS geometry), :membership) m
     WHERE ST_Intersects(g.geom, CAST(:scope AS geometry)) AND m.part > 0
 ), green AS (
-    SELECT 'gross' AS extent, NULL AS code, g.counts_as_green, g.area FROM planted g
+    SELECT 'gross' AS extent, NULL AS code, g.code AS green, g.rev, g.counts_as_green, g.area FROM planted g
     UNION ALL
-    SELECT unnest(ARRAY['net', 'parcel']), p.code, g.counts_as_green,
+    SELECT unnest(ARRAY['net', 'parcel']), p.code, g.code, g.rev, g.counts_as_green,
            cim.square_centimetres(CASE WHEN ST_Covers(p.geom, g.geom) THEN ST_Area(g.geom)
                                        ELSE ST_Area(ST_Intersection(g.geom, p.geom)) END)
     FROM planted g
@@ -111,27 +111,40 @@ WITH parcel AS MATERIALIZED (
     SELECT g.extent, CASE WHEN g.extent = 'parcel' THEN g.code END AS code,
            count(*) AS green_n, count(g.counts_as_green) AS green_known,
            coalesce(sum(g.area) FILTER (WHERE g.counts_as_green), 0)::bigint AS green,
-           coalesce(sum(g.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most
+           coalesce(sum(g.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most,
+           jsonb_agg(jsonb_build_array(g.green, (
+               SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+               WHERE r.type = 'green_space' AND r.code = g.green AND r.rev = g.rev), g.counts_as_green, g.area))
+               FILTER (WHERE CAST(:explain AS boolean)) AS greens
     FROM green g
     WHERE g.area > 0
     GROUP BY 1, 2
 ), land AS (
     SELECT 'gross' AS extent, NULL AS code, cim.square_centimetres(ST_Area(CAST(:scope AS geometry))) AS land,
-           1 AS pieces
+           1 AS pieces, NULL::bigint AS leaf
     UNION ALL
-    SELECT 'net', NULL, coalesce(sum(p.land), 0)::bigint, count(*) FROM parcel p
+    SELECT 'net', NULL, coalesce(sum(p.land), 0)::bigint, count(*), NULL FROM parcel p
     UNION ALL
-    SELECT 'parcel', p.code, p.land, 1 FROM parcel p WHERE :level = 'parcel'
+    SELECT 'parcel', p.code, p.land, 1, CASE WHEN CAST(:explain AS boolean) THEN (
+        SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+        WHERE r.type = 'parcel' AND r.code = p.code AND r.rev = p.rev) END
+    FROM parcel p WHERE :level = 'parcel'
 ), network AS (
     -- A street along the edge of the scope serves both sides: half of it is ours.
-    SELECT count(*) AS roads, coalesce(sum(cim.millimetres(
-        ST_Length(ST_Intersection(r.geom, CAST(:scope AS geometry)))
-        - ST_Length(ST_Intersection(r.geom, ST_Boundary(CAST(:scope AS geometry)))) / 2)), 0)::bigint AS length
-    FROM city.road_at(CAST(:size AS bigint)) r
-    WHERE ST_Intersects(r.geom, CAST(:scope AS geometry))
-      AND coalesce(r.status = ANY(CAST(:road_status AS text[])), CAST(:road_missing AS boolean))
+    SELECT count(*) AS roads, coalesce(sum(r.length), 0)::bigint AS length,
+           jsonb_agg(jsonb_build_array(r.code, (
+               SELECT l.idx FROM cim.revision v JOIN cim.leaf l ON l.revision_id = v.id
+               WHERE v.type = 'road' AND v.code = r.code AND v.rev = r.rev), r.length))
+               FILTER (WHERE CAST(:explain AS boolean)) AS streets
+    FROM (
+        SELECT r.code, r.rev, cim.millimetres(
+            ST_Length(ST_Intersection(r.geom, CAST(:scope AS geometry)))
+            - ST_Length(ST_Intersection(r.geom, ST_Boundary(CAST(:scope AS geometry)))) / 2) AS length
+        FROM city.road_at(CAST(:size AS bigint)) r
+        WHERE ST_Intersects(r.geom, CAST(:scope AS geometry))
+          AND coalesce(r.status = ANY(CAST(:road_status AS text[])), CAST(:road_missing AS boolean))) r
 )
-SELECT l.extent, l.code, l.land, l.pieces, network.roads, network.length,
+SELECT l.extent, l.code, l.leaf, l.land, l.pieces, network.roads, network.length, network.streets, g.greens,
        coalesce(b.members, 0) AS members, coalesce(b.n, 0) AS n,
        coalesce(b.without_geometry, 0) AS without_geometry, coalesce(b.without_status, 0) AS without_status,
        coalesce(b.footprint, 0) AS footprint, coalesce(b.footprint_known, 0) AS footprint_known,

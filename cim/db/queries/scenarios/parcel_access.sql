@@ -4,7 +4,12 @@ SELECT p.code,
        (SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
         WHERE r.type = 'parcel' AND r.code = p.code AND r.rev = p.rev) AS leaf,
        ST_Covers(ST_Buffer(CAST(:scope AS geometry), CAST(:reach AS float8)), p.geom) AS within, max(cim.millimetres(t.width)) AS width,
-       count(*) FILTER (WHERE t.width IS NULL AND t.code IS NOT NULL) AS unknown
+       count(*) FILTER (WHERE t.width IS NULL AND t.code IS NOT NULL) AS unknown,
+       (array_agg(jsonb_build_array(t.code, (
+           SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+           WHERE r.type = 'road' AND r.code = t.code AND r.rev = t.rev))
+           ORDER BY t.width DESC, t.code COLLATE "C")
+           FILTER (WHERE t.width IS NOT NULL AND CAST(:explain AS boolean)))[1] AS widest
 FROM city.parcel_at(CAST(:size AS bigint)) p
 LEFT JOIN city.road_at(CAST(:size AS bigint)) t
     ON ST_DWithin(t.geom, p.geom, coalesce(t.width, CAST(:unknown_width AS float8)) / 2 + CAST(:tolerance AS float8))
