@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 
-import starlette.routing
+from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import State
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.requests import Request
@@ -57,21 +56,22 @@ class _Packing(GZipMiddleware):
         await (super().__call__ if wanted else self.app)(scope, receive, send)
 
 
-class Application:
-    """The ASGI application: what its lifespan opens is in `state`, and requests go to one door.
+class Application(FastAPI):
+    """The ASGI application; what its lifespan opens is in `state`.
 
-    Not Starlette's own: its layers around the routes cost as much as an answer does, and the gate does their work.
+    Of the framework's layers around the routes there is only the door: they cost as much as an answer does, and the
+    gate does their work.
     """
 
-    def __init__(self, door: ASGIApp, lifespan: Callable[[Application], AbstractAsyncContextManager[None]]) -> None:
-        self.state = State()
+    def __init__(self, router: Router, door: Callable[[ASGIApp], ASGIApp]) -> None:
+        # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
+        super().__init__(openapi_url=None, docs_url=None, redoc_url=None)
+        self.router = router
         self._door = door
-        self._lifespan = starlette.routing.Router(lifespan=lifespan)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or begin and end with the server; WebSockets are refused."""
-        scope["app"] = self
-        await (self._door if scope["type"] == "http" else self._lifespan)(scope, receive, send)
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return what every request goes through."""
+        return self._door(self.router)
 
 
 _static = StaticFiles(directory=STATIC)
@@ -102,7 +102,7 @@ def create_app(settings: Settings, city: City | None = None) -> Application:
     """
 
     @asynccontextmanager
-    async def lifespan(app: Application) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         opened = city if city is not None else await run_in_threadpool(City, settings)
         try:
             site = Site(opened)
@@ -133,14 +133,19 @@ def create_app(settings: Settings, city: City | None = None) -> Application:
         vocabulary,
         metrics,
     )
-    routes = Router(*(module.router for module in modules), _files)
-    packed = _Packing(routes, minimum_size=_WORTH_PACKING, compresslevel=5, exclude_content_types=_PACKED_ALREADY)
-    door = CORSMiddleware(
-        Gate(packed, rate_of(settings)),
-        allow_origins=sorted(settings.api_origins),
-        allow_methods=["*"],
-        allow_headers=["*"],
-        expose_headers=["*", "Authorization"],
-        max_age=86_400,
-    )
-    return Application(door, lifespan)
+    routes = Router(*(module.router for module in modules), _files, lifespan=lifespan)
+
+    rate = rate_of(settings)
+
+    def door(inside: ASGIApp) -> ASGIApp:
+        packed = _Packing(inside, minimum_size=_WORTH_PACKING, compresslevel=5, exclude_content_types=_PACKED_ALREADY)
+        return CORSMiddleware(
+            Gate(packed, rate),
+            allow_origins=sorted(settings.api_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["*", "Authorization"],
+            max_age=86_400,
+        )
+
+    return Application(routes, door)
