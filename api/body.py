@@ -24,8 +24,10 @@ async def read_json(request: Request, accepted: Sequence[str] = (JSON,), most: i
     Raises
     ------
     InvalidData : not JSON (NaN, lone surrogates and a NUL in a string included), or nested deeper than 50.
-    HTTPException : 408 where it is slow, 413 beyond `most` bytes, 415 where the body says that it is something else.
+    HTTPException : 408 where it is slow, 413 beyond `most` bytes, 415 where the body is packed, or says that it is
+    something else.
     """
+    check_declared(request, most)
     content_type = request.headers.get("content-type", accepted[0]).partition(";")[0].strip().lower()
     if content_type not in accepted:
         raise HTTPException(415, f"the body must be {' or '.join(accepted)}, got {content_type[:60]!r}")
@@ -44,6 +46,21 @@ async def read_json(request: Request, accepted: Sequence[str] = (JSON,), most: i
         raise InvalidData(f"the body is not JSON: {error}") from None
     _check(document)
     return document
+
+
+def check_declared(request: Request, most: int) -> None:
+    """Look at what the head says of the body, before any of it is read.
+
+    Raises
+    ------
+    HTTPException : 413 where it is longer than `most` bytes, 415 where it is packed.
+    """
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise HTTPException(413, f"the body has more than {most} bytes")
+    packed = request.headers.get("content-encoding", "identity").strip().lower()
+    if packed != "identity":
+        raise HTTPException(415, f"the body must come as it is, got Content-Encoding {packed[:60]!r}")
 
 
 def _check(document: Any) -> None:

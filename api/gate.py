@@ -28,6 +28,8 @@ from cim.settings import Settings
 log = logging.getLogger(REQUESTS)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+# RFC 3986, section 3.2.2, without what is percent-encoded.
+_HOST = re.compile(rb"([A-Za-z0-9._~!$&'()*+,;=-]+|\[[0-9A-Fa-f:.]+\])(:\d{0,5})?")
 _READ = frozenset({"GET", "HEAD", "OPTIONS"})
 _METHODS = _READ | {"POST", "PUT", "PATCH", "DELETE"}
 _BELOW_ITEM = re.compile(r"/collections/([^/]+)/items/(.+)/[a-z]+")
@@ -76,6 +78,7 @@ class Gate:
         site: Site = scope["app"].state.site
         try:
             passage.caller = site.access.everybody
+            _check_target(scope, passage.path)
             passage.caller = await self._known(site, passage)
             self._count(passage)
             if passage.path not in _UNLIMITED:
@@ -134,6 +137,24 @@ class Gate:
         if parts[1] == "processes" and method not in _READ and not may_run:
             raise caller.refusal("running processes, where not all collections are public,", "processes:execute")
         return Reading()
+
+
+def _check_target(scope: Scope, path: str) -> None:
+    """Refuse what RFC 9112, section 3.2, wants refused: links are made with the host.
+
+    Raises
+    ------
+    HTTPException : there is not one host, or it is none; or the target is no path.
+    """
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) != 1 and (hosts or scope["http_version"] != "1.0"):
+        raise HTTPException(400, f"expected one Host header, got {len(hosts)}")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise HTTPException(
+            400, f"Host must be a name or an address with a port or without, got {hosts[0].decode('latin-1')[:60]!r}"
+        )
+    if not path.startswith("/"):
+        raise HTTPException(400, f"the target of a request must be a path, got {path[:60]!r}")
 
 
 async def _of_collection(site: Site, caller: Caller, name: str, path: str, method: str) -> Reading:

@@ -59,6 +59,11 @@ class Protocol(HttpToolsProtocol):
         if self._slow is None:
             self._slow = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; what comes behind a body nobody reads, and it has no end that we know."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """End the head of a request."""
         self._in_head, self._head_bytes = False, 0

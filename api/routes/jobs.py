@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from api import links, parameters
 from api.access import Caller, caller_of
+from api.body import check_declared
 from api.errors import EXCEPTIONS, problem
 from api.links import JSON, json_response, link, url
 from api.parameters import Parameter
@@ -32,6 +33,7 @@ router = Router()
 
 MAX_UPLOAD_BYTES = 2 << 30
 _PATIENCE = 60.0  # without a byte
+_LONGEST = 3600.0  # for the whole file
 _NAME = re.compile(r"[^\x00-\x1f/\\\x7f]{1,120}")
 _MAPPING = re.compile(r"[A-Za-z0-9_-]{1,60}", re.ASCII)
 MODES = ("upsert", "insert-only", "replace-layer")
@@ -121,6 +123,7 @@ async def ingest(request: Request) -> Response:
     if not caller.allows("*", "write") or caller.divisions is not None:
         raise caller.refusal("taking files in", "*:write, without a limit to divisions,")
     asked = parameters.read(request, INGEST)
+    check_declared(request, MAX_UPLOAD_BYTES)
     name, options = await run_in_threadpool(_options, site, caller, asked)
     number = uuid.uuid4()
     folder = uploads(site.city.settings) / str(number)
@@ -169,7 +172,7 @@ async def _receive(request: Request, folder: Path, name: str) -> None:
     HTTPException : 408 where it stalls, 413 where it is too large. UnknownFormat : no format reads it.
     """
     await run_in_threadpool(folder.mkdir, parents=True, mode=0o700)
-    received = 0
+    received, latest = 0, anyio.current_time() + _LONGEST
     async with await anyio.open_file(folder / name, "wb") as file:
         stream = request.stream()
         while True:
@@ -178,6 +181,8 @@ async def _receive(request: Request, folder: Path, name: str) -> None:
                     chunk = await anext(stream, None)
             except TimeoutError:
                 raise HTTPException(408, f"nothing of the file came for {_PATIENCE:g} s") from None
+            if anyio.current_time() > latest:
+                raise HTTPException(408, f"the file did not come within {_LONGEST:g} s")
             if chunk is None:
                 break
             received += len(chunk)

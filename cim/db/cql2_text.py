@@ -45,14 +45,37 @@ def parse(text: str) -> Node:
 
     Raises
     ------
-    InvalidFilter : longer than 4096 characters, nested deeper than 50, or not CQL2 text.
+    InvalidFilter : longer than 4096 characters, nested deeper than 50 (a sum nests with each of its terms), or not
+    CQL2 text.
     """
     if len(text) > MAX_LENGTH:
         raise InvalidFilter(f"filter has {len(text)} characters; at most {MAX_LENGTH} are taken")
     if not text.strip():
         raise InvalidFilter("filter is empty; leave the parameter out or write a condition")
     text = _ILIKE.sub(lambda m: f"CASEI({m[1]}) {m[2] or ''}LIKE CASEI({m[3]})" if m[1] else m[0], text)
-    return _Splitter(text).condition(_tokens(text))
+    return shallow(_Splitter(text).condition(_tokens(text)))
+
+
+def shallow(tree: Node) -> Node:
+    """Return a tree that is no deeper than what compiles it can follow.
+
+    Raises
+    ------
+    InvalidFilter : it is.
+    """
+    level = [tree]
+    # Each condition is an object with a list in it.
+    for _ in range(2 * (MAX_NESTING + MAX_PREDICATE_NESTING)):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return tree
+    raise InvalidFilter(f"filter is nested deeper than {MAX_NESTING} levels; simplify it")
+
+
+def _children(node: Node) -> list[Node]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []
 
 
 def _tokens(text: str) -> list[_Token]:

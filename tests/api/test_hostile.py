@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
+import re
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -15,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from cim.city import City
+from cim.db import access
 from cim.db.reader import Reader
 from cim.settings import Settings
 
@@ -260,9 +262,108 @@ def test_not_even_http(base: str) -> None:
     assert httpx.get(f"{base}/health").status_code == 200
 
 
-def test_host_header_cannot_break_the_json(http: httpx.Client) -> None:
-    response = http.get("/collections", headers={"Host": 'evil"example.org'})
-    json.loads(response.content)
+HOSTS = [b'evil"example.org', b"a b", b"a/../x?y#", b"[::1", b"\xff\xfe", b"a:99999999", b"", b"a@b:80", b"a%2Fb"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_no_link_is_made_with_a_host_that_is_none(base: str, host: bytes) -> None:
+    answer = sent(base, b"GET /collections HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+    assert answer.status_code == 400
+    check(answer)
+
+
+def test_there_is_one_host(base: str) -> None:
+    for head in (b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"):
+        answer = sent(base, head)
+        assert answer.status_code == 400
+        check(answer)
+    assert sent(base, b"GET /health HTTP/1.0\r\n\r\n").status_code == 200  # that old, nobody had to say it
+    for host in (b"example.org", b"example.org:8080", b"[2001:db8::1]:80", b"203.0.113.5", b"city_api", b"localhost:"):
+        assert sent(base, b"GET /health HTTP/1.1\r\nHost: " + host + b"\r\n\r\n").status_code == 200
+
+
+@pytest.mark.parametrize("line", [b"OPTIONS *", b"GET *", b"GET http://example.org"])
+def test_a_target_that_is_no_path(base: str, line: bytes) -> None:
+    answer = sent(base, line + b" HTTP/1.1\r\nHost: example.org\r\n\r\n")
+    assert answer.status_code in (200, 400, 405)
+    assert answer.status_code == 200 or answer.headers["content-type"] == "application/problem+json"
+
+
+EXECUTION = b"POST " + EXECUTE.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+BEHIND = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+SMUGGLED = {
+    "length and chunks": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + BEHIND,
+    "two lengths": b"Content-Length: 2\r\nContent-Length: 40\r\n\r\n{}" + BEHIND,
+    "length with a sign": b"Content-Length: +2\r\n\r\n{}" + BEHIND,
+    "length in hexadecimal": b"Content-Length: 0x2\r\n\r\n{}" + BEHIND,
+    "length beyond any": b"Content-Length: 99999999999999999999999\r\n\r\n{}" + BEHIND,
+    "a coding of no name": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + BEHIND,
+    "space before the colon": b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + BEHIND,
+    "chunked not last": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + BEHIND,
+    "a chunk below zero": b"Transfer-Encoding: chunked\r\n\r\n-1\r\n{}\r\n0\r\n\r\n" + BEHIND,
+    "a chunk beyond any": b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n{}\r\n0\r\n\r\n" + BEHIND,
+    "lines without return": b"Transfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n" + BEHIND,
+    "a folded header": b"X: a\r\n Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}" + BEHIND,
+}
+
+
+@pytest.mark.parametrize("rest", SMUGGLED.values(), ids=SMUGGLED)
+def test_no_request_hides_in_another(base: str, rest: bytes) -> None:
+    """What two servers could understand in two ways (RFC 9112, section 11.2) is refused, and the connection ends."""
+    with socket.create_connection(address_of(base), timeout=10) as connection:
+        connection.sendall(EXECUTION + rest)
+        received = b""
+        while piece := connection.recv(65_536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"cim_log_tree_size" not in received
+
+
+def test_headers_behind_a_body_take_no_memory(own: tuple[City, httpx.Client]) -> None:
+    base = str(own[1].base_url)
+    before = resident()
+    with socket.create_connection(address_of(base), timeout=10) as connection:
+        connection.sendall(EXECUTION + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
+        for _ in range(30):
+            connection.sendall(b"X: y\r\n" * 100_000)  # 18 MB in all, kept they were 350
+        assert httpx.get(f"{base}/health", timeout=20).status_code == 200
+        assert resident() - before < 60
+        connection.sendall(b"\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+def resident() -> float:
+    """Megabytes that this process, and so the server in it, has in memory."""
+    return int(re.findall(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
+
+
+def test_what_is_declared_too_long_is_not_waited_for(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    with city.database.engine.begin() as connection:
+        loader = access.add_key(connection, "Loader", ["*:write"]).encode()
+    upload = b"POST /ingest?name=a.gpkg HTTP/1.1\r\nHost: x\r\nX-API-Key: " + loader + b"\r\n"
+    for head in (EXECUTION, upload):
+        answer = sent(str(http.base_url), head + b"Content-Length: 5368709120\r\n\r\nabc")
+        assert answer.status_code == 413
+        check(answer)
+        packed = sent(str(http.base_url), head + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}")
+        assert packed.status_code == 415
+        check(packed)
+    assert not (city.settings.home / "uploads").exists()
+
+
+def sent(base: str, data: bytes) -> httpx.Response:
+    """The first answer to bytes as they stand."""
+    with socket.create_connection(address_of(base), timeout=10) as connection:
+        connection.sendall(data)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
+
+
+def address_of(base: str) -> tuple[str, int]:
+    host, _, port = base.removeprefix("http://").strip("/").partition(":")
+    return host, int(port)
 
 
 def test_slow_statement_ends(own: tuple[City, httpx.Client]) -> None:
