@@ -22,7 +22,22 @@ _CLASSES = [
         "ogcapi-features-3/1.0/conf/filter",
         "ogcapi-features-3/1.0/conf/features-filter",
         "ogcapi-features-3/1.0/conf/functions",
+        # Part 5 became OGC 23-058r2, which names its classes by Common Part 3; QGIS looks for the former name.
         "ogcapi-features-5/1.0/conf/schemas",
+        *(
+            f"ogcapi-common-3/1.0/conf/{name}"
+            for name in (
+                "schemas",
+                "advanced-property-roles",
+                "references",
+                "returnables-and-receivables",
+                "queryables",
+                "sortables",
+                "profile-parameter",
+                "profile-references",
+                "profile-codelists",
+            )
+        ),
         *(
             f"ogcapi-tiles-1/1.0/conf/{name}"
             for name in ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt", "oas30")

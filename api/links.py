@@ -70,7 +70,9 @@ def link(rel: str, href: str, media_type: str, title: str = "") -> dict[str, str
 
 def link_header(links: Iterable[Mapping[str, str]]) -> str:
     """Return links as the value of a Link header (RFC 8288)."""
-    return ", ".join(f'<{one["href"]}>; rel="{one["rel"]}"; type="{one["type"]}"' for one in links)
+    return ", ".join(
+        f'<{one["href"]}>; rel="{one["rel"]}"' + (f'; type="{one["type"]}"' if "type" in one else "") for one in links
+    )
 
 
 def json_response(

@@ -101,6 +101,7 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     root, item = f"/collections/{name}", f"/collections/{name}/items/{{code}}"
     own = [parameter.document for parameter in parameters.property_parameters(feature_type)]
     both, schema = [parameters.F_JSON_OR_HTML.document], {SCHEMA_JSON: _OBJECT, HTML: _TEXT}
+    described = [*both, parameters.CODELIST_PROFILE.document]
     history = [_path("code"), *both, _shared(parameters.AS_OF)]
     of_items, of_item = formats.of_items(feature_type), formats.of_item()
     one = [_path("code"), *map(_shared, parameters.ITEM), parameters.f_of([*of_item, "geojson"]).document]
@@ -113,9 +114,9 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     }
     return {
         root: _get("Features", f"{name}.getCollection", title, both, {JSON: _ref("collection"), HTML: _TEXT}),
-        f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", both, schema),
-        f"{root}/queryables": _get("Features", f"{name}.getQueryables", f"{title}: queryables", both, schema),
-        f"{root}/sortables": _get("Features", f"{name}.getSortables", f"{title}: sortables", both, schema),
+        f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", described, schema),
+        f"{root}/queryables": _get("Features", f"{name}.getQueryables", f"{title}: queryables", described, schema),
+        f"{root}/sortables": _get("Features", f"{name}.getSortables", f"{title}: sortables", described, schema),
         f"{root}/items": _get("Features", f"{name}.getFeatures", f"{title}: features", many, features),
         f"{root}/changes": _get(
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}

@@ -27,6 +27,9 @@ MAX_ZOOM = 24
 MAX_LIMIT = 10_000
 Period = tuple[date | None, date | None]
 
+# Profiles in the register of OGC, by their ids.
+PROFILES = "http://www.opengis.net/def/profile/OGC/0/"
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _TREE_SIZE = re.compile(r"\d{1,18}", re.ASCII)
 
@@ -172,6 +175,16 @@ def _zoom(text: str) -> int:
     return int(text)
 
 
+def _profiles(*known: str) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(name.removeprefix(PROFILES) for name in text.split(","))
+        if unknown := [name for name in found if name not in known]:
+            raise ValueError(f"expected {' or '.join(known)}, or their URIs below {PROFILES}, got {unknown[0][:80]!r}")
+        return found
+
+    return parse
+
+
 def _filter(text: str) -> str:
     return text  # judged where it is compiled
 
@@ -269,6 +282,24 @@ ZOOM_LEVEL = Parameter(
     "Simplify geometry to what a map of that zoom level (WebMercatorQuad, 256 pixels) shows: by a pixel at most.",
     _zoom,
 )
+
+
+def _profile(description: str, *known: str) -> Parameter:
+    schema = {"type": "array", "items": {"type": "string", "enum": list(known)}, "minItems": 1}
+    return Parameter("profile", schema, f"{description} The first that the format knows counts.", _profiles(*known))
+
+
+PROFILE = _profile(
+    "How features refer to others: by code (the default), by URI, or by an object with href and title.",
+    "rel-as-key",
+    "rel-as-uri",
+    "rel-as-link",
+)
+CODELIST_PROFILE = _profile(
+    "How the schema gives codelists: as enum with the codelist's URI (the default), or each value with its title.",
+    "codelist-ref",
+    "codelist-inline",
+)
 NEXT = Parameter("next", _STRING, "Where the page before ended; taken from its `next` link.", _code_of)
 
 SINCE = Parameter(
@@ -280,9 +311,9 @@ SINCE = Parameter(
 
 CHANGES = (SINCE, LIMIT, CRS, AS_OF, F_JSON)
 # These and `f`, whose formats depend on the collection.
-ITEM = (CRS, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL)
+ITEM = (CRS, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL, PROFILE)
 _SELECTION = (BBOX, BBOX_CRS, CRS, DATETIME, FILTER, FILTER_LANG, FILTER_CRS)
-ITEMS = (LIMIT, *_SELECTION, SORT_BY, RESULT_TYPE, NEXT, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL)
+ITEMS = (LIMIT, *_SELECTION, SORT_BY, RESULT_TYPE, NEXT, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL, PROFILE)
 TILES = (DATETIME, FILTER, FILTER_LANG, FILTER_CRS, AS_OF, PROPERTIES)
 
 _KINDS: Mapping[str, Mapping[str, Any]] = {

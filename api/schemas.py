@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,53 +15,82 @@ from cim.db.values import queryables
 from cim.dictionary import Dictionary, FeatureType
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-_TYPES = ("type", "format", "title", "description", "minimum", "maximum", "maxLength", "pattern")
+_TYPES = ("type", "format", "title", "description", "minimum", "maximum", "maxLength", "pattern", "x-ogc-unit")
 
 
-def schema_document(feature_type: FeatureType, dictionary: Dictionary, identity: str, codelists: str) -> dict[str, Any]:
-    """Return the schema of a type's public properties, codelists spelt out; `codelists` is where these are."""
-    private = {prop.name for prop in feature_type.private_properties}
-    declared: Mapping[str, Mapping[str, Any]] = feature_type.schema["properties"]
-    return {
-        **feature_type.schema,
-        "$schema": DRAFT,
-        "$id": identity,
-        "required": [name for name in feature_type.schema.get("required", ()) if name not in private],
-        "properties": {
-            name: {**schema, **_codelist(schema, codelists), **_values(schema.get("x-cim-codelist"), dictionary)}
-            for name, schema in declared.items()
-            if name not in private
-        },
-    }
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What schemas of a type are written from: it, the dictionary, where codelists lie, and how they are given."""
+
+    feature_type: FeatureType
+    dictionary: Dictionary
+    codelists: str
+    inline: bool = False
+
+    def schema(self, identity: str) -> dict[str, Any]:
+        """Return the schema of the type's public properties."""
+        private = {prop.name for prop in self.feature_type.private_properties}
+        schema = self.feature_type.schema
+        return {
+            **schema,
+            "$schema": DRAFT,
+            "$id": identity,
+            "required": [name for name in schema.get("required", ()) if name not in private],
+            "properties": {
+                name: {**declared, **_roles(declared), **self._values(declared)}
+                for name, declared in schema["properties"].items()
+                if name not in private
+            },
+        }
+
+    def queryables(self, identity: str) -> dict[str, Any]:
+        """Return the schema of what a filter on the type may name."""
+        return self._named(identity, queryables(self.feature_type))
+
+    def sortables(self, identity: str) -> dict[str, Any]:
+        """Return the schema of what features can be ordered by."""
+        return self._named(identity, sortables(self.feature_type))
+
+    def _named(self, identity: str, names: Iterable[str]) -> dict[str, Any]:
+        declared: Mapping[str, Mapping[str, Any]] = self.feature_type.schema["properties"]
+        return {
+            "$schema": DRAFT,
+            "$id": identity,
+            "type": "object",
+            "title": self.feature_type.title,
+            "description": self.feature_type.description,
+            "properties": {
+                name: {
+                    **{keyword: value for keyword, value in declared[name].items() if keyword in _TYPES},
+                    **_roles(declared[name]),
+                    **self._values(declared[name]),
+                }
+                for name in names
+            },
+            "additionalProperties": False,
+        }
+
+    def _values(self, declared: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a codelist: with its URI, or spelt out, as profile codelist-ref or codelist-inline."""
+        name = declared.get("x-cim-codelist")
+        if name is None:
+            return {}
+        values = self.dictionary.codelists[name].values.values()
+        if self.inline:
+            return {"oneOf": [{"const": v.value, "title": v.title, "x-cim-title-zh": v.title_zh} for v in values]}
+        return {
+            "x-ogc-codelistUri": f"{self.codelists}/{name}",
+            "enum": [value.value for value in values],
+            "x-cim-titles": {value.value: {"en": value.title, "zh": value.title_zh} for value in values},
+        }
 
 
-def queryables_document(feature_type: FeatureType, dictionary: Dictionary, identity: str) -> dict[str, Any]:
-    """Return the schema of what a filter on the type may name."""
-    return _named(feature_type, dictionary, identity, queryables(feature_type))
-
-
-def sortables_document(feature_type: FeatureType, dictionary: Dictionary, identity: str) -> dict[str, Any]:
-    """Return the schema of what features can be ordered by."""
-    return _named(feature_type, dictionary, identity, sortables(feature_type))
-
-
-def _named(feature_type: FeatureType, dictionary: Dictionary, identity: str, names: Iterable[str]) -> dict[str, Any]:
-    declared: Mapping[str, Mapping[str, Any]] = feature_type.schema["properties"]
-    return {
-        "$schema": DRAFT,
-        "$id": identity,
-        "type": "object",
-        "title": feature_type.title,
-        "description": feature_type.description,
-        "properties": {
-            name: {
-                **{keyword: value for keyword, value in declared[name].items() if keyword in _TYPES},
-                **_values(declared[name].get("x-cim-codelist"), dictionary),
-            }
-            for name in names
-        },
-        "additionalProperties": False,
-    }
+def _roles(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the role of a property: the one it has, or that of a reference, with the collection it leads to."""
+    target = declared.get("x-cim-references")
+    if "x-ogc-role" in declared:
+        return {"x-ogc-role": declared["x-ogc-role"]}
+    return {} if target is None else {"x-ogc-role": "reference", "x-ogc-collectionId": target}
 
 
 def schema_digest(feature_type: FeatureType) -> str:
@@ -71,18 +101,3 @@ def schema_digest(feature_type: FeatureType) -> str:
 @lru_cache(maxsize=256)
 def _digest(names: tuple[str, ...]) -> str:
     return hashlib.sha256(orjson.dumps(sorted(names))).hexdigest()[:8]
-
-
-def _codelist(schema: Mapping[str, Any], codelists: str) -> dict[str, str]:
-    name = schema.get("x-cim-codelist")
-    return {} if name is None else {"x-ogc-codelistUri": f"{codelists}/{name}"}
-
-
-def _values(codelist: str | None, dictionary: Dictionary) -> dict[str, Any]:
-    if codelist is None:
-        return {}
-    values = dictionary.codelists[codelist].values.values()
-    return {
-        "enum": [value.value for value in values],
-        "x-cim-titles": {value.value: {"en": value.title, "zh": value.title_zh} for value in values},
-    }

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from starlette.requests import Request
+
 from api import reference
+from api.formats import BulkFormat, PageFormat
+from api.parameters import PROFILES
 from api.reference import Reference
 from api.site import Site, State
 from cim.db.features import Selection
-from cim.db.geojson import Output
+from cim.db.geojson import Output, References
 
 # Metres of a pixel at zoom level 0: the equator of WebMercatorQuad (OGC 17-083r4) over 256 pixels.
 PIXEL_AT_0 = 156_543.033_928
@@ -34,12 +38,38 @@ def selection_of(site: Site, asked: Mapping[str, Any], own: Sequence[str], pinne
     )
 
 
-def output_of(output: Reference, asked: Mapping[str, Any]) -> Output:
-    """Return how features leave: CRS, the properties wanted, how exact their geometry must be."""
+def output_of(request: Request, output: Reference, asked: Mapping[str, Any], chosen: PageFormat | BulkFormat) -> Output:
+    """Return how features leave: CRS, the properties wanted, how exact their geometry must be, how they refer."""
     zoom = asked.get("zoom-level")
-    return replace(
+    found = replace(
         output.output,
         properties=asked.get("properties"),
         geometry=not asked.get("skipGeometry", False),
         tolerance=None if zoom is None else PIXEL_AT_0 / 2**zoom,
     )
+    profile = profile_of(chosen, asked)
+    if profile not in _REFERENCES or "html" in chosen.media_type:  # pages make their links themselves
+        return found
+    return replace(found, references=_REFERENCES[profile], base=str(request.base_url).rstrip("/"))
+
+
+def profile_of(chosen: PageFormat | BulkFormat, asked: Mapping[str, Any]) -> str | None:
+    """Return the profile of an answer (OGC 23-058r2, clause 13), None where the client asked for none.
+
+    Tables hold codes, whatever was asked for; a page for people has links.
+    """
+    wanted: tuple[str, ...] | None = asked.get("profile")
+    if wanted is None:
+        return None
+    if isinstance(chosen, BulkFormat):
+        return wanted[0] if chosen.rows == "features" else "rel-as-key"
+    return "rel-as-link" if "html" in chosen.media_type else wanted[0]
+
+
+def profile_link(profile: str) -> dict[str, str]:
+    """Return the link to the profile of an answer."""
+    return {"rel": "profile", "href": PROFILES + profile, "title": "Profile of this answer"}
+
+
+# The profiles that change what PostGIS writes.
+_REFERENCES: Mapping[str | None, References] = {"rel-as-uri": "uri", "rel-as-link": "link"}

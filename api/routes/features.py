@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
@@ -20,8 +19,8 @@ from api.formats import BulkFormat, Item, Page, PageFormat
 from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, json_response, link, url
 from api.preconditions import etag_of
 from api.routing import READ, Router
-from api.schemas import queryables_document, schema_document, sortables_document
-from api.selecting import output_of, selection_of
+from api.schemas import Description
+from api.selecting import output_of, profile_link, profile_of, selection_of
 from api.site import Site, State, rfc3339, site_of
 from cim import bodies
 from cim.crs import Bounds
@@ -114,28 +113,35 @@ def _items_links(request: Request, feature_type: FeatureType) -> list[dict[str, 
 @router.route("/collections/{type_name}/schema", READ)
 async def schema(request: Request, type_name: str) -> Response:
     """Give the schema of the features (Part 5)."""
-    return _told(request, type_name, "schema", partial(schema_document, codelists=url(request, "codelists")))
+    return _told(request, type_name, "schema", Description.schema)
 
 
 @router.route("/collections/{type_name}/queryables", READ)
 async def queryables(request: Request, type_name: str) -> Response:
     """Give what filters may name (Part 3)."""
-    return _told(request, type_name, "queryables", queryables_document)
+    return _told(request, type_name, "queryables", Description.queryables)
 
 
 @router.route("/collections/{type_name}/sortables", READ)
 async def sortables(request: Request, type_name: str) -> Response:
     """Give what features can be ordered by."""
-    return _told(request, type_name, "sortables", sortables_document)
+    return _told(request, type_name, "sortables", Description.sortables)
 
 
-def _told(request: Request, type_name: str, what: str, describe: Callable[..., dict[str, Any]]) -> Response:
+def _told(
+    request: Request, type_name: str, what: str, describe: Callable[[Description, str], dict[str, Any]]
+) -> Response:
     """Answer with a JSON Schema that says something of a type's properties."""
-    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML, parameters.CODELIST_PROFILE])
     site, feature_type = _found(request, type_name)
-    identity = url(request, "collections", type_name, what)
-    document = describe(feature_type, site.city.database.dictionary, identity)
-    return pages.answer(request, site, asked, document, f"{feature_type.title}: {what}", media_type=SCHEMA_JSON)
+    profile = asked.get("profile", ("codelist-ref",))[0]
+    inline = profile == "codelist-inline"
+    dictionary = site.city.database.dictionary
+    described = Description(feature_type, dictionary, url(request, "codelists"), inline=inline)
+    document = describe(described, url(request, "collections", type_name, what))
+    headers = {"Link": links.link_header([profile_link(profile)])}
+    title = f"{feature_type.title}: {what}"
+    return pages.answer(request, site, asked, document, title, headers=headers, media_type=SCHEMA_JSON)
 
 
 # ---------------------------------------------------------------------- items
@@ -175,11 +181,11 @@ async def items(request: Request, type_name: str) -> Response:
         if not hits:
             named = site.storage.uri if chosen.native and "crs" not in asked else asked.get("crs")
             output = reference.named(site.references, "crs", named)
-            leaving, part = output_of(output, asked), (asked.get("limit"), asked.get("next"))
+            leaving, part = output_of(request, output, asked, chosen), (asked.get("limit"), asked.get("next"))
             return await bulk.answer(request, site, feature_type, chosen, selection, output, leaving, pinned, *part)
         chosen = formats.of_item()[formats.DEFAULT]
     output = reference.named(site.references, "crs", asked.get("crs"))
-    leaving, token, matched = output_of(output, asked), None, None
+    leaving, token, matched = output_of(request, output, asked, chosen), None, None
     if hits:
         matched, live = await site.reader.count(type_name, selection)
         read = reader.Page("", 0, None, more=False, live=live)
@@ -194,7 +200,7 @@ async def items(request: Request, type_name: str) -> Response:
         feature_type,
         output,
         pinned or State.live(read.live),
-        _page_links(request, type_name, chosen, offered, token),
+        _page_links(request, type_name, chosen, offered, token, profile_of(chosen, asked)),
         read.features,
         read.returned,
         matched,
@@ -213,7 +219,12 @@ async def items(request: Request, type_name: str) -> Response:
 
 
 def _page_links(
-    request: Request, type_name: str, chosen: Format, offered: Mapping[str, Format], token: str | None
+    request: Request,
+    type_name: str,
+    chosen: Format,
+    offered: Mapping[str, Format],
+    token: str | None,
+    profile: str | None,
 ) -> list[dict[str, str]]:
     found = [
         link("self", links.here(request), chosen.media_type, "This page"),
@@ -221,6 +232,8 @@ def _page_links(
     ]
     if token is not None:
         found.append(link("next", links.here(request, next=token), chosen.media_type, "Next page"))
+    if profile is not None:
+        found.append(profile_link(profile))
     return [*found, *_alternates(request, chosen, offered)]
 
 
@@ -287,13 +300,15 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     chosen = offered[formats.chosen(request, asked, offered)]
     pinned = await site.pinned(asked.get("as-of"))
     output = reference.named(site.references, "crs", asked.get("crs"))
-    leaving = output_of(output, asked)
+    profile = profile_of(chosen, asked)
+    leaving = output_of(request, output, asked, chosen)
     found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, leaving)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"
         return await run_in_threadpool(_elsewhere, request, site, type_name, code, when)
     state = pinned or State.live(found.live)
-    parts = "" if leaving == output.output else sha256(repr(leaving).encode()).hexdigest()[:8]
+    plain = leaving == output.output and profile is None
+    parts = "" if plain else sha256(repr((leaving, profile)).encode()).hexdigest()[:8]
     etag = etag_of(found.rev, output, feature_type, "" if chosen.name == formats.DEFAULT else chosen.name, parts)
     headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>", "Vary": "Accept"}
     headers |= chosen.headers
@@ -301,7 +316,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         del headers["ETag"]  # it shows the history, too
     elif links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    own = [*_item_links(request, type_name, code, chosen), *_alternates(request, chosen, offered)]
+    own = [*_item_links(request, type_name, code, chosen, profile), *_alternates(request, chosen, offered)]
     own += [
         link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
         for kind, digest in bodies.named_in(orjson.loads(found.feature)["properties"])
@@ -312,8 +327,11 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     return Response(body, headers=headers, media_type=chosen.media_type)
 
 
-def _item_links(request: Request, type_name: str, code: str, chosen: Format) -> list[dict[str, str]]:
+def _item_links(
+    request: Request, type_name: str, code: str, chosen: Format, profile: str | None
+) -> list[dict[str, str]]:
     return [
+        *([] if profile is None else [profile_link(profile)]),
         link("self", links.here(request), chosen.media_type, "This feature"),
         link("collection", url(request, "collections", type_name), JSON, "The collection"),
         link("version-history", url(request, "collections", type_name, "items", code, "history"), JSON, "History"),

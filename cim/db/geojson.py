@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from cim.db.spatial import GEOMETRY, postgis, transformed
@@ -15,6 +16,7 @@ from cim.errors import InvalidFilter
 # Storage snaps to 1 mm. Nine decimals of a degree are below that; seven or eight are not.
 DECIMALS_DEGREES = 9
 DECIMALS_METRES = 3
+References = Literal["key", "uri", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Output:
     properties : names of the public properties wanted, in the order of the dictionary; None for all
     geometry : whether it is wanted
     tolerance : how far a simplified geometry may stray, in metres of the storage CRS; None leaves it as it is
+    references : how GeoJSON names other objects: by their code, their address, or an object with address and title
+    base : address that the collections lie below; the same statement serves with any
     """
 
     srid: int = 4326
@@ -35,6 +39,8 @@ class Output:
     properties: tuple[str, ...] | None = None
     geometry: bool = True
     tolerance: float | None = None
+    references: References = "key"
+    base: str = field(default="", compare=False)
 
 
 def published(feature_type: FeatureType, wanted: tuple[str, ...] | None = None) -> list[str]:
@@ -61,7 +67,22 @@ def columns(source: sa.FromClause, feature_type: FeatureType) -> list[sa.ColumnE
 def properties(rows: sa.Subquery, feature_type: FeatureType, output: Output) -> LateralFromClause:
     """Return the wanted properties of each row as something that `to_json` takes."""
     names = published(feature_type, output.properties)
-    return sa.select(*(rows.c[name] for name in names)).correlate(rows).lateral("properties")
+    found: list[sa.ColumnElement[Any]] = [rows.c[name] for name in names]
+    if output.references != "key":
+        targets = {prop.name: prop.references for prop in feature_type.public_properties if prop.references is not None}
+        found = [_reference(rows.c[n], targets[n], output).label(n) if n in targets else rows.c[n] for n in names]
+    return sa.select(*found).correlate(rows).lateral("properties")
+
+
+def _reference(code: sa.ColumnElement[Any], target: str, output: Output) -> sa.ColumnElement[Any]:
+    """Return the reference to an object of another type as its address, or as a link; null where there is none."""
+    base = sa.bindparam("base", output.base, sa.Text)
+    items = sa.literal(f"/collections/{target}/items/", sa.Text)
+    address = base.concat(items).concat(sa.func.cim.uri_segment(code, type_=sa.Text))
+    if output.references == "uri":
+        return address
+    key, value = (sa.literal(name, sa.Text) for name in ("href", "title"))
+    return sa.case((code.is_not(None), sa.func.json_build_object(key, address, value, code, type_=JSON)))
 
 
 def outgoing(

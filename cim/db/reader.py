@@ -162,7 +162,7 @@ class Reader:
             build,
             features.shape(self.database, selection),
             ("page", type_name, output, after is None),
-            {"limit": limit, "after": after},
+            {"limit": limit, "after": after, "base": output.base},
             boxed=selection.bbox is not None,
         )
         return Page(row["features"] or "", row["returned"], row["last"], row["more"], _live(row))
@@ -180,7 +180,10 @@ class Reader:
 
         selection = Selection(tree_size=tree_size)
         row = await self._one(
-            build, features.shape(self.database, selection), ("item", type_name, output), {"code": code}
+            build,
+            features.shape(self.database, selection),
+            ("item", type_name, output),
+            {"code": code, "base": output.base},
         )
         return None if row is None else Item(row["feature"], row["rev"], _live(row))
 

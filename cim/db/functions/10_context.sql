@@ -11,3 +11,12 @@ CREATE OR REPLACE FUNCTION cim.rfc3339(instant timestamptz) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 $$;
+
+-- A text as one segment of a path (RFC 3986): all but unreserved characters percent-encoded.
+CREATE OR REPLACE FUNCTION cim.uri_segment(text text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE WHEN text ~ '^[A-Za-z0-9._~-]*$' THEN text ELSE (
+        SELECT string_agg(CASE WHEN c ~ '[A-Za-z0-9._~-]' THEN c ELSE
+                   regexp_replace(upper(encode(convert_to(c, 'UTF8'), 'hex')), '(..)', '%\1', 'g') END, '' ORDER BY n)
+        FROM regexp_split_to_table(text, '') WITH ORDINALITY AS parts (c, n)) END;
+$$;
