@@ -1,12 +1,8 @@
-"""A black-box checker of OGC API Features Part 1, and of Parts 2, 3 and 5 as far as they are claimed.
-
-It knows the standard and the address; what it expects to find it takes from the links.
-"""
+"""OGC API Features Parts 1 to 5 on a city whose numbers are known. What holds of any API is checked in conformance/."""
 
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -15,7 +11,6 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from jsonschema import Draft202012Validator
-from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from cim.city import City
 
@@ -67,22 +62,6 @@ def test_landing_page_links_to_everything(http: httpx.Client, landing: Any) -> N
     prefix = "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/"
     assert {prefix + "core", prefix + "geojson", prefix + "oas30"} <= set(conforms)
     assert len(conforms) == len(set(conforms))
-
-
-def test_every_own_link_answers_with_its_type(http: httpx.Client, landing: Any, collections: Any) -> None:
-    pages = [landing, collections, *collections["collections"]]
-    for one in {one["href"]: one for page in pages for one in page["links"]}.values():
-        response = http.get(one["href"])
-        assert response.status_code == 200, one
-        assert response.headers["content-type"].partition(";")[0] == one["type"].partition(";")[0], one
-
-
-def test_openapi_is_valid_and_local(openapi: Any) -> None:
-    assert openapi["openapi"] == "3.0.3"
-    OpenAPIV30SpecValidator(openapi).validate()
-    references = re.findall(r"'\$ref': '([^']*)'", str(openapi))
-    assert references
-    assert all(reference.startswith("#/") for reference in references)
 
 
 def test_parameters_as_clients_look_for_them(openapi: Any, collections: Any) -> None:
@@ -169,17 +148,6 @@ def test_feature_collection(http: httpx.Client) -> None:
             for longitude, latitude in feature["geometry"]["coordinates"][0][0]:
                 assert 116.9 < longitude < 117.1
                 assert 38.9 < latitude < 39.1
-
-
-def test_feature(http: httpx.Client) -> None:
-    page = get(http, "/collections/building/items", "application/geo+json", limit=3)
-    for listed in page["features"]:
-        response = http.get(f"/collections/building/items/{listed['id']}")
-        single = response.json()
-        assert response.headers["content-type"] == "application/geo+json"
-        assert {k: v for k, v in single.items() if k != "links"} == listed
-        for rel in ("self", "collection", "describedby"):
-            linked(single, rel)
 
 
 def test_features_fit_the_published_schema(http: httpx.Client, collections: Any) -> None:
@@ -344,11 +312,3 @@ def test_output_in_every_crs_has_the_axis_order_of_its_uri(http: httpx.Client) -
             geom = (body["features"][1] if "features" in body else body)["geometry"]
             scale = 1e-6 if expected[0] < 1000 else 1.0
             assert geom["coordinates"][0][0][0] == pytest.approx(expected, abs=scale)
-
-
-def test_unknown_crs_are_refused(http: httpx.Client) -> None:
-    for name in ("crs", "bbox-crs", "filter-crs"):
-        response = http.get(
-            "/collections/building/items", params={name: "http://www.opengis.net/def/crs/EPSG/0/9999999"}
-        )
-        assert response.status_code == 400
