@@ -10,7 +10,8 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
 from hashlib import sha256 as digest_of
 from io import BytesIO
 from pathlib import Path
@@ -19,11 +20,14 @@ from typing import IO, TypeVar
 from upath import UPath
 
 from cim.errors import CimError, InvalidData, NotFound
+from cim.packs import Packing, Packs
 
 Store = Path | UPath
 # Takes the bytes of a file in and returns its digest.
 Keep = Callable[[bytes], str]
 _Place = TypeVar("_Place", Path, UPath, Path | UPath)
+# So many files that a load brings are kept by themselves; more go into a pack, which is two files and a search.
+_FEW = 8
 
 
 def store_at(url: str) -> Store:
@@ -57,12 +61,22 @@ def open_stored(folder: Store, sha256: str) -> IO[bytes]:
     NotFound : the store has no file of that digest.
     CimError : the store cannot be read.
     """
+    packed = None
     try:
-        return stored_path(folder, sha256).open("rb")
-    except FileNotFoundError as error:
-        raise NotFound(f"no file {sha256} in {folder}; take its source in again with `cim ingest --force`") from error
+        with suppress(FileNotFoundError):
+            return stored_path(folder, sha256).open("rb")
+        with suppress(FileNotFoundError):  # a store that lost a pack it had
+            packed = _packs(folder).read(sha256)
     except OSError as error:
         raise CimError(f"cannot read {folder}: {error.strerror or error}") from error
+    if packed is None:
+        raise NotFound(f"no file {sha256} in {folder}; take its source in again with `cim ingest --force`")
+    return BytesIO(packed)
+
+
+@lru_cache(maxsize=8)
+def _packs(folder: Store) -> Packs:
+    return Packs(folder)
 
 
 @contextmanager
@@ -121,14 +135,16 @@ def digest(data: bytes) -> str:
 class Batch:
     """Many small files on their way into the store: `keep` each, then `settle` all of them; `drop` at the end.
 
-    What is kept lies aside until it is settled. A file settled whose object is never committed does no harm: it has
-    no name but its digest, and the next load that brings it finds it there.
+    What is kept lies aside until it is settled: a few files by themselves, many in a pack (see `cim.packs`). A file
+    settled whose object is never committed does no harm: it has no name but its digest, and the next load that brings
+    it finds it there.
     """
 
     def __init__(self, folder: Store) -> None:
         self._folder = folder
         self._aside: Path | None = None
-        self._new: set[str] = set()
+        self._packing: Packing | None = None
+        self._packs = Packs(folder)
 
     def keep(self, data: bytes) -> str:
         """Put bytes aside, unless they are there already, and return their digest.
@@ -138,18 +154,15 @@ class Batch:
         CimError : there is no room.
         """
         name = digest(data)
-        # Text and not paths: thousands of files are named here, and making a path takes as long as asking the system.
-        local = isinstance(self._folder, Path)
-        if name in self._new or (local and os.path.exists(f"{self._folder}/{name[:2]}/{name}")):  # noqa: PTH110
-            return name
         try:
-            if self._aside is None:
+            if self._packing is None:
+                self._packs.refresh()
                 self._aside = self._make_room()
-            with open(f"{self._aside}/{name}", "wb") as file:  # noqa: PTH123
-                file.write(data)
+                self._packing = Packing(self._aside)
+            if name not in self._packing and not self._packs.has(name):
+                self._packing.add(name, data)
         except OSError as error:
             raise CimError(f"cannot keep a file of {len(data)} bytes: {error.strerror or error}; make room") from error
-        self._new.add(name)
         return name
 
     def settle(self) -> None:
@@ -159,21 +172,25 @@ class Batch:
         ------
         CimError : the store cannot be written.
         """
-        if self._aside is None:
+        packing, self._packing = self._packing, None
+        if packing is None:
             return
         try:
-            if isinstance(self._folder, Path):
-                os.sync()  # once for all: one sync a file takes a turn of the disk each
-            for prefix in {name[:2] for name in self._new}:
-                (self._folder / prefix).mkdir(parents=True, exist_ok=True)
-            for name in self._new:
-                self._name(self._aside, name)
+            with closing(packing):
+                if len(packing) > _FEW:
+                    for path, name in packing.finish():
+                        _name(path, self._folder, name)
+                    return
+                for name in packing.digests:
+                    with keeping(self._folder, packing.read(name), name):
+                        pass
         except OSError as error:
             raise CimError(f"cannot keep files in {self._folder}: {error.strerror or error}; make room") from error
-        self._new.clear()
 
     def drop(self) -> None:
         """Take away what was not settled."""
+        if self._packing is not None:
+            self._packing.close()
         if self._aside is not None:
             shutil.rmtree(self._aside, ignore_errors=True)
 
@@ -184,11 +201,20 @@ class Batch:
         aside.mkdir(parents=True)
         return aside
 
-    def _name(self, aside: Path, name: str) -> None:
-        if isinstance(self._folder, Path):
-            os.replace(f"{aside}/{name}", f"{self._folder}/{name[:2]}/{name}")  # noqa: PTH105
-        else:
-            _copy(aside / name, stored_path(self._folder, name))
+
+def _name(path: Path, folder: Store, name: str) -> None:
+    """Give a durable local file its name in a store, as durably."""
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(target, UPath):
+        _copy(path, target)
+        return
+    path.replace(target)
+    handle = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _copy(source: Path | bytes, staged: Store) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cim.errors import CimError, InvalidData, NotFound
-from cim.files import keep, keeping, open_stored, store_at, stored_path
+from cim.files import Batch, keep, keeping, open_stored, store_at, stored_path
 
 DIGEST = sha256(b"model").hexdigest()
 
@@ -63,6 +63,74 @@ def test_a_store_at_a_url_is_no_different(source: Path) -> None:
 def test_bytes_are_kept_under_their_digest(tmp_path: Path) -> None:
     assert keep(tmp_path, b"model") == DIGEST
     assert stored_path(tmp_path, DIGEST).read_bytes() == b"model"
+
+
+@pytest.mark.parametrize("url", ["memory://packed", None])
+def test_many_files_of_a_batch_lie_in_one_pack_each_under_its_digest(tmp_path: Path, url: str | None) -> None:
+    store = tmp_path / "files" if url is None else store_at(url)
+    bodies = [b"body %d" % number * number for number in range(1, 101)]
+    for batch_of in (bodies[:60], bodies[40:]):
+        batch = Batch(store)
+        digests = [batch.keep(body) for body in [*batch_of, batch_of[0]]]
+        assert digests == [sha256(body).hexdigest() for body in [*batch_of, batch_of[0]]]
+        with pytest.raises(NotFound):
+            open_stored(store, digests[-2])
+        batch.settle()
+        batch.drop()
+        for digest, body in zip(digests, batch_of, strict=False):
+            with open_stored(store, digest) as file:
+                assert file.read() == body
+    packs = sorted(path for path in store.rglob("*") if path.is_file())
+    assert len(packs) == 4
+    # What the first batch brought is not there twice.
+    assert sum(p.stat().st_size for p in packs if p.suffix == ".pack") == sum(map(len, bodies))
+    assert sum(p.stat().st_size for p in packs if p.suffix == ".index") == 48 * len(bodies)
+    with pytest.raises(NotFound, match=DIGEST):
+        open_stored(store, DIGEST)
+
+
+def test_the_name_of_a_pack_is_the_digest_of_its_index_which_lists_digest_place_and_length(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    bodies = [b"x" * number for number in range(1, 11)]
+    for body in bodies:
+        batch.keep(body)
+    batch.settle()
+    batch.drop()
+    (index,) = (tmp_path / "packs").glob("*.index")
+    said = index.read_bytes()
+    assert index.stem == sha256(said).hexdigest()
+    begins = {sha256(b"x" * n).digest(): (n * (n - 1) // 2, n) for n in range(1, 11)}
+    listed = [said[at : at + 48] for at in range(0, len(said), 48)]
+    expected = [d + b.to_bytes(8, "big") + n.to_bytes(8, "big") for d, (b, n) in sorted(begins.items())]
+    assert listed == expected
+    assert index.with_suffix(".pack").read_bytes() == b"".join(bodies)
+
+
+def test_a_batch_that_is_dropped_leaves_nothing_and_few_files_are_kept_by_themselves(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    for number in range(20):
+        batch.keep(b"%d" % number)
+    batch.drop()
+    assert everything(tmp_path) == []
+    batch = Batch(tmp_path)
+    batch.keep(b"model")
+    batch.settle()
+    batch.drop()
+    assert everything(tmp_path) == [stored_path(tmp_path, DIGEST)]
+
+
+def test_a_store_that_lost_a_pack_says_which_file_is_missing(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    for body in [b"model", *(b"%d" % number for number in range(20))]:
+        batch.keep(body)
+    batch.settle()
+    batch.drop()
+    with open_stored(tmp_path, DIGEST) as file:
+        assert file.read() == b"model"
+    (pack,) = (tmp_path / "packs").glob("*.pack")
+    pack.unlink()
+    with pytest.raises(NotFound, match=DIGEST):
+        open_stored(tmp_path, DIGEST)
 
 
 @pytest.mark.parametrize("url", ["nope://bucket", "swift://bucket"])
