@@ -34,6 +34,8 @@ TO_COMMIT = """
 import sys
 from pathlib import Path
 from cim import crs
+from cim.cli import leave_pandas_out
+leave_pandas_out()
 from cim.db.engine import Database
 from cim.settings import Settings
 from ingest import Options, ingest
