@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from cim import crs
 from cim.db.engine import Database
+from cim.db.hierarchy import count_orphans
 from cim.db.identifiers import current_codes
 from cim.db.matching import clear
 from cim.db.merge import lock_types
@@ -30,7 +31,7 @@ from ingest.city import KnownBuildings
 from ingest.clean import FIX, Repair
 from ingest.fanout import Turn, fan_out
 from ingest.formats import Layer, ReadOptions
-from ingest.formats._base import RESERVED
+from ingest.formats._base import RESERVED, Model
 from ingest.identify import Known
 from ingest.mapping import NAMES, LayerMapping, by_names, choose, choose_published, published
 from ingest.matching import Said
@@ -42,7 +43,6 @@ from ingest.scheduler import take_over
 from ingest.sources import Fingerprint, Source, find, fingerprint, stamps
 from ingest.stream import take
 from ingest.unshift import unshifted
-from ingest.vanished import end_vanished
 
 # Part of what decides whether a file was taken in before: raise it when the same input gives other rows.
 _REVISION = 3
@@ -205,7 +205,7 @@ class _File:
             if known is not None:
                 return self._observed(connection, mark, known)
         try:
-            layers = self._read()
+            layers = self._read(mark)
             with self._kept(mark):
                 return self._write(layers, mark, basis)
         except sa.exc.OperationalError as error:
@@ -260,7 +260,7 @@ class _File:
         ]
         return FileReport(str(self.source.path), "unchanged", mark.sha256, self.format.name, unchanged)
 
-    def _read(self) -> list[tuple[Layer, LayerMapping | None]]:
+    def _read(self, mark: Fingerprint) -> list[tuple[Layer, LayerMapping | None]]:
         """Open all layers, with their mappings, parents first."""
         encodings = {m.encoding for m in self.mappings if m.encoding}
         if len(encodings) > 1:
@@ -278,6 +278,8 @@ class _File:
             keep=digest if options.dry_run else self.bodies.keep,
         )
         found = list(self.format.read(self.source.path, read_options))
+        if self.format.whole:
+            found = [replace(layer, model=Model(self.source.path.name, mark.content)) for layer in found]
         if options.shifted is not None:
             found = [unshifted(layer, options.shifted) for layer in found]
         layers: list[tuple[Layer, LayerMapping | None]] = []
@@ -339,7 +341,8 @@ class _File:
             self._record(connection, report, basis)
             connection.execute(query("ingest/clear_rejects"), {"dataset": mark.sha256})
             clear(connection, mark.sha256)
-            context = self._context(other, connection, mark.sha256, types)
+            replacement = self._replacement(connection, mark.sha256, [layer for layer, _ in layers])
+            context = self._context(other, connection, replacement, types)
             for layer, mapping in layers:
                 if mapping is None:
                     report.layers.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
@@ -352,11 +355,11 @@ class _File:
                 ids, files, names = zip(*self.came_back, strict=True)
                 back = {"ids": list(ids), "files": list(files), "layers": list(names), "dataset": mark.sha256}
                 connection.execute(query("ingest/clear_returned"), back)
-            if context.replacement is not None:
-                report = self._replace(context.replacement, report, [m for _, m in layers if m is not None])
+            if replacement is not None:
+                report = self._replace(replacement, report, [m for _, m in layers if m is not None])
+            self._say_what_waits(connection, report.layers)
             if stamps(self.source) != mark.stamps:
                 raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
-            self._end_vanished(connection, mark, report.layers)
             self._record(connection, report, basis)
             report = self._observed(connection, mark, report)
             if self.options.dry_run:
@@ -374,12 +377,14 @@ class _File:
             lock_types(connection, types)
             self.entered = True
 
-    def _end_vanished(self, connection: sa.Connection, mark: Fingerprint, reports: list[LayerReport]) -> None:
-        if self.format.whole and self.options.layer is None:
-            types = [report.type for report in reports]
-            said = end_vanished(connection, self.source.path.name, mark.sha256, mark.content, types)
-            if said is not None:
-                reports[0].warnings.append(said)
+    @staticmethod
+    def _say_what_waits(connection: sa.Connection, reports: list[LayerReport]) -> None:
+        """Say in the last report of each type whose objects changed how many name a parent still to come."""
+        last = {report.type: report for report in reports if report.inserted or report.updated}
+        for type_name, report in last.items():
+            for column, parent, number in count_orphans(connection, str(type_name)):
+                waiting = f"{column} of {number:,} {type_name} objects in the city names no {parent} that is there yet"
+                report.warnings.append(f"{waiting}: `cim codes orphans` lists them")
 
     def _observed(self, connection: sa.Connection, mark: Fingerprint, report: FileReport) -> FileReport:
         look = self.options.observe
@@ -392,9 +397,18 @@ class _File:
             carried.setdefault(mapping.type, set()).update(mapping.columns)
         return replace(report, layers=replacement.close(report.layers, carried))
 
-    def _context(self, connection: sa.Connection, writing: sa.Connection, dataset: str, types: list[str]) -> Context:
-        """Return what preparing needs; it has a connection of its own, as the other is busy copying meanwhile."""
+    def _replacement(self, connection: sa.Connection, dataset: str, layers: list[Layer]) -> Replacement | None:
+        """Return what ends what is gone; None where that is not for this file to say."""
         replacing = self.options.mode == "replace-layer"
+        models = self.options.mode == "upsert" and self.options.layer is None and any(layer.model for layer in layers)
+        if not replacing and not models:
+            return None
+        return Replacement(connection, self.database, self.source.path, dataset, layers=replacing)
+
+    def _context(
+        self, connection: sa.Connection, writing: sa.Connection, replacement: Replacement | None, types: list[str]
+    ) -> Context:
+        """Return what preparing needs; it has a connection of its own, as the other is busy copying meanwhile."""
 
         def linearise(shapes: list[bytes]) -> list[bytes | None]:
             return list(connection.execute(query("ingest/linearise"), {"shapes": shapes}).scalars())
@@ -418,7 +432,7 @@ class _File:
             parameters=self.options.crs_parameters,
             insert_only=self.options.mode == "insert-only",
             enter=lambda: self._enter(writing, types),
-            replacement=Replacement(writing, self.database, self.source.path, dataset) if replacing else None,
+            replacement=replacement,
         )
 
     def _record(self, connection: sa.Connection, report: FileReport, basis: str) -> None:

@@ -166,7 +166,7 @@ class Preparation:
     @property
     def lineage(self) -> str:
         """Return the name of the data set across deliveries."""
-        return self.mapping.identity or self.layer.name
+        return self.mapping.identity or self.layer.lineage or self.layer.name
 
     @property
     def warnings(self) -> list[str]:

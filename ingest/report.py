@@ -53,6 +53,7 @@ class LayerReport:
     crs, encoding : of the coordinates and the text as they were read; None where there are none or it is not known.
     lineage : name of the data set across deliveries. ended, revived : of the type, objects that the source no longer
         has, and has again; counted with its last layer, and beside the records read.
+    model, content : name of the file of the model that the layer is of, and its SHA-256; None where it is of none.
     """
 
     name: str
@@ -73,6 +74,8 @@ class LayerReport:
     lineage: str | None = None
     ended: int = 0
     revived: int = 0
+    model: str | None = None
+    content: str | None = None
 
     def __post_init__(self) -> None:
         if self.type is not None and self.read != self.inserted + self.updated + self.unchanged + self.rejected:

@@ -133,6 +133,7 @@ class _Taking:
         self.load.close()
         if self.delivered is not None:
             self.delivered.read += read
+        model = self.layer.model
         return LayerReport(
             name=self.layer.name,
             type=self.preparation.feature_type.name,
@@ -150,6 +151,8 @@ class _Taking:
             crs=self.preparation.system_name,
             encoding=self.layer.encoding,
             lineage=self.preparation.lineage,
+            model=None if model is None else model.name,
+            content=None if model is None else model.content,
         )
 
     def _match(self) -> Matched:

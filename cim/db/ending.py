@@ -17,6 +17,8 @@ from cim.db.identifiers import current_codes
 from cim.db.merge import REVISION
 from cim.dictionary import FeatureType
 
+# Column or attribute that holds the digest of the file of the model an object is part of.
+MODEL = "model_file"
 _ROLES = ("primary-interval-start", "primary-interval-end")
 
 
@@ -62,13 +64,9 @@ class Delivered:
         """Note the codes of a table."""
         self._connection.execute(sa.insert(self._table).from_select(["code"], sa.select(table.c.code)))
 
-    def end_others(self, feature_type: FeatureType, datasets: Sequence[str]) -> int:
-        """End the live objects that one of these datasets brought and this delivery lacks; return how many.
-
-        An object was brought by the dataset of its latest insertion. The date is the day of the server.
-        """
+    def brought_by(self, datasets: Sequence[str]) -> sa.ColumnElement[bool]:
+        """Return the condition that one of these datasets brought an object: its latest insertion."""
         target = self._target
-        start, end = lifetime(feature_type)
         brought = (
             sa.select(REVISION.c.dataset)
             .where(REVISION.c.type == target.name, REVISION.c.code == target.c.code, REVISION.c.op == "insert")
@@ -76,10 +74,38 @@ class Delivered:
             .limit(1)
             .scalar_subquery()
         )
-        gone = sa.and_(
-            ~sa.exists().where(self._table.c.code == target.c.code),
-            brought == sa.any_(sa.cast(list(datasets), ARRAY(sa.Text))),
+        return brought == sa.any_(sa.cast(list(datasets), ARRAY(sa.Text)))
+
+    def part_of(self, models: Sequence[str], whole: Delivered | None, column: str) -> sa.ColumnElement[bool]:
+        """Return the condition that an object is part of one of these models, given by the digests of their files.
+
+        With `whole`, only of those whose `column` names an object of that delivery.
+        """
+        target = self._target
+        file = target.c[MODEL] if MODEL in target.c else target.c.attributes[MODEL].astext
+        condition = file == sa.any_(sa.cast(list(models), ARRAY(sa.Text)))
+        if whole is None:
+            return condition
+        return condition & sa.exists().where(whole._table.c.code == target.c[column])
+
+    def knows(self, datasets: Sequence[str]) -> bool:
+        """Tell whether one of these datasets had an object of this delivery, too."""
+        known = sa.exists().where(
+            REVISION.c.type == self._target.name,
+            REVISION.c.code == self._table.c.code,
+            REVISION.c.dataset == sa.any_(sa.cast(list(datasets), ARRAY(sa.Text))),
         )
+        asked = sa.select(sa.exists(sa.select(sa.literal(1)).select_from(self._table).where(known)))
+        return bool(self._connection.execute(asked).scalar_one())
+
+    def end_others(self, feature_type: FeatureType, belonging: sa.ColumnElement[bool]) -> int:
+        """End the live objects that belong to earlier deliveries and that this one lacks; return how many.
+
+        The date is the day of the server.
+        """
+        target = self._target
+        start, end = lifetime(feature_type)
+        gone = ~sa.exists().where(self._table.c.code == target.c.code) & belonging
         if end is None:
             return self._connection.execute(sa.delete(target).where(gone)).rowcount
         today = sa.func.current_date()

@@ -96,7 +96,7 @@ def layers(features: Iterable[Feature], frame: Frame, stem: str, keep: Keep, not
         if frame.height_system is not None:
             warnings.insert(0, f"heights are kept as they are, in {frame.height_system}")
         feature_type = "building" if spool.kind == BUILDING else None
-        yield Layer(spool.kind, feature_type, spool.schema, spool.batches, frame.crs, warnings)
+        yield Layer(spool.kind, feature_type, spool.schema, spool.batches, frame.crs, warnings, lineage=spool.kind)
 
 
 class _Work:

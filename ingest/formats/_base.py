@@ -37,6 +37,14 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """A file that stands for itself whole, by its name and its SHA-256: what a later one of that name lacks is gone."""
+
+    name: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """One layer of a file, not yet interpreted: what its records look like, and how to read them in batches.
 
@@ -58,6 +66,8 @@ class Layer:
     understood : what a model was understood to be, for the report.
     encoding : of attribute text, where the format had to find it out; else None.
     file, format : path in the file, and name of the format, of a file that another one packs; else None.
+    model : the one that the layer is of; None where a file is no model.
+    lineage : name of the data set across deliveries, under which records are named; None where `name` is.
     """
 
     name: str
@@ -70,6 +80,8 @@ class Layer:
     encoding: str | None = None
     file: str | None = None
     format: str | None = None
+    model: Model | None = None
+    lineage: str | None = None
 
     @classmethod
     def of(
@@ -136,9 +148,9 @@ class Format:
     `read` yields the layers of one file one after another, without their records: those come from `Layer.batches`.
     Both raise InvalidData for a file they cannot take, naming the file, what is wrong with it and what to do.
     `sidecars` are the suffixes of files that belong to the one named: they count for its digest. `kept` says that
-    objects refer to the file by its SHA-256, so that the file store keeps it; `whole` that what a later
-    file of the same name no longer has is gone. `claims` tells by content whether a file is of this format, for a
-    suffix that several share; one of them has none and takes what nobody claims. It never raises.
+    objects refer to the file by its SHA-256, so that the file store keeps it; `whole` that a file is a `Model`.
+    `claims` tells by content whether a file is of this format, for a suffix that several share; one of them has none
+    and takes what nobody claims. It never raises.
     `folder` says that a folder may be one file of this format: all in it counts for its digest. `packs` says that it
     holds files of other formats, which its layers name.
     """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from cim.errors import InvalidData
-from ingest.formats._base import Batches, Format, Layer, ReadOptions, head
+from ingest.formats._base import Batches, Format, Layer, Model, ReadOptions, head
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
@@ -44,10 +44,16 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
             if source.format is None:
                 raise source.error or InvalidData(f"{source.path}: has no format")
             file = source.path.relative_to(folder).as_posix()
+            model = None
             if source.format.kept:  # its objects name it by its digest, not the zip
-                options.keep(source.path.read_bytes())
+                content = options.keep(source.path.read_bytes())
+                model = Model(source.path.name, content) if source.format.whole else None
             layers = source.format.read(source.path, replace(options, layer=None))
-            found += [replace(layer, file=file, format=source.format.name) for layer in layers]
+            for layer in layers:
+                # The names of what is in a model tell of which file it is: they need nothing before them.
+                lineage = layer.lineage if model is None else layer.name
+                packed = replace(layer, file=file, format=source.format.name, model=model, lineage=lineage)
+                found.append(packed)
     count = Counter(layer.name for layer in found)
     named = [
         layer if count[layer.name] == 1 else replace(layer, name=f"{Path(str(layer.file)).stem}/{layer.name}")

@@ -242,3 +242,15 @@ def test_the_same_data_in_another_order_format_or_crs_with_the_same_coordinates_
     again.raise_refused()
     assert counts(again) == {"read": 7 * len(frame), "unchanged": 7 * len(frame)}
     assert revisions(database) == before == len(frame) == 101
+
+
+def test_a_load_says_how_many_objects_wait_for_what_they_lie_in(
+    deliver: Any, database: Database, tmp_path: Path, write: Write, square: Shape
+) -> None:
+    layer = deliver([{"code": ONE}, {"code": TWO}])
+    said = "parcel_code of 2 building objects in the city names no parcel that is there yet"
+    assert [w for w in layer.warnings if "there yet" in w] == [f"{said}: `cim codes orphans` lists them"]
+    parcels = write(tmp_path / "parcel.gpkg", [{"code": PARCEL}], [square(0)])
+    ingest(database, [parcels]).raise_refused()
+    layer = deliver([{"code": ONE}, {"code": TWO}, {"code": THREE}])
+    assert [w for w in layer.warnings if "there yet" in w] == []

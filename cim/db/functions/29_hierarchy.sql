@@ -171,3 +171,19 @@ BEGIN
     END LOOP;
 END;
 $$;
+
+-- How many objects of a type name a parent that was never there, by property.
+CREATE OR REPLACE FUNCTION cim.count_orphans(of_type text)
+RETURNS TABLE (property text, parent text, number bigint)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    rule record;
+BEGIN
+    FOR rule IN SELECT * FROM cim.hierarchy h WHERE h.type = of_type ORDER BY h.property LOOP
+        RETURN QUERY EXECUTE format(
+            'SELECT %2$L, %3$L, count(*) FROM city.%1$I c
+             WHERE c.%2$I IS NOT NULL AND NOT EXISTS (SELECT FROM city.%3$I q WHERE q.code = c.%2$I)',
+            rule.type, rule.property, rule.parent);
+    END LOOP;
+END;
+$$;

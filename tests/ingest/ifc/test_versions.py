@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,62 @@ def test_another_model_of_the_same_name_ends_nothing(
         assert [w for w in report.files[0].layers[0].warnings if "earlier version" in w] == []
     assert count(database, "city.building", "valid_to IS NULL") == 4
     assert count(database, "city.space") == 8
+
+
+def packed(path: Path, *models: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for model in models:
+            archive.write(model, f"models/{model.name}")
+    return path
+
+
+def without_second(model: Any, path: Path) -> Path:
+    second = model.file.by_type("IfcBuilding")[1]
+    for relation in second.Decomposes:
+        model.file.remove(relation)
+    model.file.remove(second)
+    written: Path = model.write(path)
+    return written
+
+
+def test_a_model_in_a_zip_stands_for_earlier_versions_of_itself_however_they_came(
+    database: Database, builder: Callable[..., Any], tmp_path: Path
+) -> None:
+    model, other = two_houses(builder), two_houses(builder, 100)
+    houses = model.write(tmp_path / "houses.ifc")
+    ingest(database, [packed(tmp_path / "week1.zip", houses, other.write(tmp_path / "others.ifc"))])
+    assert count(database, "city.building", "valid_to IS NULL") == 4
+    # Next week's zip has another name and the one model only: the other one is not said to be gone.
+    report = ingest(database, [packed(tmp_path / "week2.zip", without_second(model, houses))])
+    said = [w for w in report.files[0].layers[0].warnings if "earlier version" in w]
+    assert said == ["an earlier version of this file had more: 1 buildings ended"]
+    assert sum(layer.ended for layer in report.files[0].layers) == 1
+    assert count(database, "city.building", "valid_to = CURRENT_DATE AND name = 'House 1'") == 1
+    assert count(database, "city.building", "valid_to IS NULL") == 3
+    # By itself it is the same model still.
+    report = ingest(database, [without_second(other, tmp_path / "others.ifc")])
+    assert sum(layer.ended for layer in report.files[0].layers) == 1
+    assert count(database, "city.building", "valid_to IS NULL") == 2
+
+
+def test_what_is_back_in_a_model_lives_again(database: Database, builder: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "houses.ifc"
+    whole = two_houses(builder).write(tmp_path / "whole.ifc").read_bytes()
+    path.write_bytes(whole)
+    ingest(database, [path])
+    model = two_houses(builder)
+    ingest(database, [without_second(model, path)])
+    assert count(database, "city.building", "valid_to IS NOT NULL") == 1
+    path.write_bytes(whole)
+    report = ingest(database, [path], Options(force=True))
+    assert sum(layer.revived for layer in report.files[0].layers) == 1
+    assert count(database, "city.building", "valid_to IS NULL") == 2
+
+
+def test_a_layer_of_a_model_ends_nothing(database: Database, builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = two_houses(builder)
+    path = model.write(tmp_path / "houses.ifc")
+    first = ingest(database, [path])
+    name = next(layer.name for layer in first.files[0].layers if layer.type == "building")
+    ingest(database, [without_second(model, path)], Options(layer=name))
+    assert count(database, "city.building", "valid_to IS NULL") == 2

@@ -1,0 +1,12 @@
+-- Earlier versions of models of these names: the digests of their files, the datasets that brought them, the types of
+-- their layers. A file that models of other names are, too, is none: its objects may be of those.
+WITH delivered AS (
+    SELECT DISTINCT d.sha256, l.model, l.content, l.type
+    FROM cim.dataset d CROSS JOIN LATERAL jsonb_to_recordset(d.report -> 'layers')
+        AS l(model text, content text, type text)
+    WHERE l.model IS NOT NULL AND l.type IS NOT NULL)
+SELECT content, array_agg(DISTINCT 'sha256:' || sha256) AS datasets, array_agg(DISTINCT type) AS types
+FROM delivered
+WHERE content <> ALL (CAST(:contents AS text[]))
+GROUP BY content
+HAVING bool_and(model = ANY (CAST(:names AS text[])));

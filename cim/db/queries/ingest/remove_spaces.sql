@@ -1,7 +1,0 @@
--- Remove the spaces that an earlier file of this name gave to buildings of this one, and this one does not.
-DELETE FROM city.space gone
-WHERE gone.model_file IS NOT NULL AND gone.model_file <> :content
-  AND gone.building_code IN (SELECT code FROM city.building WHERE model_file = :content)
-  AND EXISTS (
-      SELECT FROM cim.revision v JOIN cim.dataset d ON v.dataset = 'sha256:' || d.sha256
-      WHERE v.type = 'space' AND v.code = gone.code AND d.name = :name AND d.sha256 <> :sha256);
