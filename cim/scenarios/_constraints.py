@@ -391,7 +391,9 @@ def parking(rule: Rule, case: Case) -> Check:
 
 def _spaces(case: Case, most: int) -> Sum:
     """Return the parking spaces of the scope: those of its parking facilities, and those the proposal adds."""
-    terms = [Term("facility", row.code, row.leaf, row.capacity, most) for row in case.read.rows("parking")]
+    terms = [
+        Term("facility", row.code, row.leaf, row.capacity, most, of="capacity") for row in case.read.rows("parking")
+    ]
     ones = [] if case.made is None else case.made.proposal.interventions
     terms += [
         Term("intervention", one.id, None, one.params["parking_spaces"])

@@ -146,12 +146,15 @@ def _on_it(case: Case, row: sa.Row[Any], column: str) -> Iterator[Term]:
     """Yield what each object on a parcel adds to a sum of it."""
     if column == "green":
         for code, leaf, counts, area in row.planted or ():
-            yield Term("green_space", code, leaf, area if counts else 0 if counts is False else None, area)
+            known = area if counts else 0 if counts is False else None
+            yield Term("green_space", code, leaf, known, area, of="counts_as_green")
         return
     footprint_most = stock_parameters(case.state.pack)["footprint_max"]
     for code, leaf, footprint, gfa, gfa_most in row.stock or ():
-        known, most = (footprint, footprint_most) if column == "footprint" else (gfa, gfa_most)
-        yield Term("building", code, leaf, known, most)
+        if column == "footprint":
+            yield Term("building", code, leaf, footprint, footprint_most, of="footprint_area")
+        else:
+            yield Term("building", code, leaf, gfa, gfa_most, of="gross_floor_area")
 
 
 def _beyond(row: sa.Row[Any]) -> dict[str, Any]:
@@ -203,7 +206,7 @@ def _heights(rule: Rule, case: Case, kinds: Sequence[str], *, unlimited: bool) -
         limit = Fraction(min(caps[code])[0], MILLIMETRES) if caps[code] else None
         judged = Judged("building", row, value, ratio, ends, zones=sorted(zone for _, zone in caps[code]))
         lines.append(judged.against(limit, at_most=True))
-        terms.append(Term("building", code, row.leaf, row.height, high))
+        terms.append(Term("building", code, row.leaf, row.height, high, of="height", least=low))
     of: dict[str, tuple[Sum, Sum | None]] = {term.code: (Sum("height", "m", (term,)), None) for term in terms}
     return _collect(rule, lines, [Sum("height", "m", tuple(terms))], "no building is built or raised", of)
 
@@ -323,7 +326,7 @@ def access(rule: Rule, case: Case) -> Check:
         ratio, ends = (known, MILLIMETRES), [(known, MILLIMETRES), (high, MILLIMETRES)]
         value = indicator.ratio("m", ratio, ends, n=1, n_known=int(not row.unknown))
         lines.append(Judged("parcel", row, value, ratio, ends).against(limit, at_most=False))
-        terms.append(Term("parcel", row.code, row.leaf, None if row.unknown else known, high))
+        terms.append(Term("parcel", row.code, row.leaf, None if row.unknown else known, high, of="width", least=known))
         if case.explain:
             widest = terms[-1]
             if row.widest and not row.unknown:

@@ -25,10 +25,11 @@ PERCENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One action on one building, in whole numbers: square centimetres, fen, households."""
+    """One action on one building in one phase, in whole numbers: square centimetres, fen, households."""
 
     row: sa.Row[Any]
     action: str
+    phase: int
     benefit: int
     cost: int
     demolished: int
@@ -38,12 +39,18 @@ class Option:
 
 
 def limits_of(
-    pack: RulePack, rows: Sequence[sa.Row[Any]], options: Sequence[Option], rules: Sequence[str], budget: int | None
+    pack: RulePack,
+    rows: Sequence[sa.Row[Any]],
+    options: Sequence[Option],
+    rules: Sequence[str],
+    budgets: Sequence[int | None],
 ) -> dict[str, Limit]:
-    """Return what a choice keeps: the budget in yuan, the rules of the pack, and that grade D is acted on; by name."""
+    """Return what a choice keeps, by name: budgets (yuan) by phase, rules of the pack, grade D acted on."""
     found = {}
-    if budget is not None:
-        found[BUDGET] = Limit(BUDGET, [o.cost for o in options], budget * FEN)
+    for phase, budget in enumerate(budgets, 1):
+        if budget is not None:
+            name = budget_of(phase, len(budgets))
+            found[name] = Limit(name, [o.cost if o.phase == phase else 0 for o in options], budget * FEN)
     existing = sum(row.gfa or 0 for row in rows)
     if "R1" in rules:
         most = exact(pack.limit("R1")["max"]) / PERCENT * existing
@@ -61,6 +68,11 @@ def limits_of(
     if any(kept):
         found[MUST_ACT] = Limit(MUST_ACT, kept, 0)
     return found
+
+
+def budget_of(phase: int, of: int) -> str:
+    """Return the name of the limit that is the budget of a phase; of the only one plainly."""
+    return BUDGET if of == 1 else f"{BUDGET} {phase}"
 
 
 def exact(number: float) -> Fraction:
@@ -88,9 +100,13 @@ def judged(pack: RulePack, limit: Limit, chosen: Choice, options: Sequence[Optio
     picked = [options[number] for number in chosen.options]
     used = total(limit.amount, chosen.options)
     torn, known = sum(o.demolished for o in picked), {"n": len(picked), "n_known": len(picked)}
-    text = {BUDGET: "预算 Budget", MUST_ACT: "D 级危房必须处置 A building of danger grade D is acted on"}
+    kind, _, phase = limit.name.partition(" ")
+    text = {
+        BUDGET: f"第{phase}期预算 Budget of phase {phase}" if phase else "预算 Budget",
+        MUST_ACT: "D 级危房必须处置 A building of danger grade D is acted on",
+    }
     # How many units of the limit's own amount make one unit of what is shown.
-    match limit.name:
+    match kind:
         case "budget":
             value, most, unit = yuan(used, **known), decimal(limit.most, FEN, 2), Fraction(FEN)
         case "R1":
@@ -116,7 +132,7 @@ def judged(pack: RulePack, limit: Limit, chosen: Choice, options: Sequence[Optio
     return {
         "rule": limit.name,
         "clause": rule.clause if rule else "",
-        "text": rule.text if rule else text[limit.name],
+        "text": rule.text if rule else text[kind],
         "status": "undefined" if margin is None else "pass",
         "value": value,
         "limit": most,
@@ -137,7 +153,6 @@ def opened_choice(
     cost = over("cost", "CNY", lambda o: o.cost)
     public = pack.limit("R2")["public_usage"] if "R2" in names else ()
     of: dict[str, tuple[Sum, Sum | None]] = {
-        BUDGET: (cost, None),
         MUST_ACT: (
             over("grade D that is kept", "{building}", lambda o: int(o.action == KEEP and o.row.danger_grade == "D")),
             None,
@@ -152,6 +167,9 @@ def opened_choice(
     known = {
         name.removeprefix("criterion_"): rule for name, rule in pack.rules.items() if name.startswith("criterion_")
     }
+    for name in (name for name in names if name.startswith(BUDGET)):
+        spent = (term for term, o in zip(cost.terms, picked, strict=True) if name in (BUDGET, budget_of(o.phase, 0)))
+        of[name] = Sum(name, "CNY", tuple(spent)), None
     scored = [rule for name, rule in known.items() if rule.enabled and (criteria is None or name in criteria)]
     benefit = over("score × effect × floor area", "m2", lambda o: o.benefit)
     yield Opened("/benefit", "Σ score × effect of the action × floor area", scored, benefit)
@@ -173,4 +191,4 @@ def intervention(option: Option) -> dict[str, Any]:
         params["gross_floor_area"] = decimal(option.added, SQUARE_CENTIMETRES, 4)
     if option.action in DEMOLISHING:
         params |= {"displaced_households": option.displaced, "rehoused_households": option.rehoused}
-    return {"target": option.row.code, "action": option.action, "phase": 1, "params": params}
+    return {"target": option.row.code, "action": option.action, "phase": option.phase, "params": params}

@@ -68,18 +68,22 @@ def read_stock(state: State, membership: str) -> Stock:
 
 def floor_area(title: str, rows: Iterable[sa.Row[Any]]) -> Sum:
     """Return the floor area above ground of some buildings."""
-    return Sum(title, "m2", tuple(Term("building", r.code, r.leaf, r.gfa, r.gfa_most) for r in rows))
+    return Sum(
+        title, "m2", tuple(Term("building", r.code, r.leaf, r.gfa, r.gfa_most, of="gross_floor_area") for r in rows)
+    )
 
 
 def households(title: str, rows: Iterable[sa.Row[Any]]) -> Sum:
     """Return the households of the buildings that count in the scope."""
-    terms = (Term("building", r.code, r.leaf, r.households, r.households_most) for r in rows if r.counted)
+    terms = (
+        Term("building", r.code, r.leaf, r.households, r.households_most, of="households") for r in rows if r.counted
+    )
     return Sum(title, "{household}", tuple(terms))
 
 
 def dwellings(title: str, rows: Iterable[sa.Row[Any]]) -> Sum:
     """Return the dwellings of the buildings that count in the scope."""
-    terms = (Term("building", r.code, r.leaf, r.dwellings, r.dwellings_most) for r in rows if r.counted)
+    terms = (Term("building", r.code, r.leaf, r.dwellings, r.dwellings_most, of="dwellings") for r in rows if r.counted)
     return Sum(title, "{dwelling}", tuple(terms))
 
 

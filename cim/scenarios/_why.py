@@ -20,10 +20,11 @@ DIGITS = 15  # decimals of what no decimal number is exactly
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What one object adds to a sum; `amount` None is unknown, and then lies between 0 and `most`.
+    """What one object adds to a sum; `amount` None is unknown, and then lies between `least` and `most`.
 
     `leaf` is the index of the log entry that it comes from; None where a proposal brings the object, or a fact that
-    is in no record. `codes` are those of several objects that are told of together.
+    is in no record. `codes` are those of several objects that are told of together, `of` is the property that is known
+    or not.
     """
 
     type: str
@@ -32,6 +33,8 @@ class Term:
     amount: int | None
     most: int = 0
     codes: tuple[str, ...] = ()
+    of: str = ""
+    least: int = 0
 
     def shown(self, scale: int) -> dict[str, Any]:
         """Return it with what it contributes, in the unit shown."""
@@ -60,7 +63,12 @@ class Sum:
             return amount * int(weight * scale)
 
         terms = (
-            replace(t, amount=None if t.amount is None else times(t.amount, weight), most=times(t.most, weight))
+            replace(
+                t,
+                amount=None if t.amount is None else times(t.amount, weight),
+                most=times(t.most, weight),
+                least=times(t.least, weight),
+            )
             for weight, part in parts
             for t in part.terms
         )
@@ -120,7 +128,7 @@ class Sum:
                 "leaf": t.leaf,
                 "of": self.title,
                 "measured_in": self.unit,
-                "least": 0,
+                "least": scaled(abs(t.least), self.per_unit),
                 "most": scaled(abs(t.most), self.per_unit),
             }
             for t in sorted(self.terms, key=lambda t: (t.type, t.code))

@@ -276,13 +276,8 @@ class CheckConstraints(Scenario):
         return self.compare_with
 
     def reach(self, pack: RulePack) -> Mapping[str, int]:
-        """Parcels are judged whole, so what lies on their ragged edge is read too; and roads by their edges."""
-        beyond = pack.limit("zone_of_parcel")["reach_m"]
-        reach = dict.fromkeys(("building", "green_space", "planning_zone"), beyond)
-        access = pack.rules.get("R14")
-        if access is not None and access.enabled:
-            reach["road"] = math.ceil(beyond + WIDEST_ROAD / 2 + access.limit["tolerance_m"])
-        return reach
+        """Return how far beyond the scope the rules read."""
+        return reach_of(pack)
 
     def _entry(self, case: Case, rule_id: str) -> dict[str, Any]:
         rule = case.state.pack.rules.get(rule_id)
@@ -292,6 +287,16 @@ class CheckConstraints(Scenario):
         check = RULES[rule_id](rule, case) if rule.enabled else Check(NOT_ASSESSED, reason=_switched_off(rule))
         told = ("clause", "text", "source", "confidence", "force", "formula", "enabled")
         return {"rule": rule_id, **{name: getattr(rule, name) for name in told}, **_outcome(check)}
+
+
+def reach_of(pack: RulePack) -> Mapping[str, int]:
+    """Parcels are judged whole, so what lies on their ragged edge is read too; and roads by their edges."""
+    beyond = pack.limit("zone_of_parcel")["reach_m"]
+    reach = dict.fromkeys(("building", "green_space", "planning_zone"), beyond)
+    access = pack.rules.get("R14")
+    if access is not None and access.enabled:
+        reach["road"] = math.ceil(beyond + WIDEST_ROAD / 2 + access.limit["tolerance_m"])
+    return reach
 
 
 def case_of(state: State, membership: str, facts: Mapping[str, Any], *, explain: bool = False) -> Case:

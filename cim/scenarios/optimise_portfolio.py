@@ -31,12 +31,11 @@ from cim.scenarios._portfolio import (
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock
-from cim.scenarios.rank_renewal_candidates import RankRenewalCandidates, criteria_input
+from cim.scenarios.rank_renewal_candidates import EVERYTHING, RankRenewalCandidates, criteria_input, reach_of
 
 ACTIONS = ("add_gas", "add_lift", "demolish", "rebuild", "repair", "retrofit")
 RULES = ("R1", "R2", "R3")
 MILLION = 1_000_000
-EVERYTHING = 2**31
 
 _TERMS = table(
     {
@@ -46,6 +45,7 @@ _TERMS = table(
         "rehoused": {"type": "number", "minimum": 0, "maximum": 1, "description": "share of households that come back"},
     }
 ) | {"required": ["cost", "effect"]}
+_YUAN = {"type": "integer", "minimum": 0, "maximum": 10**13, "x-ogc-unit": "CNY"}
 OUTPUTS = table(
     {
         "status": {
@@ -84,6 +84,7 @@ OUTPUTS = table(
                     "code": {"type": "string"},
                     "leaf": {"type": ["integer", "null"]},
                     "action": {"enum": [KEEP, *ACTIONS]},
+                    "phase": {"type": ["integer", "null"], "description": "null: kept"},
                     "score": {"type": "number"},
                     "benefit": {"type": "number", "x-ogc-unit": "m2"},
                     "cost": {"type": "number", "x-ogc-unit": "CNY"},
@@ -153,12 +154,13 @@ class OptimisePortfolio(Scenario):
     """One action for each building, chosen by a mixed-integer programme."""
 
     name: ClassVar[str] = "optimise-portfolio"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Portfolio"
     title_zh: ClassVar[str] = "更新方案优化"
     description: ClassVar[str] = (
         "One action for each building so that the need removed (score of the ranking × floor area × effect of the "
-        "action) is greatest within the budget and the rules on demolition (R1), 拆建比 (R2) and rehousing (R3). "
+        "action) is greatest within the budget, or that of each phase, and the rules on demolition (R1), "
+        "拆建比 (R2) and rehousing (R3). "
         "Heritage is never demolished; a building of danger grade D is acted on. Costs and effects are the planner's "
         "own table. What is chosen is added up again in whole numbers. Each limit says what one unit more would bring; "
         "if nothing keeps them all, the fewest that must give way are named. A building of unknown floor area is kept. "
@@ -185,10 +187,11 @@ class OptimisePortfolio(Scenario):
         "措施",
         "What may be done besides keeping: cost, effect, and for rebuilding the floor ratio and who comes back.",
     )
-    budget: int | None = parameter(
-        {"type": "integer", "minimum": 0, "maximum": 10**13, "x-ogc-unit": "CNY"},
+    budget: int | Sequence[int] | None = parameter(
+        {"oneOf": [_YUAN, {"type": "array", "items": _YUAN, "minItems": 1, "maxItems": 10}]},
         "预算",
-        "What all may cost together, in yuan. Default: no limit.",
+        "What all may cost together, in yuan; or what each phase may cost, in their order: every action then takes "
+        "place in one of them. What a phase leaves is not the next one's. Default: one phase without a limit.",
         default=None,
     )
     rules: Sequence[str] = parameter(
@@ -201,7 +204,7 @@ class OptimisePortfolio(Scenario):
     together: Sequence[Sequence[str]] = parameter(
         {"type": "array", "items": {"type": "array", "minItems": 2, "items": {"type": "string"}, "uniqueItems": True}},
         "同步更新",
-        "Groups of buildings, by code, that get the same action.",
+        "Groups of buildings, by code, that get the same action in the same phase.",
         default=(),
     )
     gap: float = parameter(
@@ -217,12 +220,16 @@ class OptimisePortfolio(Scenario):
         default=1_000_000,
     )
 
+    def reach(self, pack: RulePack) -> Mapping[str, int]:
+        """Return what the ranking reads beyond the scope."""
+        return reach_of(pack)
+
     def compute(self, state: State) -> Outcome:
         """Score, set up the programme, choose, and add up again."""
         rows, scores = self._buildings(state)
         protected = state.pack.limit("R9")["never_demolished"]
         options = self._shared([option for row in rows for option in self._options(row, scores[row.code], protected)])
-        limits = limits_of(state.pack, rows, options, self.rules, self.budget)
+        limits = limits_of(state.pack, rows, options, self.rules, self._budgets())
         place = {row.code: number for number, row in enumerate(rows)}
         problem = Problem(
             [place[option.row.code] for option in options],
@@ -245,6 +252,10 @@ class OptimisePortfolio(Scenario):
         picked = [] if chosen is None else [options[number] for number in chosen.options]
         return Outcome(result, coverage, lambda: opened_choice(state.pack, limits, picked, self.criteria))
 
+    def _budgets(self) -> Sequence[int | None]:
+        """Return the budget of each phase; None has no limit."""
+        return list(self.budget) if isinstance(self.budget, Sequence) else [self.budget]
+
     def _buildings(self, state: State) -> tuple[list[sa.Row[Any]], dict[str, int]]:
         whole = "point_on_surface" if self.membership == "clip" else self.membership
         rows = [row for row in read_stock(state, whole).values() if row.counted]
@@ -255,16 +266,17 @@ class OptimisePortfolio(Scenario):
 
     def _options(self, row: sa.Row[Any], score: int, protected: Sequence[str]) -> list[Option]:
         """Return what may be done to a building; where its floor area is unknown, nothing can be costed."""
-        found = [Option(row, KEEP, 0, 0, 0, 0, 0, 0)]
+        found = [Option(row, KEEP, 0, 0, 0, 0, 0, 0, 0)]
         for action, terms in sorted(self.actions.items()) if row.gfa is not None else ():
             if action in DEMOLISHING and row.heritage in protected:
                 continue
             tears = action in DEMOLISHING
             rehoused = exact(terms.get("rehoused", 0)) * (row.households or 0)
-            found.append(
+            found += [
                 Option(
                     row,
                     action,
+                    phase,
                     benefit=whole(exact(terms["effect"]) * score * row.gfa / MILLION),
                     cost=whole(exact(terms["cost"]) * FEN * row.gfa / SQUARE_CENTIMETRES),
                     demolished=row.gfa if tears else 0,
@@ -273,7 +285,8 @@ class OptimisePortfolio(Scenario):
                     displaced=(row.households if row.households is not None else row.households_most) if tears else 0,
                     rehoused=floor(rehoused) if tears else 0,
                 )
-            )
+                for phase in range(1, len(self._budgets()) + 1)
+            ]
         return found
 
     def _shared(self, options: Sequence[Option]) -> list[Option]:
@@ -290,15 +303,15 @@ class OptimisePortfolio(Scenario):
 
     def _same(self, options: Sequence[Option], place: Mapping[str, int]) -> list[tuple[int, int]]:
         """Return the pairs of options that a group chooses together."""
-        at = {(option.row.code, option.action): number for number, option in enumerate(options)}
+        at = {(option.row.code, option.action, option.phase): number for number, option in enumerate(options)}
         pairs = []
         for group in self.together:
             missing = sorted(set(group) - place.keys())
             if missing:
                 raise InvalidData(f"together: no building {', '.join(missing[:10])} counts in the scope")
             first, *others = sorted(group)
-            actions = [action for code, action in at if code == first]
-            pairs += [(at[first, action], at[other, action]) for action in actions for other in others]
+            chances = [(action, phase) for code, action, phase in at if code == first]
+            pairs += [(at[first, *chance], at[other, *chance]) for chance in chances for other in others]
         return pairs
 
     def _result(
@@ -332,6 +345,7 @@ class OptimisePortfolio(Scenario):
                     "code": o.row.code,
                     "leaf": o.row.leaf,
                     "action": o.action,
+                    "phase": o.phase or None,
                     "score": decimal(scores[o.row.code], MILLION, 6),
                     "benefit": decimal(o.benefit, SQUARE_CENTIMETRES, 4),
                     "cost": decimal(o.cost, FEN, 2),

@@ -21,20 +21,25 @@ from cim.scenarios._state import State
 from cim.scenarios._stock import stock_parameters
 from cim.scenarios._why import Opened, Sum, Term
 
-CRITERIA = ("age", "structure", "danger", "lift", "gas", "energy", "vacancy", "slack")
+CRITERIA = ("age", "structure", "danger", "lift", "gas", "energy", "vacancy", "slack", "service")
+WEIGHTED_SUM, TOPSIS = METHODS = ("weighted_sum", "topsis")
 MILLION = 1_000_000
+EVERYTHING = 2**31
 DECIMALS = 6
 # The greatest value that a table by an integer goes to; beyond it the function keeps its last value.
-LONGEST = {"age": 1300, "lift": 200, "vacancy": 1000, "slack": 1000}
+LONGEST = {"age": 1300, "lift": 200, "vacancy": 1000, "slack": 1000, "service": 1000}
+DISTANCE = 10**12  # parts of one that distances of TOPSIS are rounded to
 
 _NUMBER = {"type": ["number", "null"]}
 OUTPUTS = table(
     {
+        "method": {"enum": list(METHODS), "description": "topsis: another candidate may turn two scores round"},
         "candidates": {"type": "integer", "minimum": 0, "description": "Existing buildings that count in the scope"},
         "possible": {
-            "type": "integer",
+            "type": ["integer", "null"],
             "minimum": 0,
-            "description": "Of these, those that what is unknown of them could still bring among the first top_k",
+            "description": "Of these, those that what is unknown of them could still bring among the first top_k; null "
+            "with topsis",
         },
         "criteria": {
             "type": "array",
@@ -59,7 +64,7 @@ OUTPUTS = table(
                     "p_top_k": {**_NUMBER, "description": "Share of the draws of weights that leave it in the top_k"},
                     "contributions": {
                         "type": "array",
-                        "description": "What each criterion adds to the score; null where it is unknown",
+                        "description": "What each criterion adds to the score; null where unknown, and with topsis",
                         "items": table({"criterion": {"enum": list(CRITERIA)}, "u": _NUMBER, "contribution": _NUMBER}),
                     },
                     "flags": {"type": "array", "items": {"enum": ["heritage", "must_act"]}},
@@ -135,26 +140,35 @@ class RankRenewalCandidates(Scenario):
     """Rank the buildings of a scope by a weighted mean of fixed functions of what is known of them."""
 
     name: ClassVar[str] = "rank-renewal-candidates"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Ranking of renewal candidates"
     title_zh: ClassVar[str] = "更新对象优选"
     description: ClassVar[str] = (
         "The buildings most in need of renewal, by age, structure, danger grade, missing lift and gas, energy class, "
-        "vacancy and the room the plan leaves: a weighted mean of functions fixed in the rule pack, so that no other "
-        "candidate changes a score. Each with what every criterion contributes, the interval that the unknown leaves, "
-        "and the share of random weights that keep it among the first: an order that small changes of weight overturn "
-        "shows as such. Heritage, and buildings that must be acted on (grade D), are flagged. Neighbours are clustered."
+        "vacancy, services out of reach and the room the plan leaves: a weighted mean of functions fixed in the rule "
+        "pack, so that no other candidate changes a score. Each with what every criterion contributes, the interval "
+        "that the unknown leaves, and the share of random weights that keep it among the first: an order that small "
+        "changes of weight overturn shows as such. Heritage, and buildings that must be acted on (grade D), are "
+        "flagged. Neighbours are clustered."
     )
     description_zh: ClassVar[str] = (
         "按房龄、结构、危险等级、无电梯、无燃气、能效、空置率和容积率余量对更新对象排序。评分函数由规则包固定,不受其他对象影响;"
         "逐项给出贡献、未知造成的区间和权重扰动下保持前列的概率,标注文物与必须处置的危房,并聚类成片。"
     )
-    reads: ClassVar[tuple[str, ...]] = ("building", "parcel", "planning_zone", "unit")
+    reads: ClassVar[tuple[str, ...]] = ("building", "facility", "parcel", "planning_zone", "unit")
     queries: ClassVar[tuple[str, ...]] = ("rank_renewal_candidates", "candidate_clusters")
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
 
     criteria: Sequence[str] | None = criteria_input("Criteria to rank by.")
+    method: str = parameter(
+        {"type": "string", "enum": list(METHODS)},
+        "方法",
+        "weighted_sum: the weighted mean of the functions, in which no other candidate counts. topsis: nearness to the "
+        "best of every criterion, after Hwang and Yoon; it depends on who else is ranked, so it has neither interval "
+        "nor share of draws, and the unknown counts as nothing.",
+        default=WEIGHTED_SUM,
+    )
     weights: Mapping[str, int] | None = parameter(
         {
             "type": "object",
@@ -176,8 +190,13 @@ class RankRenewalCandidates(Scenario):
     def compute(self, state: State) -> Outcome:
         """Score in the database, draw weights over the best of it, and find who stands together."""
         options = state.pack.limit("ranking")
-        rules, weights, rows = self.scored(state, self.top_k, self.top_k * options["pool_factor"])
-        shares = self._shares(rows, weights, options["concentration"])
+        by_nearness = self.method == TOPSIS
+        pool = EVERYTHING if by_nearness else self.top_k * options["pool_factor"]
+        rules, weights, rows = self.scored(state, self.top_k, pool)
+        near = nearness(rows, weights) if by_nearness else {}
+        if by_nearness:
+            rows = sorted(rows, key=lambda row: (-near[row.code].score, row.code))
+        shares = [None] * len(rows) if by_nearness else self._shares(rows, weights, options["concentration"])
         best = rows[: self.top_k]
         clusters = {
             row.code: row.cluster
@@ -190,8 +209,9 @@ class RankRenewalCandidates(Scenario):
         }
         protected = state.pack.limit("R9")["never_demolished"]
         result = {
+            "method": self.method,
             "candidates": rows[0].candidates if rows else 0,
-            "possible": rows[0].possible if rows else 0,
+            "possible": None if by_nearness else rows[0].possible if rows else 0,
             "criteria": [
                 {"criterion": name, "weight": weights[name]}
                 | {key: getattr(rule, key) for key in ("text", "formula", "confidence")}
@@ -202,9 +222,9 @@ class RankRenewalCandidates(Scenario):
                     "rank": rank,
                     "code": row.code,
                     "leaf": row.leaf,
-                    "score": _score(row, rules),
+                    "score": _score(row, rules, near.get(row.code)),
                     "p_top_k": shares[rank - 1],
-                    "contributions": _contributions(row, weights),
+                    "contributions": _contributions(row, weights, additive=not by_nearness),
                     "flags": _flags(row, protected),
                     "cluster": clusters.get(row.code),
                 }
@@ -217,7 +237,11 @@ class RankRenewalCandidates(Scenario):
         }
         unknown = {name: sum(getattr(row, name) is None for row in best) for name in rules}
         coverage = {"scope": state.described(), "unknown": unknown}
-        return Outcome(result, coverage, lambda: (_opened(row, rules, weights) for row in best))
+        return Outcome(result, coverage, lambda: (_opened(row, rules, weights, near.get(row.code)) for row in best))
+
+    def reach(self, pack: RulePack) -> Mapping[str, int]:
+        """Return how far a service may be from a building that it serves."""
+        return reach_of(pack)
 
     def scored(
         self, state: State, top_k: int, pool: int
@@ -234,6 +258,7 @@ class RankRenewalCandidates(Scenario):
             membership=self.membership,
             reference_year=state.reference_date.year,
             zone_kinds=state.pack.limit("zone_of_parcel")["zone_kind"],
+            service_ring=reach_of(state.pack).get("facility", 0),
             top_k=top_k,
             pool=pool,
         )
@@ -284,7 +309,7 @@ def _tables(pack: RulePack, weights: Mapping[str, int]) -> dict[str, Any]:
         ).decode()
         for name in ("structure", "danger", "energy")
     }
-    homes = {*limits["lift"].get("usage", ()), *limits["gas"].get("usage", ())}
+    homes = {usage for name in ("lift", "gas", "service") for usage in limits[name].get("usage", ())}
     return {
         **by_integer,
         **by_word,
@@ -292,6 +317,7 @@ def _tables(pack: RulePack, weights: Mapping[str, int]) -> dict[str, Any]:
         "weights": sum(weights.values()),
         "homes": sorted(homes),
         "lift_storeys": limits["lift"].get("storeys", 0),
+        "service_kinds": limits["service"].get("kinds", []),
     }
 
 
@@ -312,13 +338,58 @@ def _millionths(u: Fraction) -> int:
     return indicator.half_even(u.numerator * MILLION, u.denominator)
 
 
-def _score(row: sa.Row[Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """How far a candidate is from the worst and from the best of all criteria, and its score in millionths."""
+
+    worst: int
+    best: int
+    score: int
+
+
+def nearness(rows: Sequence[sa.Row[Any]], weights: Mapping[str, int]) -> dict[str, Nearness]:
+    """Return for each candidate how near it is to the best: TOPSIS on the values u, columns divided by their length.
+
+    What is unknown counts as nothing. Distances are rounded to whole numbers, so that scores are exact quotients of
+    them. Where nobody differs, all are at the worst: 0.
+
+    Source
+    ------
+    Hwang, Yoon (1981), "Multiple attribute decision making", chapter III
+    """
+    weighed = [name for name, weight in weights.items() if weight > 0]
+    values = np.array([[getattr(row, name) or 0 for name in weighed] for row in rows], dtype=np.float64)
+    if not len(values):
+        return {}
+    length = np.sqrt((values**2).sum(axis=0))
+    share = np.array([weights[name] for name in weighed], dtype=np.float64) / sum(weights.values())
+    spread = values / np.where(length > 0, length, 1) * share
+    found = (
+        np.rint(np.sqrt(((spread - end) ** 2).sum(axis=1)) * DISTANCE).astype(np.int64)
+        for end in (spread.min(axis=0), spread.max(axis=0))
+    )
+    return {
+        row.code: Nearness(int(worst), int(best), indicator.half_even(int(worst) * MILLION, max(int(worst + best), 1)))
+        for row, worst, best in zip(rows, *found, strict=True)
+    }
+
+
+def reach_of(pack: RulePack) -> Mapping[str, int]:
+    """Return how far a service may be from a building that it serves, in metres; nothing where none is asked for."""
+    rule = pack.rules.get("criterion_service")
+    return {"facility": int(rule.limit["ring_m"])} if rule is not None and rule.enabled else {}
+
+
+def _score(row: sa.Row[Any], rules: Mapping[str, Rule], near: Nearness | None) -> dict[str, Any]:
     known = sum(getattr(row, name) is not None for name in rules)
+    if near is not None:
+        value = indicator.decimal(near.score, MILLION, DECIMALS)
+        return {"value": value, "unit": "1", "n": len(rules), "n_known": known, "low": None, "high": None}
     low, high = (indicator.decimal(score, MILLION, DECIMALS) for score in (row.score, row.score_most))
     return {"value": low, "unit": "1", "n": len(rules), "n_known": known, "low": low, "high": high}
 
 
-def _contributions(row: sa.Row[Any], weights: Mapping[str, int]) -> list[dict[str, Any]]:
+def _contributions(row: sa.Row[Any], weights: Mapping[str, int], *, additive: bool) -> list[dict[str, Any]]:
     total = sum(weights.values()) * MILLION
     found = []
     for name, weight in weights.items():
@@ -327,21 +398,31 @@ def _contributions(row: sa.Row[Any], weights: Mapping[str, int]) -> list[dict[st
         if u is not None:
             of = {
                 "u": indicator.decimal(u, MILLION, DECIMALS),
-                "contribution": indicator.decimal(u * weight, total, DECIMALS),
+                "contribution": indicator.decimal(u * weight, total, DECIMALS) if additive else None,
             }
         found.append({"criterion": name, **of})
     return found
 
 
-def _opened(row: sa.Row[Any], rules: Mapping[str, Rule], weights: Mapping[str, int]) -> Opened:
-    """Return the score of a building opened into its criteria: weight × u of each, over the sum of the weights."""
+def _opened(row: sa.Row[Any], rules: Mapping[str, Rule], weights: Mapping[str, int], near: Nearness | None) -> Opened:
+    """Return the score of a building opened into its criteria: weight × u of each, over the sum of the weights.
+
+    With TOPSIS it opens into its distances from the worst and from the best.
+    """
+    at = f"{step('/ranking', row.code)}/score"
+    if near is not None:
+        worst, best = (
+            Term("distance", name, row.leaf, amount)
+            for name, amount in (("from the worst", near.worst), ("from the best", near.best))
+        )
+        num, den = Sum("distance", "1", (worst,), DISTANCE), Sum("distances", "1", (worst, best), DISTANCE)
+        return Opened(at, "distance from the worst ÷ both distances", list(rules.values()), num, den)
     terms = []
     for name, weight in weights.items():
         u = getattr(row, name)
         terms.append(Term("criterion", name, row.leaf, None if u is None else u * weight, weight * MILLION))
     weighed = Sum("weights", "1", tuple(Term("criterion", name, None, weight) for name, weight in weights.items()))
     num = Sum("weight × u", "1", tuple(terms), MILLION)
-    at = f"{step('/ranking', row.code)}/score"
     return Opened(at, "Σ weight × u ÷ Σ weight, half to even in millionths", list(rules.values()), num, weighed)
 
 

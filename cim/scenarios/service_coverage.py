@@ -15,6 +15,9 @@ from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import decimal, step
 from cim.scenarios._network import FAR, Millimetres, Network
+from cim.scenarios._parks import PARKS, opened_parks, read_parks
+from cim.scenarios._parks import coverage as coverage_by_parks
+from cim.scenarios._parks import reach_of as reach_of_parks
 from cim.scenarios._rules import RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import COUNTED, Stock, households, read_stock, rules_of
@@ -47,6 +50,7 @@ OUTPUTS = table(
                 }
             ),
         },
+        "parks": PARKS,
         "gaps": {
             "title": "Out of reach",
             "x-cim-title-zh": "覆盖盲区",
@@ -136,7 +140,7 @@ class ServiceCoverage(Scenario):
     """Who has a service within reach, by kind and ring."""
 
     name: ClassVar[str] = "service-coverage"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Service coverage"
     title_zh: ClassVar[str] = "公共服务设施覆盖"
     description: ClassVar[str] = (
@@ -144,14 +148,15 @@ class ServiceCoverage(Scenario):
         "the streets: from the facility to the nearest point of the network, along it, and from there to the point on "
         "surface of the building, straight; or, as a buffer, straight to the footprint, which overstates. A building "
         "too far from every street, or without geometry, is unknown, not out of reach. Facilities beyond the scope "
-        "serve it too. A proposal's new facilities and roads count."
+        "serve it too. A proposal's new facilities and roads count. Parks reach by their size, straight, and are told "
+        "as the share of residential land within their reach, cut at the edge of the scope."
     )
     description_zh: ClassVar[str] = (
         "按生活圈半径统计各类设施覆盖的户数与比例。网络法沿道路步行计距,缓冲法为直线距离(偏大);离路过远或无几何的建筑为未知。"
-        "范围外的设施同样计入,方案新增设施与道路参与计算。"
+        "范围外的设施同样计入,方案新增设施与道路参与计算。公园按规模确定服务半径,给出居住用地覆盖率。"
     )
-    reads: ClassVar[tuple[str, ...]] = ("building", "facility", "parcel", "road")
-    queries: ClassVar[tuple[str, ...]] = ("service_coverage", "building_stock")
+    reads: ClassVar[tuple[str, ...]] = ("building", "facility", "green_space", "parcel", "road")
+    queries: ClassVar[tuple[str, ...]] = ("service_coverage", "building_stock", "park_coverage")
     libraries: ClassVar[tuple[str, ...]] = ("scipy", "shapely")
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
@@ -192,7 +197,8 @@ class ServiceCoverage(Scenario):
     def reach(self, pack: RulePack) -> Mapping[str, int]:
         """Return how far away a facility still serves the scope, and a street still leads to one."""
         longest = max(self._rings(pack))
-        return {"facility": longest, "road": longest + pack.limit("walking_network")["max_snap_m"]}
+        walked = longest + pack.limit("walking_network")["max_snap_m"]
+        return {"facility": longest, "road": walked, "green_space": reach_of_parks(pack)}
 
     def compute(self, state: State) -> Outcome:
         """Find every building's distance to the nearest facility of each kind, then count."""
@@ -202,6 +208,7 @@ class ServiceCoverage(Scenario):
         places = self._places(state, kinds)
         counted = {code: row for code, row in stock.items() if row.counted}
         distances = self._distances(state, places, list(counted), kinds, max(rings))
+        green = read_parks(state)
         entries = [
             {
                 "kind": kind,
@@ -217,11 +224,12 @@ class ServiceCoverage(Scenario):
             "mode": self.mode,
             "households": _households(counted),
             "kinds": entries,
+            "parks": None if green is None else coverage_by_parks(green),
             "gaps": self._gaps(counted, distances, max(rings)) if self.list_objects else [],
             "objects": self._objects(counted, distances) if self.list_objects else [],
         }
         coverage = self._coverage(state, counted, places, distances)
-        return Outcome(result, coverage, lambda: _why(state.pack, counted, distances, rings))
+        return Outcome(result, coverage, lambda: _why(state.pack, counted, distances, rings, green))
 
     def _rings(self, pack: RulePack) -> list[int]:
         return sorted(self.rings or pack.limit("life_circles")["rings_m"])
@@ -405,9 +413,15 @@ def _reached(counted: Stock, near: npt.NDArray[np.bool_], perhaps: npt.NDArray[n
 
 
 def _why(
-    pack: RulePack, counted: Stock, distances: Mapping[str, tuple[Millimetres, Millimetres]], rings: Sequence[int]
+    pack: RulePack,
+    counted: Stock,
+    distances: Mapping[str, tuple[Millimetres, Millimetres]],
+    rings: Sequence[int],
+    green: Sequence[sa.Row[Any]] | None,
 ) -> Iterator[Opened]:
-    """Open what is reached into the buildings that are, or may be."""
+    """Open what is reached into the buildings that are, or may be, and what parks reach into parcels."""
+    if green is not None:
+        yield from opened_parks(pack, green)
     rules = rules_of(pack, "life_circles", "walking_network", "existing_building", "unknown_dwellings")
     everyone = households("households", counted.values())
     yield Opened("/households", COUNTED["clip"], rules, everyone)

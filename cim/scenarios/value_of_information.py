@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, isfinite
-from types import MappingProxyType, SimpleNamespace
-from typing import Any, ClassVar, cast
+from fractions import Fraction
+from math import ceil
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 
-from cim.scenarios import _constraints as constraints
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
-from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker
+from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker, exact
 from cim.scenarios._indicator import DECIMALS, decimal, step
+from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
-from cim.scenarios._stock import Stock
-from cim.scenarios._why import Opened, shown
-from cim.scenarios.check_constraints import case_of
-from cim.scenarios.rank_renewal_candidates import RankRenewalCandidates, criteria_input
+from cim.scenarios._survey import COLUMNS, Lacking, Question, lacking, opened_against, swings, told
+from cim.scenarios._why import Opened, Sum, Term, scaled, shown
+from cim.scenarios.check_constraints import RULES as ALL_RULES
+from cim.scenarios.check_constraints import CheckConstraints, case_of
+from cim.scenarios.check_constraints import reach_of as reach_of_rules
+from cim.scenarios.rank_renewal_candidates import EVERYTHING, RankRenewalCandidates, criteria_input, reach_of
 
-RULES: Mapping[str, Checker] = MappingProxyType(
-    {"R1": constraints.demolition, "R2": constraints.rebuilding, "R3": constraints.rehousing}
+# Rules in which what is unknown of a building bounds something else of it: checked again with it known.
+CHECKED_AGAIN = ("R1", "R2", "R3")
+# Rules on many objects, or linear in what is unknown, and whether their limit is a greatest value. No survey tells what
+# rents are (R4) or how owners vote (R15).
+AT_MOST = MappingProxyType(
+    {"R5": True, "R6": True, "R7": True, "R8": False, "R9": True, "R12": False, "R13": False, "R14": False}
 )
-# What a rule measures, by unit: the column of the stock, and the property of the dictionary that a survey fills in.
-COLUMNS = MappingProxyType({"m2": ("gfa", "gross_floor_area"), "{household}": ("households", "households")})
+RULES: Mapping[str, Checker] = MappingProxyType({rule: ALL_RULES[rule] for rule in (*CHECKED_AGAIN, *AT_MOST)})
 MILLION = 1_000_000
-EVERYTHING = 2**31
 
 _SURVEY = table(
     {
+        "type": {"type": "string"},
         "code": {"type": "string"},
         "leaf": {"type": ["integer", "null"]},
         "property": {"type": "string", "description": "What to find out; several, with commas"},
@@ -43,11 +48,11 @@ _SURVEY = table(
 _DECIDED = {
     "chance": {
         "type": ["number", "null"],
-        "description": "Share of draws in which the buildings to survey decide it; null where it is decided already",
+        "description": "Share of draws in which the survey decides it; null where it is decided already",
     },
     "survey": {
-        "title": "Buildings to survey",
-        "x-cim-title-zh": "待核查建筑",
+        "title": "To survey",
+        "x-cim-title-zh": "待核查对象",
         "type": "array",
         "description": "The fewest of the order that decide it in the share of draws demanded, most telling first",
         "items": _SURVEY,
@@ -132,6 +137,7 @@ EXAMPLE = Example(
                 "chance": 1,
                 "survey": [
                     {
+                        "type": "building",
                         "code": f"{P1}F00030000",
                         "property": "gross_floor_area",
                         "least": 0,
@@ -146,40 +152,27 @@ EXAMPLE = Example(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """A property that nobody recorded: a whole number between `least` and `most`."""
-
-    code: str
-    column: str
-    property: str
-    unit: str
-    leaf: int | None
-    least: int
-    most: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class ValueOfInformation(Scenario):
     """What to find out first."""
 
     name: ClassVar[str] = "value-of-information"
-    version: ClassVar[str] = "1.0.0"
+    version: ClassVar[str] = "1.1.0"
     title: ClassVar[str] = "Value of information"
     title_zh: ClassVar[str] = "信息价值"
     description: ClassVar[str] = (
-        "Which buildings to survey so that a rule that cannot be judged is decided (demolition R1, 拆建比 R2, "
-        "rehousing R3), or who is among the first of the ranking. Unknowns are put in order of how much of the open "
-        "interval each takes away; then all are drawn from their bounds, each value as likely as any other, and the "
-        "fewest of that order are named that decide it in the share of draws demanded. What a survey really finds may "
-        "be otherwise."
+        "What to survey so that a rule that cannot be judged is decided (demolition R1, 拆建比 R2, rehousing R3, caps "
+        "of planning zones R5-R8, heritage R9, parking R12, facilities R13, access R14), or who is among the first of "
+        "the ranking. Unknowns are put in order of how much of the open interval each takes away; then all are drawn "
+        "from their bounds, each value as likely as any other, and the fewest of that order are named that decide it "
+        "in the share of draws demanded. What a survey really finds may be otherwise."
     )
     description_zh: ClassVar[str] = (
-        "指出为判定某条规则(拆除比例、拆建比、安置率)或确定优选名单,最应先核查哪些建筑的哪些属性:按对未定区间的影响排序,"
-        "在取值范围内随机抽样,给出以要求的概率能作出判定的最少建筑。"
+        "指出为判定某条规则(拆除比例、拆建比、安置率、规划控制指标、历史保护、停车、设施、道路)或确定优选名单,"
+        "最应先核查哪些对象的哪些属性:按对未定区间的影响排序,在取值范围内随机抽样,给出以要求的概率能作出判定的最少对象。"
     )
-    reads: ClassVar[tuple[str, ...]] = RankRenewalCandidates.reads
-    queries: ClassVar[tuple[str, ...]] = ("building_stock", "rank_renewal_candidates")
+    reads: ClassVar[tuple[str, ...]] = tuple(sorted({*RankRenewalCandidates.reads, *CheckConstraints.reads}))
+    queries: ClassVar[tuple[str, ...]] = ("rank_renewal_candidates", *CheckConstraints.queries)
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
@@ -207,6 +200,10 @@ class ValueOfInformation(Scenario):
         {"type": "integer", "minimum": 1, "maximum": 10_000}, "抽样次数", "Draws of what is unknown.", default=100
     )
     seed: int = parameter({"type": "integer", "minimum": 0}, "随机种子", "Seed of the draws.", default=0)
+
+    def reach(self, pack: RulePack) -> Mapping[str, int]:
+        """Return what the ranking and the rules read beyond the scope."""
+        return {**reach_of_rules(pack), **reach_of(pack)}
 
     def compute(self, state: State) -> Outcome:
         """Ask each rule, and the ranking, what would decide it."""
@@ -238,37 +235,62 @@ class ValueOfInformation(Scenario):
         if rule is None or not rule.enabled:
             check = Check(NOT_ASSESSED, reason="no such rule is switched on")
             return _entry(rule_id, check, [], [], None)
+        if rule_id in AT_MOST:
+            return self._by_forms(case, rule_id, rule)
         check = RULES[rule_id](rule, case)
-        unknowns = _unknowns(case, check)
+        unknowns = lacking(case, check)
         if check.status != NOT_ASSESSED or not unknowns:
             return _entry(rule_id, check, unknowns, [], None)
 
-        def width(known: Mapping[Unknown, int]) -> float:
-            value = RULES[rule_id](rule, _told(case, known)).value
+        def width(known: Mapping[Lacking, int]) -> float:
+            value = RULES[rule_id](rule, told(case, known)).value
             if value is None or value["low"] is None or value["high"] is None:
                 return float("inf")
             return float(value["high"] - value["low"])
 
-        swings = _swings(unknowns, width)
-        ordered = sorted(unknowns, key=lambda one: (-swings[one], one.code, one.column))
+        narrowed = swings(unknowns, width)
+        ordered = sorted(unknowns, key=lambda one: (-narrowed[one], one.code, one.column))
 
         def decides(count: int, drawn: npt.NDArray[np.int64]) -> bool:
             known = {one: int(drawn[place]) for place, one in enumerate(ordered[:count])}
-            return RULES[rule_id](rule, _told(case, known)).status != NOT_ASSESSED
+            return RULES[rule_id](rule, told(case, known)).status != NOT_ASSESSED
 
         count, chance = self._fewest([one.least for one in ordered], [one.most for one in ordered], decides)
         survey = [
             {
+                "type": "building",
                 "code": one.code,
                 "leaf": one.leaf,
                 "property": one.property,
                 "least": shown(one.least, one.unit),
                 "most": shown(one.most, one.unit),
-                "swing": round(swings[one], DECIMALS),
+                "swing": round(narrowed[one], DECIMALS),
             }
             for one in ordered[: count if chance else 0]
         ]
         return _entry(rule_id, check, unknowns, survey, chance)
+
+    def _by_forms(self, case: Case, rule_id: str, rule: Rule) -> dict[str, Any]:
+        """Return what to survey for a rule whose numbers are linear in what is unknown."""
+        check = RULES[rule_id](rule, replace(case, explain=True))
+        question = _question(check, rule, at_most=AT_MOST[rule_id])
+        if check.status != NOT_ASSESSED or not question.unknowns:
+            return _entry(rule_id, check, question.unknowns, [], None)
+        ends = [one.least for one in question.unknowns], [one.most for one in question.unknowns]
+        count, chance = self._fewest(*ends, question.decides)
+        survey = [
+            {
+                "type": one.type,
+                "code": one.code,
+                "leaf": one.leaf,
+                "property": one.property,
+                "least": scaled(one.least, one.scale),
+                "most": scaled(one.most, one.scale),
+                "swing": round(question.swings[one], DECIMALS),
+            }
+            for one in question.unknowns[: count if chance else 0]
+        ]
+        return _entry(rule_id, check, question.unknowns, survey, chance)
 
     def _fewest(
         self, least: Sequence[int], most: Sequence[int], decides: Callable[[int, npt.NDArray[np.int64]], bool]
@@ -322,6 +344,7 @@ class ValueOfInformation(Scenario):
         widest = max(int(band[1] - band[0]), 1)
         survey = [
             {
+                "type": "building",
                 "code": rows[i].code,
                 "leaf": rows[i].leaf,
                 "property": ",".join(name for name in rules if getattr(rows[i], name) is None),
@@ -340,8 +363,27 @@ class ValueOfInformation(Scenario):
         }
 
 
+def _question(check: Check, rule: Rule, *, at_most: bool) -> Question:
+    """Return what of a check is open: each number that cannot be judged, against its limit."""
+    opened = {one.at: one for one in check.why}
+    found, hopeless = [], False
+    lines = [line for line in check.offenders if line["status"] == NOT_ASSESSED]
+    for line in lines:
+        one, limit = opened.get(f"{step('/offenders', line['code'])}/value"), line.get("limit")
+        if "intervention" in line:  # a building of which nobody has said whether it is protected
+            term = Term(line["type"], line["code"], line["leaf"], None, 1, of="heritage")
+            found.append(opened_against(Opened("", "", [], Sum("offences", "1", (term,))), Fraction(0), at_most=True))
+        elif one is None or limit is None:
+            hopeless = True
+        else:
+            found.append(opened_against(one, exact(limit), at_most=at_most))
+    if not check.offenders and check.limit is not None and "/value" in opened:
+        found.append(opened_against(opened["/value"], exact(rule.limit["min"]), at_most=at_most))
+    return Question(found, hopeless=hopeless)
+
+
 def _entry(
-    rule_id: str, check: Check, unknowns: Sequence[Unknown], survey: list[dict[str, Any]], chance: float | int | None
+    rule_id: str, check: Check, unknowns: Sequence[Any], survey: list[dict[str, Any]], chance: float | int | None
 ) -> dict[str, Any]:
     return {
         "rule": rule_id,
@@ -353,51 +395,6 @@ def _entry(
         "chance": chance,
         "survey": survey,
     }
-
-
-def _unknowns(case: Case, check: Check) -> list[Unknown]:
-    """Return what a check lacks of the buildings that stand, each property once."""
-    found: dict[tuple[str, str], Unknown] = {}
-    on = {} if case.made is None else case.made.on
-    # Where so many come back, so many lived there.
-    back = {code: max(one.params.get("rehoused_households", 0) for one in ones) for code, ones in on.items()}
-    for one in check.sums:
-        column, prop = COLUMNS.get(one.unit, ("", ""))
-        for term in one.terms:
-            row = case.before.get(term.code)
-            # Else it is the proposal that is silent, such as on who comes back; no survey tells that.
-            if column and term.amount is None and row is not None and getattr(row, column) is None:
-                least = back.get(term.code, 0) if column == "households" else 0
-                most = max(int(getattr(row, f"{column}_most")), least)
-                found[term.code, column] = Unknown(term.code, column, prop, one.unit, term.leaf, least, most)
-    return [found[key] for key in sorted(found)]
-
-
-def _told(case: Case, known: Mapping[Unknown, int]) -> Case:
-    """Return the case as it is once some unknowns are known."""
-    columns: dict[str, dict[str, int]] = {}
-    for one, value in known.items():
-        columns.setdefault(one.code, {}).update({one.column: value, f"{one.column}_most": 0})
-
-    def told(stock: Stock) -> Stock:
-        surveyed = {
-            code: cast("sa.Row[Any]", SimpleNamespace(**{**stock[code]._mapping, **values}))
-            for code, values in columns.items()
-            if code in stock
-        }
-        return {**stock, **surveyed}
-
-    return replace(case, before=told(case.before), after=told(case.after))
-
-
-def _swings(unknowns: Sequence[Unknown], width: Callable[[Mapping[Unknown, int]], float]) -> dict[Unknown, float]:
-    """Return by how much each unknown alone narrows the interval, as a share of it; by bounds where it has no end."""
-    whole = width({})
-    left = {one: (width({one: one.least}) + width({one: one.most})) / 2 for one in unknowns}
-    if whole > 0 and all(map(isfinite, (whole, *left.values()))):
-        return {one: 1 - left[one] / whole for one in unknowns}
-    total = sum(one.most - one.least for one in unknowns) or 1
-    return {one: (one.most - one.least) / total for one in unknowns}
 
 
 def _membership(

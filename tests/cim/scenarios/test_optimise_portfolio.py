@@ -82,6 +82,38 @@ def test_a_budget_a_yuan_short_is_short(portfolio: Callable[..., dict[str, Any]]
     assert budget["price"] == pytest.approx(0.0005)
 
 
+def test_each_phase_keeps_its_own_budget(portfolio: Callable[..., dict[str, Any]], database: Database) -> None:
+    """Repairs of 100, 100 and 200 m² cost 100,000, 100,000 and 200,000 yuan. In phases of 200,000 all three fit, in
+    250,000 and 150,000 only the greatest and one more: what one phase leaves is not the next one's."""
+    houses = [house(1), house(2), house(3, 200.0)]
+    only = {"repair": ACTIONS["repair"]}
+
+    portfolio(*houses, actions=only)
+    common = {"scope": [P1], "reference_date": "2026-06-30", "criteria": ["age"], "actions": only}
+
+    def asked(*budgets: int) -> dict[str, Any]:
+        return dict(run(database, "optimise-portfolio", common | {"budget": list(budgets)})["result"])
+
+    even = asked(200_000, 200_000)
+    assert actions(even) == ["repair"] * 3
+    phases = [item["phase"] for item in even["objects"]]
+    assert phases[0] == phases[1] != phases[2]
+    assert [one["phase"] for one in even["proposal"]["interventions"]] == phases
+    limits = {rule["rule"]: rule["value"]["value"] for rule in even["rules"] if rule["rule"].startswith("budget")}
+    assert limits == {"budget 1": 200_000, "budget 2": 200_000}
+    assert asked(250_000, 150_000)["benefit"]["value"] == 150  # half of 200 + 100 m²
+    short = asked(190_000, 190_000)
+    assert actions(short) == ["repair", "repair", "keep"]
+    assert [item["phase"] for item in short["objects"]][2] is None
+
+
+def test_a_group_shares_its_phase(portfolio: Callable[..., dict[str, Any]]) -> None:
+    group = [f"{P1}F{n:04d}0000" for n in (1, 2)]
+    only = {"repair": ACTIONS["repair"]}
+    result = portfolio(house(1), house(2), together=[group], actions=only, budget=[100_000, 199_999, 200_000])
+    assert [(item["action"], item["phase"]) for item in result["objects"]] == [("repair", 3)] * 2
+
+
 def test_heritage_stands_and_grade_d_is_acted_on(portfolio: Callable[..., dict[str, Any]]) -> None:
     new = {"year_built": 2020}  # no need to act on it by age
     only = {"rebuild": ACTIONS["rebuild"]}
@@ -141,16 +173,22 @@ def test_the_choice_is_a_proposal_that_the_rules_take(
     assert {rule["rule"]: rule["value"]["value"] for rule in checked["rules"]} == ours
 
 
+@pytest.mark.parametrize("phases", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_optimum_is_the_one_that_cp_sat_proves(seed: int) -> None:
+def test_the_optimum_is_the_one_that_cp_sat_proves(seed: int, phases: int) -> None:
+    """With a budget in each phase too: every action but the first, to keep, may be taken in any of them."""
     random = np.random.default_rng(seed)
-    objects, kinds = 40, 4
+    objects, kinds = (40, 4) if phases == 1 else (12, 1 + 3 * phases)
     of = [i for i in range(objects) for _ in range(kinds)]
     size = random.integers(50, 5000, objects)
     benefit = [int(size[i] * e) for i in range(objects) for e in (0, *random.integers(1, 100, kinds - 1))]
     cost = [int(size[i] * c) for i in range(objects) for c in (0, *random.integers(300, 5000, kinds - 1))]
-    torn = [int(size[i]) * (k == 3) for i in range(objects) for k in range(kinds)]
-    limits = [Limit("budget", cost, sum(cost) // 8), Limit("R1", torn, int(size.sum()) // 5)]
+    torn = [int(size[i]) * (k > 0 and k % 3 == 0) for i in range(objects) for k in range(kinds)]
+    of_phase = [0 if k == 0 else (k - 1) // 3 + 1 for _ in range(objects) for k in range(kinds)]
+    limits = [Limit("R1", torn, int(size.sum()) // 5)]
+    for phase in range(1, phases + 1):
+        spent = [c if p == phase else 0 for c, p in zip(cost, of_phase, strict=True)]
+        limits.append(Limit(f"budget {phase}", spent, sum(spent) // 8))
     same = [(0 * kinds + k, 1 * kinds + k) for k in range(kinds)]
     problem = Problem(of, benefit, limits, same)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pymcdm.methods import WSM
+from pymcdm.methods import TOPSIS, WSM
+from pymcdm.normalizations import vector_normalization
 
 from cim.db.engine import Database
 from cim.errors import InvalidData
-from cim.scenarios import run
+from cim.scenarios import rule_pack, run
 from cim.settings import Settings
 
 P1 = "130629001001GB00001"
@@ -73,20 +76,23 @@ def ask(city: Database, width: int, **inputs: Any) -> dict[str, Any]:
     return dict(run(city, "rank-renewal-candidates", given | inputs)["result"])
 
 
+def decisions() -> tuple[Any, Any]:
+    """The matrix of the houses' values and the weights, as pymcdm takes them."""
+    matrix = [
+        [
+            min(max((2026 - h["year_built"] - 15) / 35, 0), 1),
+            U[h["structure"]],
+            GRADES[h["danger_grade"]],
+            float(not h["has_gas"]),
+        ]
+        for h in houses()
+    ]
+    return np.array(matrix), np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())
+
+
 def test_scores_are_those_of_the_weighted_sum_model(city: Database) -> None:
     ranking = ask(city, 400, top_k=20)["ranking"]
-    matrix = np.array(
-        [
-            [
-                min(max((2026 - h["year_built"] - 15) / 35, 0), 1),
-                U[h["structure"]],
-                GRADES[h["danger_grade"]],
-                float(not h["has_gas"]),
-            ]
-            for h in houses()
-        ]
-    )
-    weights = np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())
+    matrix, weights = decisions()
     # Its own normalisation is left out: the functions are fixed.
     model = WSM(normalization_function=lambda column, cost=False: column)
     wanted = model(matrix, weights, np.ones(4))
@@ -98,6 +104,69 @@ def test_scores_are_those_of_the_weighted_sum_model(city: Database) -> None:
         assert sum(part["contribution"] for part in line["contributions"]) == pytest.approx(
             line["score"]["value"], abs=2.1e-6
         )
+
+
+def test_nearness_is_that_of_topsis_and_labelled(city: Database, adds_up: Callable[[Any], None]) -> None:
+    """Hwang and Yoon's, with columns divided by their length; it has no interval, and every score opens."""
+    result = ask(city, 400, top_k=20, method="topsis", explain=["/"])
+    matrix, weights = decisions()
+    wanted = TOPSIS(normalization_function=vector_normalization)(matrix, weights, np.ones(4))
+    found = {line["code"]: line["score"]["value"] for line in result["ranking"]}
+    assert [found[h["code"]] for h in houses()] == pytest.approx(list(wanted), abs=5.1e-7)
+    order = sorted(zip(-wanted, (h["code"] for h in houses()), strict=True))
+    assert [line["code"] for line in result["ranking"]] == [code for _, code in order]
+    assert (result["method"], result["possible"]) == ("topsis", None)
+    for line in result["ranking"]:
+        assert (line["score"]["low"], line["score"]["high"], line["p_top_k"]) == (None, None, None)
+        assert {part["contribution"] for part in line["contributions"]} == {None}
+    adds_up(result)
+
+
+def test_who_else_is_ranked_changes_scores_of_topsis_alone(city: Database) -> None:
+    few, many = (ask(city, width, method="topsis", top_k=20)["ranking"] for width in (100, 400))
+    scores = {line["code"]: line["score"]["value"] for line in many}
+    assert any(scores[line["code"]] != line["score"]["value"] for line in few)
+
+
+def test_services_out_of_reach_count_once_a_city_switches_them_on(
+    clone: Callable[[], str], put: Any, tmp_path: Path
+) -> None:
+    """Of six kinds a market and a kindergarten stand 300 m off, the ring, and nothing else: 4 of 6 are out of reach,
+    667 per mille. 11 m farther all are. A facility of unknown kind may be a missing one. An office needs none."""
+    pack = {"name": "served", "version": "1", "title": "Served", "title-zh": "服务", "extends": "cn-renewal"}
+    rule = {"id": "criterion_service", "enabled": True}
+    limit = schemas_limit("criterion_service") | {"ring_m": 300}
+    (tmp_path / "rules").mkdir()
+    text = json.dumps({**pack, "rules": [{**rule, "limit": limit}]})
+    (tmp_path / "rules" / "served.json").write_text(text, encoding="utf-8")
+    settings = Settings(home=tmp_path / "home", database_url=clone(), dictionary=tmp_path)
+    database = Database(settings)
+    shop = {"market": "FA-1", "kindergarten": "FA-2"}
+    common = {"usage": "residential", "status": "in_use"}
+    put(
+        database,
+        {
+            "building": [
+                {"code": "B1", "geom": square(0), **common},
+                {"code": "B2", "geom": square(11), **common},
+                {"code": "B3", "geom": square(30), **common, "usage": "office"},
+            ],
+            "facility": [{"code": c, "kind": k, "geom": f"POINT({X - 300} {Y})"} for k, c in shop.items()],
+        },
+    )
+
+    def needs() -> list[Any]:
+        found = ask(database, 100, criteria=["service"], rule_pack="served")["ranking"]
+        return [part["u"] for line in sorted(found, key=lambda one: one["code"]) for part in line["contributions"]]
+
+    assert needs() == [0.667, 1, 0]
+    put(database, {"facility": [{"code": "FA-3", "geom": f"POINT({X + 200} {Y})"}]})
+    assert needs() == [None, None, 0]
+    database.dispose()
+
+
+def schemas_limit(rule: str) -> dict[str, Any]:
+    return dict(rule_pack("cn-renewal").rules[rule].limit)
 
 
 def test_who_else_is_ranked_changes_no_score(city: Database) -> None:

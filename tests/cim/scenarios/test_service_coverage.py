@@ -100,6 +100,53 @@ def test_a_new_facility_of_a_proposal_serves(street: Database, put: Callable[...
     assert (reached["households"]["value"], reached["facilities"]) == (10, 1)
 
 
+LOTS = {"land_use": "residential"}
+
+
+@pytest.mark.parametrize(
+    ("width", "kind", "expected"),
+    [
+        (50, "park", (75.0, 75.0, 75.0)),  # 5,000 m²: reaches 500 m
+        (49.99, "park", (0.0, 0.0, 0.0)),  # 4,999 m²: reaches 300 m
+        (50, "residential", (0.0, 0.0, 0.0)),  # green of an estate is no park
+        (50, None, (None, 0.0, 75.0)),  # may be one
+    ],
+)
+def test_parks_reach_by_their_size(
+    database: Database, put: Callable[..., int], box: Any, width: float, kind: str | None, expected: Any
+) -> None:
+    """A park whose eastern edge is 425 m west of the district: 500 m from it end in the middle of the second of two
+    lots of 50 × 100 m, so that 5,000 + 2,500 of 10,000 m² are covered."""
+    park = {"code": "GR-1", "geom": box(-425 - width, 0, width, 100)} | ({} if kind is None else {"kind": kind})
+    lots = [{"code": f"{P1[:-1]}{i}", **LOTS, "geom": box(50 * (i - 1), 0, 50, 100)} for i in (1, 2)]
+    office = {"code": f"{P1[:-1]}3", "land_use": "commercial", "geom": box(0, 100, 50, 100)}
+    land = {"renewal_district": [{"code": DISTRICT, "geom": box(0, 0, 100, 400)}]}
+    put(database, {**land, "parcel": [*lots, office], "green_space": [park]})
+    parks = coverage(database)["parks"]
+    assert parks["land"]["value"] == 10_000
+    assert tuple(parks["share"][end] for end in ("value", "low", "high")) == expected
+
+
+def test_land_of_unknown_use_moves_both_sides_of_the_share(
+    database: Database, put: Callable[..., int], box: Any, adds_up: Callable[[Any], None]
+) -> None:
+    """2,500 of 5,000 m² are covered; as much land that may be residential is covered as a whole, or the least of it."""
+    lots = [
+        {"code": P1, **LOTS, "geom": box(50, 0, 50, 100)},
+        {"code": f"{P1[:-1]}2", "geom": box(0, 0, 50, 100)},
+    ]
+    park = {"code": "GR-1", "kind": "park", "geom": box(-475, 0, 50, 100)}
+    land = {"renewal_district": [{"code": DISTRICT, "geom": box(0, 0, 100, 400)}]}
+    put(database, {**land, "parcel": lots, "green_space": [park]})
+    result = coverage(database, explain=["/"])
+    share = result["parks"]["share"]
+    assert (share["value"], share["low"], share["high"]) == (50, 50, 75)
+    assert (share["n"], share["n_known"]) == (2, 1)
+    adds_up(result)
+    put(database, {"green_space": [{"code": "GR-2", "kind": "pocket_park", "geom": box(75, -100, 25, 80)}]})  # 2,000 m²
+    assert coverage(database)["parks"]["share"]["value"] == 100
+
+
 def test_minutes_are_those_of_the_speed(street: Database) -> None:
     assert coverage(street)["kinds"][0]["minutes"] == 3.75  # 300 m at 80 m a minute
     assert coverage(street, speed=6)["kinds"][0]["minutes"] == 3.0

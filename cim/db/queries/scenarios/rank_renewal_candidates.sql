@@ -4,7 +4,8 @@
 WITH located AS MATERIALIZED (
     SELECT b.code, b.rev, b.parcel_code, b.structure, b.danger_grade, b.heritage, b.usage, b.storeys_above, b.has_lift,
            b.has_gas, b.energy_class, cim.square_centimetres(b.gross_floor_area) AS gfa,
-           CAST(:reference_year AS bigint) - b.year_built AS age
+           CAST(:reference_year AS bigint) - b.year_built AS age,
+           CASE WHEN CAST(:weigh_service AS bigint) > 0 THEN b.geom END AS geom
     FROM city.building_at(CAST(:size AS bigint)) b
     CROSS JOIN LATERAL cim.membership(b.geom, CAST(:scope AS geometry), :membership) m
     WHERE ST_Intersects(b.geom, CAST(:scope AS geometry)) AND m.counted
@@ -38,6 +39,21 @@ WITH located AS MATERIALIZED (
           AND coalesce(z.effective_from <= :reference_date, true)
           AND ST_Intersects(z.geom, CAST(:scope AS geometry))
         OFFSET 0) z
+), served AS MATERIALIZED (
+    -- Kinds of service out of reach in per mille of them; unknown where a facility of unknown kind may be the missing one.
+    SELECT l.code, CASE WHEN missing.kinds = 0 OR NOT EXISTS (
+               SELECT FROM city.facility_at(CAST(:size AS bigint)) f
+               WHERE f.kind IS NULL AND ST_DWithin(f.geom, l.geom, CAST(:service_ring AS bigint))
+                 AND ST_DWithin(f.geom, CAST(:scope AS geometry), CAST(:service_ring AS bigint)))
+               THEN cim.half_even(missing.kinds * 1000, cardinality(CAST(:service_kinds AS text[]))) END AS missing
+    FROM located l
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS kinds FROM unnest(CAST(:service_kinds AS text[])) AS k (kind)
+        WHERE NOT EXISTS (
+            SELECT FROM city.facility_at(CAST(:size AS bigint)) f
+            WHERE f.kind = k.kind AND ST_DWithin(f.geom, l.geom, CAST(:service_ring AS bigint))
+              AND ST_DWithin(f.geom, CAST(:scope AS geometry), CAST(:service_ring AS bigint)))) missing
+    WHERE CAST(:weigh_service AS bigint) > 0
 ), judged AS MATERIALIZED (
     -- MATERIALIZED: written into what follows, each of these would be looked up half a dozen times.
     SELECT l.code, l.rev, l.danger_grade, l.heritage,
@@ -56,8 +72,11 @@ WITH located AS MATERIALIZED (
            (CAST(:vacancy AS bigint[]))[o.vacancy + 1] AS vacancy,
            -- What the parcel may still take of its floor area ratio, in per mille of the limit.
            (CAST(:slack AS bigint[]))[
-               greatest(1000 - cim.half_even(u.gfa * 1000, nullif(c.most, 0)), 0) + 1] AS slack
+               greatest(1000 - cim.half_even(u.gfa * 1000, nullif(c.most, 0)), 0) + 1] AS slack,
+           CASE WHEN NOT l.usage = ANY(CAST(:homes AS text[])) THEN 0
+                WHEN l.usage = ANY(CAST(:homes AS text[])) THEN (CAST(:service AS bigint[]))[s.missing + 1] END AS service
     FROM located l
+    LEFT JOIN served s ON s.code = l.code
     LEFT JOIN occupied o ON o.building_code = l.code
     LEFT JOIN used u ON u.parcel_code = l.parcel_code
     LEFT JOIN capped c ON c.code = l.parcel_code
@@ -68,7 +87,8 @@ WITH located AS MATERIALIZED (
            + coalesce(j.danger, 0) * CAST(:weigh_danger AS bigint) + coalesce(j.lift, 0) * CAST(:weigh_lift AS bigint)
            + coalesce(j.gas, 0) * CAST(:weigh_gas AS bigint) + coalesce(j.energy, 0) * CAST(:weigh_energy AS bigint)
            + coalesce(j.vacancy, 0) * CAST(:weigh_vacancy AS bigint)
-           + coalesce(j.slack, 0) * CAST(:weigh_slack AS bigint) AS known,
+           + coalesce(j.slack, 0) * CAST(:weigh_slack AS bigint)
+           + coalesce(j.service, 0) * CAST(:weigh_service AS bigint) AS known,
            CASE WHEN j.age IS NULL THEN CAST(:weigh_age AS bigint) ELSE 0 END
            + CASE WHEN j.structure IS NULL THEN CAST(:weigh_structure AS bigint) ELSE 0 END
            + CASE WHEN j.danger IS NULL THEN CAST(:weigh_danger AS bigint) ELSE 0 END
@@ -76,7 +96,8 @@ WITH located AS MATERIALIZED (
            + CASE WHEN j.gas IS NULL THEN CAST(:weigh_gas AS bigint) ELSE 0 END
            + CASE WHEN j.energy IS NULL THEN CAST(:weigh_energy AS bigint) ELSE 0 END
            + CASE WHEN j.vacancy IS NULL THEN CAST(:weigh_vacancy AS bigint) ELSE 0 END
-           + CASE WHEN j.slack IS NULL THEN CAST(:weigh_slack AS bigint) ELSE 0 END AS open
+           + CASE WHEN j.slack IS NULL THEN CAST(:weigh_slack AS bigint) ELSE 0 END
+           + CASE WHEN j.service IS NULL THEN CAST(:weigh_service AS bigint) ELSE 0 END AS open
     FROM judged j
 ), scored AS MATERIALIZED (
     SELECT w.*, cim.half_even(w.known, CAST(:weights AS bigint)) AS score,
@@ -88,7 +109,7 @@ WITH located AS MATERIALIZED (
     SELECT min(b.score) AS score FROM (SELECT score FROM best ORDER BY score DESC LIMIT CAST(:top_k AS bigint)) b
 )
 SELECT b.code, leaf.idx AS leaf, b.danger_grade, b.heritage, b.age, b.structure, b.danger, b.lift, b.gas, b.energy,
-       b.vacancy, b.slack, b.score, b.score_most, n.candidates, n.possible
+       b.vacancy, b.slack, b.service, b.score, b.score_most, n.candidates, n.possible
 FROM best b
 CROSS JOIN (SELECT count(*) AS candidates, count(*) FILTER (WHERE s.score_most >= last.score) AS possible
             FROM scored s CROSS JOIN last) n
