@@ -146,7 +146,7 @@ class Fabric:
         if not parts or not len(edge):
             return None
         inside = shapely.buffer(footprint, CLOSING)
-        corners = np.unique(self.triangles[above].reshape(-1, 3), axis=0)
+        corners = self.triangles[above].reshape(-1, 3)
         corners = corners[corners[:, 2] > max(part[3] for part in parts)]
         within = corners[shapely.contains_xy(inside, corners[:, :2])]
         ridge = max(float(within[:, 2].max(initial=-np.inf)), *(part[3] for part in parts))

@@ -44,17 +44,15 @@ def shell(triangles: Triangles) -> Triangles:
     edge = max(CUBE, float((np.prod(np.maximum(high - low, CUBE)) / MOST_CUBES) ** (1 / 3)))
     # Two layers of empty cubes all round.
     size = ((high - low) / edge).astype(int) + 5
-    owner, cubes = _cubes((triangles - low) / edge + 2, size)
+    cubes, first = _cubes((triangles - low) / edge + 2, size)
     solid = np.zeros(size, bool)
     solid.ravel()[cubes] = True
     near = _grown(_outdoors(solid))
-    kept = np.zeros(len(triangles), bool)
-    kept[owner[near.ravel()[cubes]]] = True
-    return triangles[kept]
+    return triangles[np.logical_or.reduceat(near.ravel()[cubes], first)]
 
 
 def _cubes(triangles: Triangles, size: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return cubes that triangles pass through, as indices of a flat array, and the triangle of each.
+    """Return cubes that triangles pass through, as indices of a flat array, and where those of each triangle begin.
 
     Found at points of rows that run along the longest edge of a triangle, from the corner across.
     """
@@ -69,14 +67,15 @@ def _cubes(triangles: Triangles, size: NDArray[np.int64]) -> tuple[NDArray[np.in
     owner, row = _counted(rows)
     share = row / (rows - 1)[owner]
     points = np.ceil(longest[owner] * share / _DENSITY).astype(np.int64) + 1
-    line, point = _counted(points)
-    part = (share / np.maximum(points - 1, 1))[line] * point
-    share, owner = share[line], owner[line]
-    index = np.zeros(len(owner), np.int64)
+    # How far along its row each point is; what is one number a row is repeated last.
+    part = np.repeat(share / np.maximum(points - 1, 1), points) * _counted(points)[1]
+    index = np.zeros(len(part), np.int64)
     for axis in range(3):
-        start, out, over = (vectors[:, axis] for vectors in (apex, begin - apex, along))
-        index = index * size[axis] + (start[owner] + share * out[owner] + part * over[owner]).astype(np.int64)
-    return owner, index
+        start, out, over = (vectors[owner, axis] for vectors in (apex, begin - apex, along))
+        at = np.repeat(start + share * out, points) + part * np.repeat(over, points)
+        index = index * size[axis] + at.astype(np.int64)
+    ends = points.cumsum()
+    return index, (ends - points)[rows.cumsum() - rows]
 
 
 def _counted(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -90,16 +89,17 @@ def _outdoors(solid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     free = ~solid
     outdoors = np.zeros_like(solid)
     outdoors[0] = outdoors[-1] = True
+    # Layers across each axis, cut once, as cutting takes longer than looking at them.
+    stacks = [list(zip(np.moveaxis(outdoors, axis, 0), np.moveaxis(free, axis, 0), strict=True)) for axis in range(3)]
     before = -1
-    while before != (now := int(outdoors.sum())):
+    while before != (now := int(np.count_nonzero(outdoors))):
         before = now
-        for axis in range(3):
-            for seen, empty in (
-                (np.moveaxis(outdoors, axis, 0), np.moveaxis(free, axis, 0)),
-                (np.moveaxis(outdoors, axis, 0)[::-1], np.moveaxis(free, axis, 0)[::-1]),
-            ):
-                for layer in range(1, len(seen)):
-                    seen[layer] |= seen[layer - 1] & empty[layer]
+        for stack in stacks:
+            for layers in (stack, stack[::-1]):
+                last = layers[0][0]
+                for seen, empty in layers[1:]:
+                    seen |= last & empty
+                    last = seen
     return outdoors
 
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.ifc.opening import DamagedText
+
 Triangles = NDArray[np.float64]
 # A job yields (id, None) when it begins an element that it takes alone, (id, triangles) when it has meshed it.
 Job = Callable[[], Iterator[tuple[int, Triangles | None]]]
@@ -31,6 +33,8 @@ SILENCE = 60.0
 _HEAD = struct.Struct("<qq")
 _BEGUN = -1
 _TRIANGLE = 72  # bytes: nine doubles
+# How a fork ends that found the text of the model damaged.
+_DAMAGED = 3
 
 
 @dataclass(slots=True)
@@ -49,6 +53,10 @@ def run(job: Job, silence: float = SILENCE) -> Outcome:
     ----------
     job : generator function; must be at peace with being forked (no threads of its own)
     silence : seconds without a word after which the fork is ended
+
+    Raises
+    ------
+    DamagedText : the job did.
     """
     outcome = Outcome()
     if not hasattr(os, "fork"):  # no fence on Windows: a crash ends the process of this one model
@@ -68,6 +76,8 @@ def run(job: Job, silence: float = SILENCE) -> Outcome:
         if stream.silent:
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _DAMAGED:
+        raise DamagedText
     outcome.fault = f"no answer for {silence:g} s" if stream.silent else _ending(status)
     return outcome
 
@@ -89,6 +99,8 @@ def _work(job: Job, writing: int) -> None:
         code = 0
     except MemoryError:
         code = 2
+    except DamagedText:
+        code = _DAMAGED
     except BaseException as error:  # the fork must end here, whatever happened
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
     finally:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ingest.ifc import fence
 from ingest.ifc.fence import Triangles
+from ingest.ifc.opening import check_text
 
 KERNELS = ("hybrid-cgal-simple-opencascade", "opencascade")
 # Products that are not the fabric of a building. IFC2X3 and IFC4 names together; a schema lacks some of them.
@@ -139,7 +140,9 @@ def _all_at_once(model: Any, products: list[Any], kernel: str) -> Iterator[tuple
     for start in range(0, len(products), _AT_ONCE):
         some = products[start : start + _AT_ONCE]
         for shape in geometry.iterator(_settings(), model, 1, include=some, geometry_library=kernel):
+            check_text()
             yield from _placed(shape)
+    check_text()
 
 
 def _one_by_one(products: list[Any], kernel: str) -> Iterator[tuple[int, Triangles | None]]:
@@ -151,8 +154,10 @@ def _one_by_one(products: list[Any], kernel: str) -> Iterator[tuple[int, Triangl
         yield product.id(), None
         try:
             shape = geometry.create_shape(settings, product, geometry_library=kernel)
-        except RuntimeError:  # this kernel cannot mesh it, which the next may
+        except RuntimeError as error:  # this kernel cannot mesh it, which the next may
+            check_text(error)
             continue
+        check_text()
         yield from _placed(shape)
 
 

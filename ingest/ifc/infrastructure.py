@@ -18,6 +18,7 @@ import shapely
 from numpy.typing import NDArray
 
 from ingest.ifc import fence, properties
+from ingest.ifc.opening import check_text
 from ingest.ifc.properties import Units, text
 
 # Predefined types of IfcDistributionSystem that leave no doubt → values of the codelist pipe_network.
@@ -157,6 +158,7 @@ def _line_of(model: Any, alignment: Any, undrawn: list[str]) -> Any | None:
         try:
             ifcopenshell.api.alignment.create_representation(model, alignment)
         except Exception as error:  # whatever the library raises, the design is not one it can draw
+            check_text(error)
             undrawn.append(_undrawn(alignment, f"{type(error).__name__} {error}".strip()))
             return None
     return _item(alignment, "Axis") or _item(alignment, "FootPrint")
@@ -214,8 +216,10 @@ def _draw(curves: Mapping[int, Any]) -> Iterator[tuple[int, Points | None]]:
         yield key, None
         try:
             shape = geometry.create_shape(settings, curve)
-        except RuntimeError:
+        except RuntimeError as error:
+            check_text(error)
             continue
+        check_text()
         vertices = np.asarray(shape.verts, np.float64).reshape(-1, 3)
         edges = np.asarray(shape.edges, np.int64).reshape(-1, 2)
         if len(edges) and (edges[1:, 0] == edges[:-1, 1]).all():  # one line, not several

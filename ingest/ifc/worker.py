@@ -26,11 +26,14 @@ import numpy as np
 
 from cim.errors import CimError, InvalidData
 from ingest.ifc.container import ModelText, open_container
+from ingest.ifc.opening import check_text, open_model
 from ingest.ifc.properties import assigned_units, attribute
 
 RESULT = "result.json"
 SHELLS = "shells.npz"
 STDERR = "stderr.txt"
+# The models that this process has read: it ends without closing them, which takes long and frees what is freed anyway.
+_OPEN: list[Any] = []
 
 
 def main() -> int:
@@ -152,7 +155,18 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     InvalidData, UnknownFormat : it cannot be read; the message names the file and why.
     """
     text = open_container(path, scratch, options.get("encoding"))
-    model = _parse(path, text)
+    try:
+        return _read(path, text, scratch, options, whole=False)
+    except MemoryError:
+        raise
+    except Exception:
+        # Parsed as a whole, a damaged text is refused for what it is, or as much of it is read as can be.
+        return _read(path, text, scratch, options, whole=True)
+
+
+def _read(path: Path, text: ModelText, scratch: Path, options: dict[str, Any], *, whole: bool) -> dict[str, Any]:
+    model = open_model(text.path, path.name, whole=whole)
+    _OPEN.append(model)
     damage = _check_complete(path, text.instances, len(model.entity_names()))
     _give_back()
     from ingest.ifc import place
@@ -182,6 +196,7 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
     own_site = next(
         (found for site in model.by_type("IfcSite") if (found := place.geodetic_of(site, units.length))), None
     )
+    check_text()
     return {
         "schema": model.schema_identifier,
         "conversion": None if conversion is None else asdict(conversion),
@@ -198,17 +213,6 @@ def read_model(path: Path, scratch: Path, options: dict[str, Any]) -> dict[str, 
         "pipes": infrastructure.pipes,
         "components": infrastructure.components,
     }
-
-
-def _parse(path: Path, text: ModelText) -> Any:
-    import ifcopenshell
-
-    try:
-        model = ifcopenshell.open(str(text.path))
-    except Exception as error:
-        # The parser raises classes of its own, RuntimeError and OSError, all meaning the same.
-        raise InvalidData(f"{path.name}: the STEP text cannot be parsed: {error}; export the model again") from error
-    return model
 
 
 def _give_back() -> None:
