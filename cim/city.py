@@ -25,6 +25,7 @@ from cim.db.history import Lag, StoredLeaf
 from cim.db.identifiers import Identifier, Resolution, resolve_identifier, write_identifiers
 from cim.db.logstore import LogStore
 from cim.db.minting import mint
+from cim.db.parcels import add_up_parcels
 from cim.db.replay import ReplayReport, replay
 from cim.db.script import query
 from cim.db.state import AsOf, TreeHead, resolve
@@ -300,6 +301,7 @@ class City:
             with nullcontext(True) if queue else store.exclusive_if_free() as ours:
                 if ours:
                     sequence(store, self.publisher, wait)
+                    add_up_parcels(connection)
         return self.tree_head()
 
     def lag(self) -> Lag:
@@ -368,8 +370,10 @@ class City:
                 log.copy(self.settings.log_dir)
             elif TileReader(self.settings.log_dir).checkpoint() != log.text:
                 raise Conflict(f"{self.settings.log_dir} holds another log, or another state of it; move it away first")
-        with told():
-            return replay(self.database, log, geometry or folder / "geometry", progress)
+        with told(), self.database.engine.connect() as connection:
+            report = replay(self.database, log, geometry or folder / "geometry", progress)
+            add_up_parcels(connection, anew=True)
+        return report
 
     def audit(self, *, full: bool = True, progress: Progress = lambda _done, _total: None) -> AuditReport:
         """Check that live rows, revisions, entries, tiles, root, checkpoint and signer record agree.

@@ -21,6 +21,7 @@ from cim.city import City
 from cim.db.cluster import ensure_running, stop
 from cim.db.engine import Database
 from cim.db.logstore import LogStore
+from cim.db.parcels import add_up_parcels
 from cim.errors import DatabaseError
 from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
@@ -147,7 +148,9 @@ def sequence_all(database: Database) -> int:
     settings = database.settings
     with database.engine.connect() as connection:
         publisher = Publisher(settings.log_dir, settings.keys_dir, settings.origin)
-        return sequence(LogStore(connection), publisher, 60.0).size
+        size = sequence(LogStore(connection), publisher, 60.0).size
+        add_up_parcels(connection)
+        return size
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,11 @@ from pathlib import Path
 from sqlalchemy import Connection, TextClause, text
 
 FOLDER = Path(__file__).parent
-# How a query calls city.<type>_at, and what takes its place to read the type through a branch (city.<type>_in).
+# How a query calls city.<type>_at, and what takes its place where it is known which of the two that reads, or to read
+# the type through a branch: half of what a small query takes is to plan the other one away.
 AS_OF = re.compile(r"city\.(\w+)_at\(CAST\(:size AS bigint\)\)")
+LIVE = "city.{}_now()"
+LOGGED = "city.{}_logged(CAST(:size AS bigint))"
 THROUGH = "city.{}_in(CAST(:size AS bigint), CAST(:branch AS jsonb))"
 
 
@@ -26,16 +29,16 @@ def query(name: str) -> TextClause:
 
 
 @cache
-def query_through(name: str, types: frozenset[str]) -> TextClause:
-    """Return the query `queries/<name>.sql` as read through a branch that has objects of these types.
+def query_of_state(name: str, *, live: bool, branch: frozenset[str] = frozenset()) -> TextClause:
+    """Return the query `queries/<name>.sql` as read from the live tables, or at the tree size `size`.
 
-    It takes one more parameter, `branch`, unless it reads none of them.
+    Feature types in `branch` are read through one; then it takes one more parameter of that name.
     """
 
-    def through(call: re.Match[str]) -> str:
-        return THROUGH.format(call[1]) if call[1] in types else call[0]
+    def source(call: re.Match[str]) -> str:
+        return (THROUGH if call[1] in branch else LIVE if live else LOGGED).format(call[1])
 
-    return text(AS_OF.sub(through, query(name).text))
+    return text(AS_OF.sub(source, query(name).text))
 
 
 def functions() -> list[str]:

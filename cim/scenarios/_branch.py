@@ -41,6 +41,13 @@ class Made:
     on: Mapping[str, tuple[Intervention, ...]]
     new: Mapping[tuple[str, str], Intervention]
 
+    @property
+    def parcels(self) -> list[str]:
+        """Codes of the parcels that it changes, and of those that its buildings stand on, before and after."""
+        rows = [*self.before.values(), *self.branch.get("building", {}).values()]
+        named = {row["parcel_code"] for row in rows if row.get("parcel_code") is not None}
+        return sorted(named | self.branch.get("parcel", {}).keys())
+
 
 def lay(state: State, proposal: Proposal) -> Made:
     """Apply the interventions of a proposal to a state, in order of phase.

@@ -7,12 +7,13 @@ is added to, changed in or taken from that set makes an assessment stale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 
 from cim.db.engine import Database
 from cim.db.spatial import from_wkb, postgis
@@ -28,6 +29,7 @@ PARENTS: Mapping[str, tuple[str, str] | None] = {
     "unit": ("building_code", "building"),
 }
 RECORDED = ("renewal_district", "division")  # land that has a record of its own
+PARCEL_OF = {"parcel": "code", "building": "parcel_code"}  # what is kept added up by parcel, and what names that
 _REVISION = sa.table("revision", *map(sa.column, ("id", "type", "code", "rev")), schema="cim")
 _LEAF = sa.table("leaf", *map(sa.column, ("idx", "prev", "revision_id")), schema="cim")
 
@@ -41,6 +43,36 @@ class Reading:
     reach: Mapping[str, int]
     named: Mapping[str, Sequence[str]]
 
+    @property
+    def own(self) -> str | None:
+        """The type of the land's own record, if it has one."""
+        return self.scope.type if self.scope.type in RECORDED else None
+
+    def given(self, name: str, size: int | None) -> dict[str, Any]:
+        """Return the parameters of `_objects`."""
+        return {
+            f"{name}_size": size,
+            "land": self.scope.wkb,
+            "own": list(self.scope.codes),
+            **{f"reach_{type_name}": metres for type_name, metres in self.reach.items() if metres},
+            **{f"named_{type_name}": list(codes) for type_name, codes in self.named.items() if codes},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What of a reading makes its query another one: types read, read beyond the land, named, and of the land."""
+
+    types: frozenset[str]
+    reaching: frozenset[str]
+    named: frozenset[str]
+    own: str | None
+
+    @classmethod
+    def of(cls, read: Reading) -> _Shape:
+        reaching, named = (frozenset(name for name, far in by.items() if far) for by in (read.reach, read.named))
+        return cls(frozenset(read.types), reaching & frozenset(read.types), named, read.own)
+
 
 def reading(scenario: Scenario, state: State) -> Reading:
     """Return what a scenario reads in a state."""
@@ -52,29 +84,29 @@ def reading(scenario: Scenario, state: State) -> Reading:
 
 def seal_reading(state: State, read: Reading) -> dict[str, Any]:
     """Return the read set as a seal holds it: `objects`, `sha256`, and `leaves` as runs `[first, last]`."""
-    found = _objects(state.database, read, state.size, "read")
+    statement = _sealing(state.database, _Shape.of(read), state.live)
+    row = state.connection.execute(statement, read.given("read", state.size)).one()
+    return {"objects": row.objects, "sha256": row.sha256, "leaves": row.leaves}
+
+
+# Making a statement takes longer than a small district takes to read.
+@lru_cache(maxsize=64)
+def _sealing(database: Database, shape: _Shape, live: bool) -> sa.Select[Any]:
+    found = _objects(database, shape, "read", live=live)
     line = sa.func.concat(found.c.type, " ", found.c.code, " ", found.c.idx, "\n")
     ordered = aggregate_order_by(sa.literal(""), found.c.type.collate("C"), found.c.code.collate("C"))
     lines = sa.func.coalesce(sa.func.string_agg(line, ordered), "")
-    row = state.connection.execute(
-        sa.select(
-            sa.func.count().label("objects"),
-            sa.func.encode(sa.func.sha256(sa.func.convert_to(lines, "UTF8")), "hex").label("sha256"),
-            sa.func.array_agg(found.c.idx).label("leaves"),
-        )
-    ).one()
-    return {"objects": row.objects, "sha256": row.sha256, "leaves": runs(sorted(row.leaves or []))}
-
-
-def runs(indexes: Iterable[int]) -> list[list[int]]:
-    """Return ascending integers as runs of neighbours, `[first, last]` each."""
-    found: list[list[int]] = []
-    for index in indexes:
-        if found and index <= found[-1][1] + 1:
-            found[-1][1] = index
-        else:
-            found.append([index, index])
-    return found
+    # Neighbours become one range: what is left are the runs.
+    ranges = sa.func.range_agg(sa.func.int8range(found.c.idx, found.c.idx + 1))
+    read = sa.select(
+        sa.func.count().label("objects"),
+        sa.func.encode(sa.func.sha256(sa.func.convert_to(lines, "UTF8")), "hex").label("sha256"),
+        ranges.label("ranges"),
+    ).cte("read_set")
+    run = sa.func.unnest(read.c.ranges).column_valued("run")
+    first_last = sa.func.jsonb_build_array(sa.func.lower(run), sa.func.upper(run) - 1)
+    runs = sa.select(sa.func.coalesce(sa.func.jsonb_agg(first_last, type_=JSONB), sa.literal_column("'[]'::jsonb")))
+    return sa.select(read.c.objects, read.c.sha256, runs.scalar_subquery().label("leaves"))
 
 
 def changes(database: Database, connection: sa.Connection, read: Reading, then: int, now: int) -> list[dict[str, Any]]:
@@ -84,7 +116,8 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
     `gone` (deleted, or moved away), `new` (it was not read then). `leaf` is the one that was read, None for a new
     object; `superseded_by` the object's leaf at `now`.
     """
-    before, after = _objects(database, read, then, "before"), _objects(database, read, now, "after")
+    shape = _Shape.of(read)
+    before, after = (_objects(database, shape, name, live=False) for name in ("before", "after"))
     same = sa.and_(before.c.type == after.c.type, before.c.code == after.c.code)
     kind, code = (sa.func.coalesce(before.c[name], after.c[name]) for name in ("type", "code"))
     latest = (
@@ -108,49 +141,79 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
             "leaf": found.leaf,
             "superseded_by": found.latest,
         }
-        for found in connection.execute(statement)
+        for found in connection.execute(statement, read.given("before", then) | read.given("after", now))
     ]
 
 
-def _objects(database: Database, read: Reading, size: int | None, name: str) -> sa.CTE:
-    """Return type, code and leaf index of every object read at a tree size; None reads the live tables."""
-    land = from_wkb(sa.literal(read.scope.wkb), database.settings.srid)
-    own = read.scope.type if read.scope.type in RECORDED else None
+def _objects(database: Database, shape: _Shape, name: str, *, live: bool) -> sa.CTE:
+    """Return type, code and leaf index of every object read: of the live tables, or at the tree size `<name>_size`."""
+    land = from_wkb(sa.bindparam("land", type_=sa.LargeBinary), database.settings.srid)
+    size = sa.cast(sa.bindparam(f"{name}_size"), sa.BigInteger)
+    whole = _whole_parcels(land, f"{name}_whole")
+    kept = _kept(whole, shape) if live else {}
     by_type: dict[str, sa.CTE] = {}
-    for type_name in [*PARENTS, *sorted({*read.types, *read.named, *filter(None, [own])} - PARENTS.keys())]:
-        source = _source(database, type_name, size)
-        columns = sa.literal(type_name, sa.Text).label("type"), source.c.code, source.c.rev
+    for type_name in [*PARENTS, *sorted({*shape.types, *shape.named, *filter(None, [shape.own])} - PARENTS.keys())]:
+        columns = [sa.column(c.name, c.type) for c in database.table(type_name).columns]
+        called = (
+            getattr(sa.func.city, f"{type_name}_now")() if live else getattr(sa.func.city, f"{type_name}_logged")(size)
+        )
+        source = called.table_valued(*columns).alias(type_name)
+        chosen = sa.select(sa.literal(type_name, sa.Text).label("type"), source.c.code, source.c.rev)
+        if type_name in kept:
+            parcel = source.c[PARCEL_OF[type_name]]
+            chosen = chosen.where(sa.func.coalesce(parcel.not_in(sa.select(whole.c.code)), sa.true()))
         # As-of functions forget in which order codes are; no index on them serves without it.
         code = source.c.code.collate("C")
         found = []
-        if type_name in read.types:
-            metres = read.reach.get(type_name, 0)
-            relation = ("ST_DWithin", metres) if metres else ("ST_Intersects",)
-            near = postgis(relation[0], source.c.geom, land, *relation[1:], type_=sa.Boolean())
-            found.append(sa.select(*columns).where(near))
+        if type_name in shape.types:
+            near = postgis("ST_Intersects", source.c.geom, land, type_=sa.Boolean())
+            if type_name in shape.reaching:
+                metres = sa.bindparam(f"reach_{type_name}", type_=sa.BigInteger)
+                near = postgis("ST_DWithin", source.c.geom, land, metres, type_=sa.Boolean())
+            found.append(chosen.where(near))
             reference, parent = PARENTS.get(type_name) or ("", "")
-            if parent in by_type:
-                of = by_type[parent]
-                child = sa.select(*columns).join_from(of, source, source.c[reference] == of.c.code)
-                found.append(child.where(source.c.geom.is_(None)))
-        if read.named.get(type_name):
-            found.append(sa.select(*columns).where(code.in_(read.named[type_name])))
-        if type_name == own:
-            found.append(sa.select(*columns).where(code.in_(read.scope.codes)))
+            # On a parcel that is kept added up stands no building without geometry.
+            parents = [by[parent] for by in (by_type, {} if type_name in kept else kept) if parent in by]
+            child = chosen.where(source.c.geom.is_(None))
+            found += [child.join(of, source.c[reference] == of.c.code) for of in parents]
+        if type_name in shape.named:
+            found.append(chosen.where(code == sa.any_(sa.bindparam(f"named_{type_name}", type_=ARRAY(sa.Text)))))
+        if type_name == shape.own:
+            found.append(chosen.where(code == sa.any_(sa.bindparam("own", type_=ARRAY(sa.Text)))))
         if found:
             # MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
             by_type[type_name] = sa.union(*found).cte(f"{name}_{type_name}").prefix_with("MATERIALIZED")
     objects = sa.union_all(*(sa.select(each) for each in by_type.values())).subquery()
     of_object = (_REVISION.c[column] == objects.c[column] for column in ("type", "code", "rev"))
-    return (
+    looked_up = (
         sa.select(objects.c.type, objects.c.code, _LEAF.c.idx)
         .join(_REVISION, sa.and_(*of_object))
         .join(_LEAF, _LEAF.c.revision_id == _REVISION.c.id)
-        .cte(name)
     )
+    ready = [sa.select(sa.literal(type_name, sa.Text), k.c.code, k.c.leaf) for type_name, k in kept.items()]
+    return sa.union_all(looked_up, *ready).cte(name)
 
 
-def _source(database: Database, type_name: str, size: int | None) -> Any:
-    columns = [sa.column(c.name, c.type) for c in database.table(type_name).columns]
-    function = getattr(sa.func.city, f"{type_name}_at")
-    return function(sa.cast(sa.literal(size), sa.BigInteger)).table_valued(*columns).alias(type_name)
+def _whole_parcels(land: Any, name: str) -> sa.CTE:
+    """Return the parcels that lie on the land with all their buildings, and are kept added up."""
+    columns: list[sa.ColumnClause[Any]] = [
+        sa.column("code", sa.Text),
+        sa.column("leaf", sa.BigInteger),
+        sa.column("building_codes", ARRAY(sa.Text)),
+        sa.column("building_leaves", ARRAY(sa.BigInteger)),
+    ]
+    called = (
+        sa.func.cim.whole_parcels(sa.cast(sa.null(), sa.BigInteger), land).table_valued(*columns).alias("whole_parcel")
+    )
+    return sa.select(*called.c).cte(name).prefix_with("MATERIALIZED")
+
+
+def _kept(whole: sa.CTE, shape: _Shape) -> dict[str, sa.CTE]:
+    """Return code and leaf of what need not be looked for, by type: whole parcels and what stands on them."""
+    called = sa.func.unnest(whole.c.building_codes, whole.c.building_leaves)
+    standing = called.table_valued("code", "leaf").render_derived()
+    of_type = {
+        "parcel": sa.select(whole.c.code, whole.c.leaf),
+        "building": sa.select(standing.c.code, standing.c.leaf).join_from(whole, standing, sa.true()),
+    }
+    return {name: of_type[name].cte(f"{whole.name}_{name}") for name in PARCEL_OF if name in shape.types}

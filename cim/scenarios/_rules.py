@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -82,6 +83,13 @@ def rule_packs(*folders: Path) -> dict[str, RulePack]:
     ------
     InvalidData : a file is no rule pack, or a name is taken.
     """
+    files = ((path, path.stat()) for folder in (schemas.V1, *folders) for path in (folder / "rules").glob("*.json"))
+    # Every scenario asks for one, so they are read again only when a file has come, gone or changed.
+    return dict(_packs(folders, tuple(sorted((path, stat.st_mtime_ns, stat.st_size) for path, stat in files))))
+
+
+@lru_cache(maxsize=8)
+def _packs(folders: tuple[Path, ...], _as_of: tuple[tuple[Path, int, int], ...]) -> Mapping[str, RulePack]:
     found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     try:
         for folder in (schemas.V1, *folders):

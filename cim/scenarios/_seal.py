@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +120,11 @@ def software(connection: sa.Connection, libraries: Iterable[str] = ()) -> dict[s
     if known is None:
         row = connection.execute(query("scenarios/versions")).one()
         known = connection.info[VERSIONS] = {"postgis": row.postgis, "geos": row.geos}
-    return {**known, **{name: version(name) for name in libraries}}
+    return {**known, **{name: _installed(name) for name in libraries}}
+
+
+# Looking a package up reads its whole record; what a process runs does not change under it.
+_installed = cache(version)
 
 
 def digest(document: Any) -> str:

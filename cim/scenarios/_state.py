@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 
 from cim import crs
 from cim.db.engine import Database
-from cim.db.script import query, query_through
+from cim.db.script import query, query_of_state
 from cim.db.spatial import check_path, srid_of
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.errors import InvalidData, NotFound
@@ -103,10 +103,10 @@ class State:
         }
         key = name, self.branch_text, repr(sorted(asked.items()))
         if key not in self.read:
-            statement = query(f"scenarios/{name}")
-            if self.made is not None:
-                statement = query_through(f"scenarios/{name}", frozenset(self.made.branch))
+            branch = frozenset[str]() if self.made is None else frozenset(self.made.branch)
+            if branch:
                 asked["branch"] = self.branch_text
+            statement = query_of_state(f"scenarios/{name}", live=self.live, branch=branch)
             self.read[key] = self.connection.execute(statement, asked).all()
         return self.read[key]
 
@@ -209,14 +209,16 @@ def _scope(
     if isinstance(scope, Mapping):
         return Scope("polygon", (), wkb_of(place(scope, scope_crs, srid, "input scope")))
     if isinstance(scope, str):
-        found = connection.execute(query("scenarios/scope_of_district"), {"size": size, "code": scope}).first()
+        statement = query_of_state("scenarios/scope_of_district", live=size is None)
+        found = connection.execute(statement, {"size": size, "code": scope}).first()
         if found is None:
             raise NotFound(
                 f"no renewal district or division {scope!r} at tree size {at}; a scope is the code of one, "
                 "a list of parcel codes, or a GeoJSON polygon"
             )
         return Scope(found.type, (scope,), _valid(bytes(found.geom), f"{found.type} {scope}"))
-    row = connection.execute(query("scenarios/scope_of_parcels"), {"size": size, "codes": list(scope)}).one()
+    statement = query_of_state("scenarios/scope_of_parcels", live=size is None)
+    row = connection.execute(statement, {"size": size, "codes": list(scope)}).one()
     missing = sorted(set(scope) - set(row.codes))
     if missing:
         raise NotFound(f"no parcel {', '.join(missing[:10])} at tree size {at}; {len(missing)} of the scope's codes")

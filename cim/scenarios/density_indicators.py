@@ -168,6 +168,7 @@ def read_densities(
         explain=explain,
         road_status=roads["status"],
         road_missing=roads["missing"],
+        aside=[] if state.made is None else state.made.parcels,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -300,7 +301,7 @@ def _tables(pack: RulePack, weights: Mapping[str, int]) -> dict[str, Any]:
     """Return the query parameters: a table of millionths and a weight for each criterion, 0 for those left out."""
     limits = {name: pack.rules[f"criterion_{name}"].limit if name in weights else {} for name in CRITERIA}
     by_integer = {
-        name: [_on_curve(x, limits[name].get("points", [[0, 0]])) for x in range(longest + 1)]
+        name: _curve(tuple(map(tuple, limits[name].get("points", [[0, 0]]))), longest)
         for name, longest in LONGEST.items()
     }
     by_word = {
@@ -321,9 +322,14 @@ def _tables(pack: RulePack, weights: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _on_curve(x: int, points: Sequence[Sequence[Any]]) -> int:
-    """Return a piecewise linear function at x, in millionths; it keeps its ends beyond the points."""
+@lru_cache(maxsize=64)
+def _curve(points: tuple[tuple[Any, ...], ...], longest: int) -> list[int]:
+    """Return a piecewise linear function at 0 to `longest`, in millionths; it keeps its ends beyond the points."""
     curve = [(Fraction(str(at)), Fraction(str(u))) for at, u in points]
+    return [_on_curve(x, curve) for x in range(longest + 1)]
+
+
+def _on_curve(x: int, curve: Sequence[tuple[Fraction, Fraction]]) -> int:
     if x <= curve[0][0]:
         return _millionths(curve[0][1])
     for (left, low), (right, high) in pairwise(curve):

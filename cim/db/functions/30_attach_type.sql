@@ -103,6 +103,7 @@ BEGIN
          ENABLE ALWAYS TRIGGER keep', type_name);
     PERFORM cim.attach_as_of(type_name);
     PERFORM cim.attach_hierarchy(type_name);
+    PERFORM cim.attach_parcel_indicator(type_name);
 
     -- The live rows in the form in which they are captured, the body as text. Without a SET of its own, so that the
     -- planner inlines it.

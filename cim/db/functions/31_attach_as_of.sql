@@ -1,6 +1,6 @@
--- Make city.<type>_logged(n): the type's objects at tree size n, as the log has them; city.<type>_at(n): the same, or the
--- live table where n is null, for queries that read either, which costs a step for each row; and
--- city.<type>_in(n, branch): the same as read through a branch, {type: {code: row, or null for an object it takes
+-- Make city.<type>_logged(n): the type's objects at tree size n, as the log has them; city.<type>_now(): as the live
+-- table has them; city.<type>_at(n): the one, or the other where n is null, for queries that read either, which costs a
+-- step for each row, and planning both; and city.<type>_in(n, branch): the same as read through a branch, {type: {code: row, or null for an object it takes
 -- away}}. Rows are whole, geometry as hex EWKB; one of a code that is not there is an object more.
 --
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
@@ -34,6 +34,7 @@ BEGIN
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint, jsonb)', type_name || '_in');
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_at');
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_logged');
+    EXECUTE format('DROP FUNCTION IF EXISTS city.%I()', type_name || '_now');
 
     EXECUTE format($function$
         CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)
@@ -46,6 +47,15 @@ BEGIN
         $function$, type_name || '_logged', signature, type_name, logged);
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_logged',
         format('Objects of type %s at tree size n, as the log has them', type_name));
+
+    EXECUTE format($function$
+        CREATE FUNCTION city.%1$I() RETURNS SETOF city.%3$I
+        LANGUAGE sql STABLE ROWS 100000 AS $body$
+            SELECT %2$s FROM city.%3$I t
+        $body$
+        $function$, type_name || '_now', live, type_name);
+    EXECUTE format('COMMENT ON FUNCTION city.%I() IS %L', type_name || '_now',
+        format('Objects of type %s as the live table has them', type_name));
 
     EXECUTE format($function$
         CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)

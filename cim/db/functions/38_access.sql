@@ -140,6 +140,12 @@ BEGIN
         WHEN EXISTS (SELECT FROM cim.feature_type WHERE name <> ALL (public_types))
         THEN format('type = ANY (%L::text[])', public_types) ELSE '' END);
 
+    -- What is added up by parcel shows to those only who may see all of what it adds up; others add up what they see.
+    GRANT SELECT ON cim.parcel_indicator, cim.parcel_touched TO cim_public, cim_staff, cim_district;
+    PERFORM cim.restrict(kept.name, 'cim_district', 'false'), cim.restrict(kept.name, 'cim_public',
+        CASE WHEN ARRAY['building', 'parcel'] <@ public_types THEN '' ELSE 'false' END)
+    FROM (VALUES ('cim.parcel_indicator'::regclass), ('cim.parcel_touched')) AS kept(name);
+
     -- Functions that run SQL from text, sleep, or read and write large objects. Only a superuser can take them away.
     IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
         FOR dangerous IN

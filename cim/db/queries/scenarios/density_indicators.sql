@@ -1,19 +1,33 @@
 -- Land, footprint, floor area, green of a scope: gross (the whole scope), net (its parcels), and each parcel.
 -- Whatever divides these sums does so later. What is unknown is null and has its largest value in *_most; where
 -- footprint and floor area of one building are both unknown they move together (both_*).
+-- Parcels that lie in the scope with all their buildings are added up already, where all of these count (whole_parcel);
+-- those of `aside`, which a proposal acts on, are measured like all others.
 -- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
-WITH parcel AS MATERIALIZED (
-    SELECT p.code, p.rev, p.geom, cim.square_centimetres(m.part) AS land, m.counted
+WITH whole_parcel AS MATERIALIZED (
+    SELECT w.*, w.storeyed + w.unstoreyed * CAST(:storeys_max AS bigint) AS gfa_most
+    FROM cim.whole_parcels(CAST(:size AS bigint), CAST(:scope AS geometry)) w
+    WHERE :gfa_rule = 'above_ground' AND w.code <> ALL (CAST(:aside AS text[]))
+      AND w.statuses <@ CAST(:existing AS text[]) AND (w.without_status = 0 OR CAST(:missing_exists AS boolean))
+      AND coalesce(w.valid_from <= :reference_date, true) AND coalesce(w.valid_to > :reference_date, true)
+), parcel AS MATERIALIZED (
+    SELECT p.code, cim.square_centimetres(m.part) AS land, m.counted,
+           CASE WHEN CAST(:explain AS boolean) THEN (
+               SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+               WHERE r.type = 'parcel' AND r.code = p.code AND r.rev = p.rev) END AS leaf
     FROM city.parcel_at(CAST(:size AS bigint)) p
     CROSS JOIN LATERAL cim.membership(p.geom, CAST(:scope AS geometry), :membership) m
-    WHERE ST_Intersects(p.geom, CAST(:scope AS geometry))
+    WHERE p.code NOT IN (SELECT w.code FROM whole_parcel w) AND ST_Intersects(p.geom, CAST(:scope AS geometry))
       AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
       AND (m.counted OR cim.square_centimetres(m.part) > 0)
+    UNION ALL
+    SELECT w.code, w.land, true, CASE WHEN CAST(:explain AS boolean) THEN w.leaf END FROM whole_parcel w
 ), located AS (
     SELECT b.*, m.whole, m.part, m.counted
     FROM city.building_at(CAST(:size AS bigint)) b
     CROSS JOIN LATERAL cim.membership(b.geom, CAST(:scope AS geometry), :membership) m
-    WHERE ST_Intersects(b.geom, CAST(:scope AS geometry))
+    WHERE coalesce(b.parcel_code NOT IN (SELECT w.code FROM whole_parcel w), true)
+      AND ST_Intersects(b.geom, CAST(:scope AS geometry))
     UNION ALL
     -- A building without geometry stands where its parcel lies.
     SELECT b.*, b.footprint_area, b.footprint_area, true
@@ -59,29 +73,37 @@ WITH parcel AS MATERIALIZED (
           AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
         ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
     LEFT JOIN parcel ON parcel.code = coalesce(f.parcel_code, beneath.code)
-), built AS (
-    SELECT CASE WHEN GROUPING(m.parcel_code) = 0 THEN 'parcel'
-                WHEN GROUPING(m.parcel_code IS NOT NULL) = 0 THEN 'net'
-                ELSE 'gross' END AS extent,
-           m.parcel_code AS code,
-           m.parcel_code IS NOT NULL AS on_parcel,
-           count(*) AS members,
-           count(*) FILTER (WHERE m.counted) AS n,
-           count(*) FILTER (WHERE m.without_geometry) AS without_geometry,
-           count(*) FILTER (WHERE m.without_status) AS without_status,
-           coalesce(sum(m.footprint), 0)::bigint AS footprint,
-           count(m.footprint) AS footprint_known,
-           coalesce(sum(m.gfa), 0)::bigint AS gfa,
-           count(m.gfa) AS gfa_known,
-           count(*) FILTER (WHERE m.footprint IS NOT NULL AND m.gfa IS NOT NULL) AS both_known,
-           count(*) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NOT NULL)
-               * CAST(:footprint_max AS bigint) AS footprint_most,
-           coalesce(sum(m.gfa_most) FILTER (WHERE m.footprint IS NOT NULL AND m.gfa IS NULL), 0)::bigint AS gfa_most,
-           count(*) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NULL)
-               * CAST(:footprint_max AS bigint) AS both_footprint_most,
-           coalesce(sum(m.gfa_most) FILTER (WHERE m.footprint IS NULL AND m.gfa IS NULL), 0)::bigint AS both_gfa_most
+), added AS (
+    SELECT m.parcel_code, 1 AS members, m.counted::int AS n, m.without_geometry::int AS without_geometry,
+           m.without_status::int AS without_status, m.footprint, (m.footprint IS NOT NULL)::int AS footprint_known,
+           m.gfa, (m.gfa IS NOT NULL)::int AS gfa_known,
+           (m.footprint IS NOT NULL AND m.gfa IS NOT NULL)::int AS both_known,
+           CASE WHEN m.footprint IS NULL AND m.gfa IS NOT NULL THEN CAST(:footprint_max AS bigint) END AS footprint_most,
+           CASE WHEN m.footprint IS NOT NULL AND m.gfa IS NULL THEN m.gfa_most END AS gfa_most,
+           CASE WHEN m.footprint IS NULL AND m.gfa IS NULL THEN CAST(:footprint_max AS bigint) END AS both_footprint_most,
+           CASE WHEN m.footprint IS NULL AND m.gfa IS NULL THEN m.gfa_most END AS both_gfa_most
     FROM measured m
-    GROUP BY GROUPING SETS ((), (m.parcel_code IS NOT NULL), (m.parcel_code))
+    UNION ALL
+    SELECT w.code, w.buildings, w.buildings, 0, w.without_status, w.footprint, w.buildings, w.gfa, w.gfa_known,
+           w.gfa_known, 0, w.gfa_most, 0, 0
+    FROM whole_parcel w
+), built AS (
+    SELECT CASE WHEN GROUPING(a.parcel_code) = 0 THEN 'parcel'
+                WHEN GROUPING(a.parcel_code IS NOT NULL) = 0 THEN 'net'
+                ELSE 'gross' END AS extent,
+           a.parcel_code AS code,
+           a.parcel_code IS NOT NULL AS on_parcel,
+           sum(a.members)::bigint AS members, sum(a.n)::bigint AS n,
+           sum(a.without_geometry)::bigint AS without_geometry, sum(a.without_status)::bigint AS without_status,
+           coalesce(sum(a.footprint), 0)::bigint AS footprint, sum(a.footprint_known)::bigint AS footprint_known,
+           coalesce(sum(a.gfa), 0)::bigint AS gfa, sum(a.gfa_known)::bigint AS gfa_known,
+           sum(a.both_known)::bigint AS both_known,
+           coalesce(sum(a.footprint_most), 0)::bigint AS footprint_most,
+           coalesce(sum(a.gfa_most), 0)::bigint AS gfa_most,
+           coalesce(sum(a.both_footprint_most), 0)::bigint AS both_footprint_most,
+           coalesce(sum(a.both_gfa_most), 0)::bigint AS both_gfa_most
+    FROM added a
+    GROUP BY GROUPING SETS ((), (a.parcel_code IS NOT NULL), (a.parcel_code))
 ), planted AS MATERIALIZED (
     SELECT g.code, g.rev, g.counts_as_green,
            CASE WHEN m.part = m.whole THEN g.geom
@@ -125,10 +147,7 @@ WITH parcel AS MATERIALIZED (
     UNION ALL
     SELECT 'net', NULL, coalesce(sum(p.land), 0)::bigint, count(*), NULL FROM parcel p
     UNION ALL
-    SELECT 'parcel', p.code, p.land, 1, CASE WHEN CAST(:explain AS boolean) THEN (
-        SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
-        WHERE r.type = 'parcel' AND r.code = p.code AND r.rev = p.rev) END
-    FROM parcel p WHERE :level = 'parcel'
+    SELECT 'parcel', p.code, p.land, 1, p.leaf FROM parcel p WHERE :level = 'parcel'
 ), network AS (
     -- A street along the edge of the scope serves both sides: half of it is ours.
     SELECT count(*) AS roads, coalesce(sum(r.length), 0)::bigint AS length,

@@ -1,0 +1,1 @@
+SELECT cim.add_up_parcels(:after, CAST(:most AS bigint))

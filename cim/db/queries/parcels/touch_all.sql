@@ -1,0 +1,1 @@
+SELECT cim.touch_all_parcels()
