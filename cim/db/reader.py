@@ -8,9 +8,9 @@ short reads.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Self, get_args
 
 import asyncpg
@@ -24,6 +24,7 @@ from cim.db.engine import Database
 from cim.db.features import Selection
 from cim.db.geojson import Output
 from cim.db.history import StoredLeaf
+from cim.db.pool import Pool
 from cim.db.server import normalise
 from cim.db.tiles import Tile
 from cim.errors import DatabaseError, InvalidFilter
@@ -89,13 +90,6 @@ class Item:
 _Plans = Literal["auto", "force_custom_plan"]
 
 
-class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
-    """Nothing of ours changes a session, so there is nothing to reset when it goes back to the pool."""
-
-    def get_reset_query(self) -> str:
-        return ""
-
-
 class Reader:
     """A pool of read-only connections to a database. Open it in the event loop that uses it, and close it there."""
 
@@ -107,7 +101,7 @@ class Reader:
         self._statements: dict[Hashable, tuple[str, dict[str, Any]]] = {}
         self._leaf_of = self._compiled(history.LEAF_OF)
         self._state = self._compiled(sa.select(*live_columns()))
-        self._pools: dict[_Plans, asyncpg.Pool] = {}
+        self._pools: dict[_Plans, Pool] = {}
 
     async def open(self) -> Self:
         """Connect.
@@ -119,29 +113,15 @@ class Reader:
         await asyncio.to_thread(publish, self.database)
         try:
             for plans in get_args(_Plans):
-                self._pools[plans] = await asyncpg.create_pool(
-                    self._address(),
-                    min_size=0,
-                    max_size=self.connections,
-                    command_timeout=self.timeout + 1,
-                    connection_class=_Connection,
-                    server_settings={
-                        **_SESSION,
-                        "statement_timeout": str(int(self.timeout * 1000)),
-                        "plan_cache_mode": plans,
-                    },
-                )
+                self._pools[plans] = Pool(partial(self._connect, plans), self.connections)
             await self.live()
-        except _UNREACHABLE as error:
-            await self.close()
-            raise _unreachable(error) from error
         except BaseException:
             await self.close()
             raise
         return self
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; one that is being read from, when that ends."""
         for plans in list(self._pools):
             await self._pools.pop(plans).close()
 
@@ -305,16 +285,21 @@ class Reader:
         try:
             return await self._attempt(pool, text, values)
         except _LostConnectionError:
-            await pool.expire_connections()
+            pool.drop_idle()
         try:
             return await self._attempt(pool, text, values)
         except _LostConnectionError as error:
             raise DatabaseError(f"the connection to the database was lost: {error}; try again") from error
 
-    async def _attempt(self, pool: Any, text: str, values: Collection[object]) -> list[Any]:
+    async def _connect(self, plans: _Plans) -> Any:
+        settings = {**_SESSION, "statement_timeout": str(int(self.timeout * 1000)), "plan_cache_mode": plans}
+        patience = self.timeout + 1
+        return await asyncpg.connect(self._address(), command_timeout=patience, server_settings=settings)
+
+    async def _attempt(self, pool: Pool, text: str, values: Collection[object]) -> list[Any]:
         try:
             # Less than a read may take: who waits longer is not served when the readers before are cut off, either.
-            connection = await pool.acquire(timeout=self.timeout / 2)
+            connection = await pool.take(self.timeout / 2)
         except TimeoutError as error:
             raise DatabaseError(
                 f"the database is busy: no connection within {self.timeout / 2:g} s; try again"
@@ -330,20 +315,25 @@ class Reader:
         except asyncpg.DataError as error:
             raise InvalidFilter(f"a value is out of range: {error}") from error
         except _LOST as error:
-            with contextlib.suppress(asyncpg.InterfaceError):  # the pool may have let go of it already
-                connection.terminate()
+            connection.terminate()
             raise _LostConnectionError(str(error)) from error
         finally:
-            await pool.release(connection)
+            pool.give_back(connection)
 
     async def _fetch(self, connection: Any, text: str, values: Collection[object]) -> list[Any]:
         """Read with the rights of the caller; those of everybody are what the connection has anyway."""
         rights = reading()
-        if rights is None or rights.role == "cim_public":
-            return list(await connection.fetch(text, *values))
-        async with connection.transaction(readonly=True):
-            await connection.execute("; ".join(rights.statements()))
-            return list(await connection.fetch(text, *values))
+        try:
+            if rights is None or rights.role == "cim_public":
+                return list(await connection.fetch(text, *values))
+            async with connection.transaction(readonly=True):
+                await connection.execute("; ".join(rights.statements()))
+                return list(await connection.fetch(text, *values))
+        except asyncpg.PostgresError:
+            raise
+        except BaseException:
+            connection.terminate()  # nobody knows what it still has to say, as where a request was cancelled
+            raise
 
     def _address(self) -> str:
         own = self.database.settings.api_database_url

@@ -1,0 +1,113 @@
+"""Connections of asyncpg that are taken and given back.
+
+asyncpg's own pool starts tasks and timers for each; together they took a fifth of the time of a read of one object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+IDLE = 300.0  # seconds after which a connection that nobody took is closed
+
+
+class Pool:
+    """At most `size` connections, made when they are needed, the last one given back first. For one event loop."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]], size: int) -> None:
+        self._connect = connect
+        self._free = size  # places without a connection
+        self._idle: list[tuple[Any, float]] = []  # with the time it was given back, the longest idle first
+        # Each is given a connection, or None for a place to make one in.
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._reaper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def take(self, patience: float) -> Any:
+        """Return a connection that nobody else has until it is given back.
+
+        Raises
+        ------
+        TimeoutError : none was given back within `patience` seconds. What connecting raises.
+        """
+        while self._idle:
+            connection, _ = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+            self._free += 1
+        if self._free:
+            self._free -= 1
+        else:
+            given = await self._given(patience)
+            if given is not None:
+                return given
+        try:
+            return await self._connect()
+        except BaseException:
+            self._vacate()
+            raise
+
+    def give_back(self, connection: Any) -> None:
+        """Let others have a connection; a closed one leaves its place to a new one."""
+        if self._closed or connection.is_closed():
+            self._end(connection)
+        elif not self._hand(connection):
+            loop = asyncio.get_running_loop()
+            self._idle.append((connection, loop.time()))
+            if self._reaper is None:
+                self._reaper = loop.call_later(IDLE, self._reap)
+
+    def drop_idle(self) -> None:
+        """End the connections that nobody has, as where the server has gone away beneath them."""
+        while self._idle:
+            self._end(self._idle.pop()[0])
+
+    async def close(self) -> None:
+        """Close the connections that nobody has, and the others as they are given back."""
+        self._closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+        while self._idle:
+            await self._idle.pop()[0].close()
+
+    async def _given(self, patience: float) -> Any:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            async with asyncio.timeout(patience):
+                return await waiter
+        except BaseException:
+            if not waiter.done() or waiter.cancelled():
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(waiter)
+            elif (given := waiter.result()) is None:  # handed over in the moment of giving up
+                self._vacate()
+            else:
+                self.give_back(given)
+            raise
+
+    def _hand(self, connection: Any) -> bool:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    def _vacate(self) -> None:
+        if not self._hand(None):
+            self._free += 1
+
+    def _end(self, connection: Any) -> None:
+        connection.terminate()
+        self._vacate()
+
+    def _reap(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._idle and now - self._idle[0][1] >= IDLE:
+            self._end(self._idle.pop(0)[0])
+        later = asyncio.get_running_loop().call_later
+        self._reaper = later(self._idle[0][1] + IDLE - now, self._reap) if self._idle else None
