@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import orjson
+from starlette.datastructures import URL
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,16 +34,39 @@ REL_JOBS = "http://www.opengis.net/def/rel/ogc/1.0/job-list"
 REL_EXECUTE = "http://www.opengis.net/def/rel/ogc/1.0/execute"
 
 
+def base_of(request: Request) -> str:
+    """Return the address of the API as the client knows it, without a slash at its end."""
+    scope = request.scope
+    host = next((value for name, value in scope["headers"] if name == b"host"), None)
+    return _base(scope["scheme"], host, scope.get("server"), scope.get("root_path", ""))
+
+
+@lru_cache(maxsize=256)
+def _base(scheme: str, host: bytes | None, server: tuple[str, int] | None, root: str) -> str:
+    headers = [] if host is None else [(b"host", host)]
+    return str(URL(scope={"scheme": scheme, "headers": headers, "server": server, "path": f"{root}/"})).rstrip("/")
+
+
 def url(request: Request, *segments: str, query: Mapping[str, str] | None = None) -> str:
     """Return the address of a resource of ours; segments and values may hold any character."""
-    base = str(request.base_url).rstrip("/")
-    path = "".join(map(_step, segments))
-    return f"{base}{path or '/'}{'?' + urlencode(query, quote_via=quote) if query else ''}"
+    return address(base_of(request), *segments, query=query)
+
+
+def address(base: str, *segments: str, query: Mapping[str, str] | None = None) -> str:
+    """Return the address of a resource below that of the API."""
+    path = "".join(["/" + escaped(segment) for segment in segments])
+    return f"{base}{path or '/'}{query_text(query) if query else ''}"
 
 
 @lru_cache(maxsize=4096)
-def _step(segment: str) -> str:
-    return "/" + quote(segment, safe="")
+def escaped(segment: str) -> str:
+    """Return a segment of a path, which may hold any character, as addresses have it."""
+    return quote(segment, safe="")
+
+
+def query_text(query: Mapping[str, str]) -> str:
+    """Return a query as addresses have it, with its question mark; nothing where it is empty."""
+    return "?" + urlencode(query, quote_via=quote) if query else ""
 
 
 def here(request: Request, **changes: str | None) -> str:
@@ -73,6 +98,40 @@ def link_header(links: Iterable[Mapping[str, str]]) -> str:
     return ", ".join(
         f'<{one["href"]}>; rel="{one["rel"]}"' + (f'; type="{one["type"]}"' if "type" in one else "") for one in links
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Links of an answer, written: as a JSON array, and as the value of a Link header.
+
+    Gaps, `{name}`, stand where one answer differs from the next: no address has braces of its own.
+    """
+
+    text: str
+    header: str
+
+    @classmethod
+    def of(cls, links: Sequence[Mapping[str, str]], in_header: Sequence[Mapping[str, str]] | None = None) -> Links:
+        """Write links; those of the header where they are others."""
+        return cls(orjson.dumps(links).decode(), link_header(links if in_header is None else in_header))
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        return iter(orjson.loads(self.text))
+
+    def filled(self, **gaps: str) -> Links:
+        """Return them with the gaps filled by parts of addresses."""
+        text, header = self.text, self.header
+        for name, part in gaps.items():
+            gap = f"{{{name}}}"
+            text, header = text.replace(gap, part), header.replace(gap, part)
+        return Links(text, header)
+
+    def also(self, links: Sequence[Mapping[str, str]]) -> Links:
+        """Return them with others after them."""
+        if not links:
+            return self
+        more = Links.of(links)
+        return Links(f"{self.text[:-1]},{more.text[1:]}", f"{self.header}, {more.header}")
 
 
 def json_response(

@@ -69,6 +69,8 @@ def read(request: Request, declared: Iterable[Parameter] | Mapping[str, Paramete
     ------
     InvalidData : a parameter is unknown, given twice, or has a value it cannot have.
     """
+    if not request.scope["query_string"]:
+        return {}
     known = declared if isinstance(declared, Mapping) else by_name(declared)
     values: dict[str, Any] = {}
     for name, text in request.query_params.multi_items():

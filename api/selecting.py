@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from api import reference
 from api.formats import BulkFormat, PageFormat
+from api.links import base_of
 from api.parameters import PROFILES
 from api.reference import Reference
 from api.site import Site, State
@@ -18,6 +19,8 @@ from cim.db.geojson import Output, References
 
 # Metres of a pixel at zoom level 0: the equator of WebMercatorQuad (OGC 17-083r4) over 256 pixels.
 PIXEL_AT_0 = 156_543.033_928
+# What makes features leave otherwise than their CRS alone says.
+_FORMS = frozenset({"zoom-level", "properties", "skipGeometry", "profile"})
 
 
 def selection_of(site: Site, asked: Mapping[str, Any], own: Sequence[str], pinned: State | None) -> Selection:
@@ -40,6 +43,8 @@ def selection_of(site: Site, asked: Mapping[str, Any], own: Sequence[str], pinne
 
 def output_of(request: Request, output: Reference, asked: Mapping[str, Any], chosen: PageFormat | BulkFormat) -> Output:
     """Return how features leave: CRS, the properties wanted, how exact their geometry must be, how they refer."""
+    if _FORMS.isdisjoint(asked):
+        return output.output
     zoom = asked.get("zoom-level")
     found = replace(
         output.output,
@@ -50,7 +55,7 @@ def output_of(request: Request, output: Reference, asked: Mapping[str, Any], cho
     profile = profile_of(chosen, asked)
     if profile not in _REFERENCES or "html" in chosen.media_type:  # pages make their links themselves
         return found
-    return replace(found, references=_REFERENCES[profile], base=str(request.base_url).rstrip("/"))
+    return replace(found, references=_REFERENCES[profile], base=base_of(request))
 
 
 def profile_of(chosen: PageFormat | BulkFormat, asked: Mapping[str, Any]) -> str | None:

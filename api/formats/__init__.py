@@ -6,7 +6,7 @@ batch by batch, so that memory does not grow with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 import api.formats
 from api import links
+from api.links import Links
 from api.reference import Reference
 from api.site import Site, State
 from cim.db.stream import Stream
@@ -35,7 +36,7 @@ class Page:
     feature_type: FeatureType
     reference: Reference
     state: State
-    links: Sequence[Mapping[str, str]]
+    links: Links
     features: str
     returned: int
     matched: int | None
@@ -50,7 +51,7 @@ class Item:
     feature_type: FeatureType
     reference: Reference
     state: State
-    links: Sequence[Mapping[str, str]]
+    links: Links
     feature: str
 
 
@@ -129,4 +130,7 @@ def chosen(request: Request, asked: Mapping[str, Any], offered: Mapping[str, Any
     """
     if "f" in asked:
         return ALIASES.get(asked["f"], asked["f"])
-    return links.preferred(request.headers.get("accept", ""), {name: one.media_type for name, one in offered.items()})
+    accepted = request.headers.get("accept", "*/*")
+    if accepted == "*/*":
+        return next(iter(offered))
+    return links.preferred(accepted, {name: one.media_type for name, one in offered.items()})

@@ -18,12 +18,12 @@ def _page(page: Page) -> bytes:
     }
     if page.matched is not None:
         head["numberMatched"] = page.matched
-    head["links"] = page.links
+    head["links"] = orjson.Fragment(page.links.text)
     return b'%s,"features":[%s]}' % (orjson.dumps(head)[:-1], page.features.encode())
 
 
 def _item(item: Item) -> bytes:
-    return b'%s,"links":%s}' % (item.feature.encode()[:-1], orjson.dumps(item.links))
+    return b'%s,"links":%s}' % (item.feature.encode()[:-1], item.links.text.encode())
 
 
 FORMAT = PageFormat("json", GEOJSON, "GeoJSON", _page, _item)

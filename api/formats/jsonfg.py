@@ -26,7 +26,7 @@ def _page(page: Page) -> bytes:
         "timeStamp": page.state.stamp,
         "numberReturned": page.returned,
         **({} if page.matched is None else {"numberMatched": page.matched}),
-        "links": page.links,
+        "links": orjson.Fragment(page.links.text),
         "features": [
             _placed(feature, page.feature_type, page.reference.uri)
             for feature in orjson.loads(b"[%s]" % page.features.encode())
@@ -37,7 +37,7 @@ def _page(page: Page) -> bytes:
 
 def _item(item: Item) -> bytes:
     feature = _placed(orjson.loads(item.feature), item.feature_type, item.reference.uri)
-    return orjson.dumps({**feature, **_said(item), "links": item.links})
+    return orjson.dumps({**feature, **_said(item), "links": orjson.Fragment(item.links.text)})
 
 
 def _said(shown: Page | Item) -> dict[str, Any]:

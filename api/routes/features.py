@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.concurrency import run_in_threadpool
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from api import bulk, formats, links, pages, parameters, reference
 from api.access import caller_of
 from api.formats import BulkFormat, Item, Page, PageFormat
-from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, json_response, link, url
+from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, Links, json_response, link, url
 from api.preconditions import etag_of
 from api.routing import READ, Router
 from api.schemas import Description
@@ -149,11 +150,24 @@ def _told(
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the items of a collection are asked by: names of its properties, all parameters, formats."""
+    """What items are asked by: names of their properties, all parameters, formats, and what links say of those."""
 
     own: tuple[str, ...]
     known: Mapping[str, parameters.Parameter]
     offered: Mapping[str, Format]
+    offers: tuple[Offer, ...]
+
+
+class Offer(NamedTuple):
+    """A format on offer: its name, media type and title."""
+
+    name: str
+    media_type: str
+    title: str
+
+
+def _offers(offered: Mapping[str, Format]) -> tuple[Offer, ...]:
+    return tuple(Offer(name, one.media_type, one.title) for name, one in offered.items())
 
 
 def _declared(site: Site, feature_type: FeatureType) -> Declared:
@@ -162,7 +176,9 @@ def _declared(site: Site, feature_type: FeatureType) -> Declared:
     if found is None:
         own, offered = parameters.property_parameters(feature_type), formats.of_items(feature_type)
         known = parameters.by_name([*parameters.ITEMS, parameters.f_of([*offered, *formats.ALIASES]), *own])
-        found = site.declared[feature_type.name] = Declared(tuple(one.name for one in own), known, offered)
+        found = site.declared[feature_type.name] = Declared(
+            tuple(one.name for one in own), known, offered, _offers(offered)
+        )
     return found
 
 
@@ -194,23 +210,15 @@ async def items(request: Request, type_name: str) -> Response:
         read = await site.reader.page(type_name, selection, leaving, limit, asked.get("next"))
         token = parameters.token_of(read.last) if read.more and read.last is not None else None
         matched = read.returned if token is None and "next" not in asked else None
-    shown = Page(
-        request,
-        site,
-        feature_type,
-        output,
-        pinned or State.live(read.live),
-        _page_links(request, type_name, chosen, offered, token, profile_of(chosen, asked)),
-        read.features,
-        read.returned,
-        matched,
-    )
-    queryables_link = link(links.REL_QUERYABLES, url(request, "collections", type_name, "queryables"), SCHEMA_JSON)
-    onwards = [one for one in shown.links if one["rel"] != "alternate"]
+    state = pinned or State.live(read.live)
+    listed = links.base_of(request), type_name, chosen.name, declared.offers, profile_of(chosen, asked)
+    own = _page_links(*listed, more=token is not None)
+    own = own.filled(**_asked_again(request), next=links.query_text({**request.query_params, "next": token or ""}))
+    shown = Page(request, site, feature_type, output, state, own, read.features, read.returned, matched)
     headers = {
-        **shown.state.headers,
+        **state.headers,
         "Content-Crs": f"<{output.uri}>",
-        "Link": links.link_header([*onwards, queryables_link]),
+        "Link": own.header,
         "Vary": "Accept",
         **chosen.headers,
     }
@@ -218,33 +226,41 @@ async def items(request: Request, type_name: str) -> Response:
     return Response(body, headers=headers, media_type=chosen.media_type)
 
 
+@lru_cache(maxsize=1024)
 def _page_links(
-    request: Request,
-    type_name: str,
-    chosen: Format,
-    offered: Mapping[str, Format],
-    token: str | None,
-    profile: str | None,
-) -> list[dict[str, str]]:
-    found = [
-        link("self", links.here(request), chosen.media_type, "This page"),
-        link("collection", url(request, "collections", type_name), JSON, "The collection"),
+    base: str, type_name: str, form: str, offers: tuple[Offer, ...], profile: str | None, *, more: bool
+) -> Links:
+    """Return the links of a page, with gaps for its query: `query`, `others` (without `f`) and `next`."""
+    collection = links.address(base, "collections", type_name)
+    media_type = next(one.media_type for one in offers if one.name == form)
+    onwards = [
+        link("self", f"{collection}/items{{query}}", media_type, "This page"),
+        link("collection", collection, JSON, "The collection"),
     ]
-    if token is not None:
-        found.append(link("next", links.here(request, next=token), chosen.media_type, "Next page"))
+    if more:
+        onwards.append(link("next", f"{collection}/items{{next}}", media_type, "Next page"))
     if profile is not None:
-        found.append(profile_link(profile))
-    return [*found, *_alternates(request, chosen, offered)]
+        onwards.append(profile_link(profile))
+    queryables_link = link(links.REL_QUERYABLES, f"{collection}/queryables", SCHEMA_JSON)
+    return Links.of([*onwards, *_alternates(f"{collection}/items", form, offers)], [*onwards, queryables_link])
 
 
-def _alternates(request: Request, chosen: Format, offered: Mapping[str, Format]) -> list[dict[str, str]]:
-    others = links.here(request, f=None)
-    others += "&" if "?" in others else "?"
+def _alternates(address: str, form: str, offers: tuple[Offer, ...]) -> list[dict[str, str]]:
     return [
-        link("alternate", f"{others}f={name}", one.media_type, f"This as {one.title}")
-        for name, one in offered.items()
-        if one is not chosen
+        link("alternate", f"{address}{{others}}f={one.name}", one.media_type, f"This as {one.title}")
+        for one in offers
+        if one.name != form
     ]
+
+
+def _asked_again(request: Request) -> dict[str, str]:
+    """Return the query of a request as it is, and as it goes on with another format."""
+    if not request.scope["query_string"]:
+        return {"query": "", "others": "?"}
+    query = dict(request.query_params)
+    whole = links.query_text(query)
+    query.pop("f", None)
+    return {"query": whole, "others": f"{links.query_text(query)}&" if query else "?"}
 
 
 # A code may hold a slash, so that of an item takes the rest of the path, and what lies below an item comes first.
@@ -285,6 +301,7 @@ def history(request: Request, type_name: str, code: str) -> Response:
 
 
 _OF_ITEM = formats.of_item()
+_OFFERS_OF_ITEM = _offers(_OF_ITEM)
 _KNOWN_OF_ITEM = parameters.by_name([*parameters.ITEM, parameters.f_of([*_OF_ITEM, "geojson"])])
 
 
@@ -316,28 +333,38 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         del headers["ETag"]  # it shows the history, too
     elif links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    own = [*_item_links(request, type_name, code, chosen, profile), *_alternates(request, chosen, offered)]
-    own += [
-        link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
-        for kind, digest in bodies.named_in(orjson.loads(found.feature)["properties"])
-    ]
+    named = bodies.named_in(orjson.loads(found.feature)["properties"])
+    own = _item_links(links.base_of(request), type_name, chosen.name, _OFFERS_OF_ITEM, profile)
+    own = own.filled(code=links.escaped(code), **_asked_again(request)).also(
+        [
+            link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
+            for kind, digest in named
+        ]
+    )
     shown = Item(request, site, feature_type, output, state, own, found.feature)
     body = chosen.item(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.item, shown)
-    headers["Link"] = links.link_header(own)
+    headers["Link"] = own.header
     return Response(body, headers=headers, media_type=chosen.media_type)
 
 
-def _item_links(
-    request: Request, type_name: str, code: str, chosen: Format, profile: str | None
-) -> list[dict[str, str]]:
-    return [
-        *([] if profile is None else [profile_link(profile)]),
-        link("self", links.here(request), chosen.media_type, "This feature"),
-        link("collection", url(request, "collections", type_name), JSON, "The collection"),
-        link("version-history", url(request, "collections", type_name, "items", code, "history"), JSON, "History"),
-        link("describedby", url(request, "collections", type_name, "schema"), SCHEMA_JSON, "Schema"),
-        link("evidence", url(request, "log", "proof", query={"code": code, "type": type_name}), links.TEXT, "Proof"),
-    ]
+@lru_cache(maxsize=1024)
+def _item_links(base: str, type_name: str, form: str, offers: tuple[Offer, ...], profile: str | None) -> Links:
+    """Return the links of an item, with gaps for its code and its query: `query`, and `others` (without `f`)."""
+    collection = links.address(base, "collections", type_name)
+    one = f"{collection}/items/{{code}}"
+    media_type = next(offer.media_type for offer in offers if offer.name == form)
+    proof = f"{links.address(base, 'log', 'proof')}?code={{code}}&type={type_name}"
+    return Links.of(
+        [
+            *([] if profile is None else [profile_link(profile)]),
+            link("self", f"{one}{{query}}", media_type, "This feature"),
+            link("collection", collection, JSON, "The collection"),
+            link("version-history", f"{one}/history", JSON, "History"),
+            link("describedby", f"{collection}/schema", SCHEMA_JSON, "Schema"),
+            link("evidence", proof, links.TEXT, "Proof"),
+            *_alternates(one, form, offers),
+        ]
+    )
 
 
 def _elsewhere(request: Request, site: Site, type_name: str, text: str, when: str) -> Response:
