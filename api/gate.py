@@ -71,6 +71,9 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
         passage = _Passage(scope, send)
         site: Site = scope["app"].state.site
         try:

@@ -71,7 +71,7 @@ def api(request: Request) -> Response:
     """Give the OpenAPI document."""
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     site = site_of(request)
-    base = str(request.base_url).rstrip("/")
+    base = links.base_of(request)
     document = openapi_document(site.city.database.dictionary, base, writing=site.writing(caller_of(request)))
     if pages.form_of(request, asked, OPENAPI_JSON) == "json":
         return json_response(document, {"Vary": "Accept"}, media_type=OPENAPI_JSON)

@@ -141,7 +141,7 @@ class Reader:
         row = await self._one(
             build,
             features.shape(self.database, selection),
-            ("page", type_name, output, after is None),
+            ("page", type_name, output, after is None, features.most(limit)),
             {"limit": limit, "after": after, "base": output.base},
             boxed=selection.bbox is not None,
         )
