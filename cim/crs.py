@@ -235,6 +235,26 @@ def accuracy(source: pyproj.CRS, target: pyproj.CRS, area_of_interest: Bounds) -
     return None if value is None or value < 0 else float(value)
 
 
+def way(source: pyproj.CRS, target: pyproj.CRS) -> str:
+    """Return the operation between two systems in the area of the target, as PROJ defines it with the grids it has.
+
+    Raises
+    ------
+    CrsError : as `transform`.
+    """
+    source, target = horizontal(source), horizontal(target)
+    if same(source, target):
+        return "none"
+    _refuse_closed(source, target)
+    area = area_of(target)
+    transformer = _transformer(source.to_wkt(), target.to_wkt(), None if same_datum(source, target) else area)
+    if area is None:
+        return str(transformer.definition)
+    west, south, east, north = area
+    transformer.transform(*_to_projection(source, (west + east) / 2, (south + north) / 2))  # PROJ decides only then
+    return str(transformer.get_last_used_operation().definition)
+
+
 def geographic_bounds(bounds: Bounds, crs: pyproj.CRS) -> Bounds:
     """Return west, south, east, north in degrees, on the system's own datum, of bounds given in it.
 

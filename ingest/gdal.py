@@ -21,12 +21,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from cim.errors import CimError, InvalidData
+from cim.frames import left_out, without_pandas
 
 Result = TypeVar("Result")
 
@@ -44,11 +46,15 @@ _SKIPPED = """
 
 @cache
 def pyogrio() -> ModuleType:
-    """Return pyogrio, with all drivers but ours switched off unless it was loaded before (see `confined`)."""
+    """Return pyogrio, with all drivers but ours switched off unless it was loaded before (see `confined`).
+
+    It has no functions for frames where the process does without pandas: it would load that, and geopandas.
+    """
     before = os.environ.get("OGR_SKIP")
     os.environ["OGR_SKIP"] = ",".join(name.strip() for name in _SKIPPED.split(","))
     try:
-        loaded = importlib.import_module("pyogrio")
+        with without_pandas() if left_out() else nullcontext():
+            loaded = importlib.import_module("pyogrio")
         # No driver of ours has business on the network; a proxy of no known kind keeps curl from it.
         loaded.set_gdal_config_options({"GDAL_HTTP_PROXY": "none://"})
     finally:  # programs we start are not to inherit it

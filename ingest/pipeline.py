@@ -29,13 +29,13 @@ from cim.files import Batch, digest, keeping
 from ingest.changes import changes
 from ingest.city import KnownBuildings
 from ingest.clean import FIX, Repair
+from ingest.context import Context
 from ingest.fanout import Turn, fan_out
 from ingest.formats import Layer, ReadOptions
 from ingest.formats._base import RESERVED, Model
 from ingest.identify import Known
 from ingest.mapping import NAMES, LayerMapping, by_names, choose, choose_published, published
 from ingest.matching import Said
-from ingest.records import Context
 from ingest.rejects import ids_of, returned
 from ingest.replacing import MODES, Mode, Replacement
 from ingest.report import UNNAMED, FileReport, LayerReport, Report, Status

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,22 +15,25 @@ import shapely
 
 from cim import codes, crs
 from cim.codes import provisional
+from cim.db.familiar import Familiar
 from cim.db.load import IDENTIFIERS
 from cim.db.merge import AttributeField, Carried
-from cim.dictionary import Dictionary
+from cim.dictionary import GeometryKind
 from cim.errors import CrsError
 from cim.geometry import Geometries, to_wkb
 from cim.log.entry import MAX_ENTRY
 from ingest import identify, rejects
-from ingest.clean import FIX, Linearise, Placed, Repair, clean
+from ingest.clean import Cleaned, Placed, clean
+from ingest.context import Context, lineage_of
+from ingest.familiar import Met, digests, fields_of, shaped, traits_of
 from ingest.faults import Faults, Mask
 from ingest.formats import Layer
 from ingest.formats._base import BATCH, GEOMETRY, PARENT_SOURCE_ID, RESERVED
-from ingest.identify import Codes, Current, Known
+from ingest.identify import Codes
 from ingest.mapping import LayerMapping, Value
 from ingest.misplaced import looks
+from ingest.prepared import Prepared, Records, Repeated
 from ingest.rejected import Rejected, as_feature, crs_text
-from ingest.replacing import Replacement
 from ingest.seen import Seen
 from ingest.values import attribute_of, convert, is_json, repeat, text_of
 
@@ -42,68 +44,6 @@ _PER_COLUMN = 64
 _ENOUGH = BATCH // 2
 # So many remarks on a layer's records are made.
 _MOST_SAID = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """Records whose code an earlier one of the layer has: their rows, numbers in the layer, and what they came as.
-
-    `first` are the numbers of the records that had the codes before; `nameless` says whose code is but the name of
-    its content, so that both may be objects.
-    """
-
-    rows: pa.Table
-    numbers: npt.NDArray[np.int64]
-    first: npt.NDArray[np.int64]
-    nameless: Mask
-    minted: Mask
-    records: list[Rejected]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What became of a batch of records before the database sees them.
-
-    `rows` hold the columns of `Preparation.carried` and `code`; `numbers` are their places in the layer, from 0.
-    `nameless` says that the code of some is but the name of their content, `minted` tells which codes were made here,
-    `identified` how many came from another identifier. `read` is the sum of rows, repeated and rejected.
-    """
-
-    read: int
-    rows: pa.Table
-    numbers: npt.NDArray[np.int64]
-    nameless: bool
-    minted: Mask
-    repeated: Repeated | None
-    rejected: list[Rejected]
-    repaired: int
-    provisional: int
-    identified: int
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What preparing a layer needs beyond the layer: the dictionary, the systems, the operator's word.
-
-    `parameters` are of the datum change from the layer's system, see `cim.crs.with_parameters`.
-    `enter` is called before objects of the city are compared with the records, or written; it returns when others that
-    come first have done. `insert_only` and `replacement` are what happens to objects of earlier deliveries; see
-    `ingest.replacing`.
-    """
-
-    path: Path
-    dictionary: Dictionary
-    storage: pyproj.CRS
-    stated: pyproj.CRS | None
-    assumed: pyproj.CRS | None
-    linearise: Linearise
-    known: Known
-    current: Current = identify.unknown
-    repair: Repair = FIX
-    parameters: Sequence[float] | None = None
-    insert_only: bool = False
-    replacement: Replacement | None = None
-    enter: Callable[[], None] = lambda: None
 
 
 class NotAnIdentifierError(Exception):
@@ -117,16 +57,25 @@ class Preparation:
     ----------
     identifier : field that names the records, None where nothing does; proved : no need to test that it is filled
         and unique.
+    familiar : those known to change nothing, which are but counted; None where there are no such records.
 
     Raises
     ------
     InvalidData : the mapping names a field the layer does not have.
     CrsError : the layer's CRS is missing, wrong, or not reachable without guessing.
     NotAnIdentifierError : the field is no identifier; nothing of what was prepared holds.
+    UnlikeError : see `Familiar`; nothing of what was prepared holds.
     """
 
     def __init__(
-        self, layer: Layer, mapping: LayerMapping, context: Context, identifier: Value | None, *, proved: bool
+        self,
+        layer: Layer,
+        mapping: LayerMapping,
+        context: Context,
+        identifier: Value | None,
+        *,
+        proved: bool,
+        familiar: Familiar | None = None,
     ) -> None:
         self.layer = layer
         self.mapping = mapping
@@ -138,6 +87,8 @@ class Preparation:
         self.carried = Carried(columns, self._told(columns), self.fields, self._has_geometry())
         self.has_shapes = False
         self.said: list[str] = []
+        self._familiar = familiar
+        self._fields = None if familiar is None else fields_of(layer, mapping)
         self._seen = Seen()
         self._identifiers = None if proved else Seen()
         self._placed = Placed()
@@ -166,7 +117,7 @@ class Preparation:
     @property
     def lineage(self) -> str:
         """Return the name of the data set across deliveries."""
-        return self.mapping.identity or self.layer.lineage or self.layer.name
+        return lineage_of(self.layer, self.mapping)
 
     @property
     def warnings(self) -> list[str]:
@@ -182,13 +133,40 @@ class Preparation:
         return said
 
     def _prepare(self, table: pa.Table) -> Prepared:
-        faults = Faults(table.num_rows)
         numbers = np.arange(self._read, self._read + table.num_rows)
         self._read += table.num_rows
-        ids = self._source_ids(table, numbers, faults)
+        self._prove(table, numbers)
+        records = self._unfamiliar(table, numbers)
+        met = records.met
+        self._placed.total += met.shaped
+        self._lacking += met.minted
+        self._nameless += met.nameless
+        if records.table.num_rows == 0 < met.count:
+            if self.carried.geometry and met.shaped:
+                self._tell_move(np.array([], dtype=object), records)
+            rows = pa.table({"code": pa.array([], pa.string())})
+            return Prepared(met.count, rows, numbers[:0], False, np.zeros(0, bool), None, [], 0, 0, 0, met)
+        return self._prepare_all(records)
+
+    def _unfamiliar(self, table: pa.Table, numbers: npt.NDArray[np.int64]) -> Records:
+        """Return the records that have to be prepared."""
+        if self._familiar is None or self._fields is None:
+            return Records(table, numbers, None)
+        found = digests(table, self._fields)
+        known, traits = self._familiar.meet(found)
+        if not known.any():
+            return Records(table, numbers, found)
+        rest = pa.array(~known)
+        shapes = table.column(GEOMETRY).filter(pa.array(known)) if GEOMETRY in table.column_names else None
+        return Records(table.filter(rest), numbers[~known], found[~known], Met.of(traits), shapes)
+
+    def _prepare_all(self, records: Records) -> Prepared:
+        table = records.table
+        faults = Faults(table.num_rows)
+        ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, faults)
         columns = self._columns(table, faults)
         attributes = {f.column: attribute_of(table.column(f.key), f.key, faults) for f in self.fields}
-        geometry, repaired = self._geometry(table, faults)
+        geometry, repaired, remarked = self._geometry(records, faults)
         found: Codes = [None] * faults.count
         if self.mapping.code is not None:
             values = self._value(table, self.mapping.code, "code", faults)
@@ -212,7 +190,9 @@ class Preparation:
             refs = {name: columns[name].to_pylist() for name in named_here}
             identify.remember(self.context.known, ids, found, self.feature_type, refs)
         identified = faults.count - own - int(minted.sum())
-        return self._sort(table, rows, numbers, ids, nameless, minted, repaired, identified, faults)
+        if remarked:  # which are of some of the records, nobody knows of which
+            records = replace(records, digests=None)
+        return self._sort(records, rows, ids, nameless, minted, repaired, identified, faults)
 
     def rejected_again(self, reasons: Mapping[int, str]) -> Iterator[Rejected]:
         """Read the layer once more and yield the records that turned out not to be taken, by their numbers."""
@@ -225,7 +205,8 @@ class Preparation:
                 table = pa.Table.from_batches([batch])
                 ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, Faults(table.num_rows))
                 why = [(row, reasons[start + row]) for row in here]
-                yield from self._rejected(table, ids, [None] * table.num_rows, why, start)
+                records = Records(table, np.arange(start, start + table.num_rows), None)
+                yield from self._rejected(records, ids, [None] * table.num_rows, why)
             start += batch.num_rows
             if not left:
                 return
@@ -255,9 +236,8 @@ class Preparation:
 
     def _sort(
         self,
-        table: pa.Table,
+        records: Records,
         rows: pa.Table,
-        numbers: npt.NDArray[np.int64],
         ids: Codes,
         nameless: Mask,
         minted: Mask,
@@ -268,43 +248,52 @@ class Preparation:
         """Part the records into those to take, those whose code came before, and those at fault."""
         good = faults.good()
         about = self._about(rows.column("code").to_pylist(), ids, faults)
-        if not good.all():
-            rows, numbers = rows.filter(pa.array(good)), numbers[good]
-            nameless, minted = nameless[good], minted[good]
-        first = self._seen.first(rows.column("code").to_pylist(), numbers)
+        kept, mended = rows if good.all() else rows.filter(pa.array(good)), repaired & good
+        places = np.flatnonzero(good)
+        numbers = records.numbers[places]
+        first = self._seen.first(kept.column("code").to_pylist(), numbers)
         again = first != numbers
         repeated = None
         if again.any():
-            aside = numbers[again] - (self._read - table.num_rows)
+            aside = places[again]
             repeated = Repeated(
-                rows.filter(pa.array(again)),
+                kept.filter(pa.array(again)),
                 numbers[again],
                 first[again],
-                nameless[again],
-                minted[again],
-                self._rejected(table, ids, about, [(int(row), "") for row in aside]),
+                nameless[aside],
+                minted[aside],
+                self._rejected(records, ids, about, [(int(row), "") for row in aside]),
             )
-            rows, numbers, minted = rows.filter(pa.array(~again)), numbers[~again], minted[~again]
+            kept, places = kept.filter(pa.array(~again)), places[~again]
+        digests_kept, traits = None, None
+        came, stored = shaped(records.table)[places], shaped(kept)
+        # A shape of nothing is stored as none, yet counts as one where records are told apart from mere attributes.
+        if records.digests is not None and (not self.carried.geometry or (came == stored).all()):
+            digests_kept = records.digests[places]
+            traits = traits_of(kept.column("code"), stored, mended[places], minted[places], nameless[places])
         return Prepared(
-            read=table.num_rows,
-            rows=rows,
-            numbers=numbers,
-            nameless=bool(nameless.any()),
-            minted=minted,
+            read=records.table.num_rows + records.met.count,
+            rows=kept,
+            numbers=records.numbers[places],
+            nameless=bool(nameless[good].any()),
+            minted=minted[places],
             repeated=repeated,
-            rejected=self._rejected(table, ids, about, list(faults)),
-            repaired=int((repaired & good).sum()),
-            provisional=int(pc.sum(pc.starts_with(rows["code"], provisional.PREFIX)).as_py() or 0),
+            rejected=self._rejected(records, ids, about, list(faults)),
+            repaired=int(mended.sum()),
+            provisional=int(pc.sum(pc.starts_with(kept["code"], provisional.PREFIX)).as_py() or 0),
             identified=identified,
+            met=records.met,
+            digests=digests_kept,
+            traits=traits,
         )
 
-    def _source_ids(self, table: pa.Table, numbers: npt.NDArray[np.int64], faults: Faults) -> Codes:
-        ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, faults)
+    def _prove(self, table: pa.Table, numbers: npt.NDArray[np.int64]) -> None:
+        """Raise unless what names the records is filled and unique so far, where that is to be seen."""
         if self._identifiers is not None:
+            ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, Faults(table.num_rows))
             filled = [i for i in ids if i is not None]
             if len(filled) < len(ids) or (self._identifiers.first(filled, numbers) != numbers).any():
                 raise NotAnIdentifierError
-        return ids
 
     def _columns(self, table: pa.Table, faults: Faults) -> dict[str, pa.Array]:
         columns: dict[str, pa.Array] = {}
@@ -351,42 +340,49 @@ class Preparation:
     def _has_geometry(self) -> bool:
         return self.feature_type.geometry is not None and GEOMETRY in self.layer.schema.names
 
-    def _geometry(self, table: pa.Table, faults: Faults) -> tuple[dict[str, pa.Array], Mask]:
-        """Return the cleaned geometry column, none where the type has no geometry, and what was repaired."""
+    def _geometry(self, records: Records, faults: Faults) -> tuple[dict[str, pa.Array], Mask, bool]:
+        """Return the cleaned geometry, none where the type has none, what was repaired, whether there are remarks."""
         none = np.zeros(faults.count, dtype=bool)
         if not self.carried.geometry:
-            return {}, none
-        kind = self.feature_type.geometry
+            return {}, none, False
+        kind, required = self.feature_type.geometry, self.feature_type.geometry_required
         assert kind is not None
-        column = table.column(GEOMETRY)
+        column = records.table.column(GEOMETRY)
         if column.null_count == len(column):
-            if self.feature_type.geometry_required and not self.joins:
+            if required and not self.joins:
                 faults.add(~none, f"geom: has no geometry, expected {kind}")
-            return {GEOMETRY: pa.nulls(len(column), pa.binary())}, none
-        system = self._system
-        required, storage = self.feature_type.geometry_required, self.context.storage
-        cleaned = clean(
+            if records.met.shaped:
+                self._tell_move(np.array([], dtype=object), records)
+            return {GEOMETRY: pa.nulls(len(column), pa.binary())}, none, False
+        cleaned = self._cleaned(column, kind, faults, self._placed)
+        self.said += [remark for remark in cleaned.remarks if remark not in self.said]
+        self._tell_move(cleaned.geometries, records)
+        return {GEOMETRY: pa.array(to_wkb(cleaned.geometries), pa.binary())}, cleaned.repaired, bool(cleaned.remarks)
+
+    def _cleaned(self, column: pa.ChunkedArray, kind: GeometryKind, faults: Faults, placed: Placed) -> Cleaned:
+        return clean(
             column,
             kind,
-            required,
-            system,
-            storage,
+            self.feature_type.geometry_required,
+            self._system,
+            self.context.storage,
             self.context.linearise,
             faults,
             vouched=self._vouched,
             repair=self.context.repair,
-            placed=self._placed,
+            placed=placed,
         )
-        self.said += [remark for remark in cleaned.remarks if remark not in self.said]
-        self._tell_move(cleaned.geometries, system)
-        return {GEOMETRY: pa.array(to_wkb(cleaned.geometries), pa.binary())}, cleaned.repaired
 
-    def _tell_move(self, geometries: Geometries, system: pyproj.CRS) -> None:
+    def _tell_move(self, geometries: Geometries, records: Records) -> None:
         """Say, where the first geometries lie, how well the way to the storage CRS is known, if the datum changes."""
-        storage = self.context.storage
+        storage, system = self.context.storage, self._system
         if self.has_shapes or crs.same_datum(system, storage):
             self.has_shapes = True
             return
+        if records.familiar is not None and self.feature_type.geometry is not None:
+            column = records.familiar
+            others = self._cleaned(column, self.feature_type.geometry, Faults(len(column)), Placed())
+            geometries = np.concatenate([geometries, others.geometries])
         coordinates = shapely.get_coordinates(geometries)
         if len(coordinates):
             self.has_shapes = True
@@ -455,18 +451,14 @@ class Preparation:
             completed[prop.name] = pc.coalesce(*arrays)
         return completed
 
-    def _rejected(
-        self, table: pa.Table, ids: Codes, about: Codes, reasons: list[tuple[int, str]], start: int | None = None
-    ) -> list[Rejected]:
+    def _rejected(self, records: Records, ids: Codes, about: Codes, reasons: list[tuple[int, str]]) -> list[Rejected]:
         if not reasons:
             return []
-        if start is None:
-            start = self._read - table.num_rows
-        records = table.take(pa.array([row for row, _ in reasons], pa.int64())).to_pylist()
+        plain = records.table.take(pa.array([row for row, _ in reasons], pa.int64())).to_pylist()
         system = None if self.layer.crs is None else crs_text(self.layer.crs)
         return [
-            Rejected(ids[row] or str(start + row + 1), reason, as_feature(record, system), about[row])
-            for (row, reason), record in zip(reasons, records, strict=True)
+            Rejected(ids[row] or str(records.numbers[row] + 1), reason, as_feature(record, system), about[row])
+            for (row, reason), record in zip(reasons, plain, strict=True)
         ]
 
 

@@ -14,22 +14,25 @@ objects the record may be, with their codes, to be looked at and copied from.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import shapely
 
 from cim.db.matching import Candidate, Undecided
 from cim.errors import InvalidData
 from ingest.formats import ReadOptions, format_of
+from ingest.gdal import pyogrio
 from ingest.matching import Said
 from ingest.values import text_of
 
 UNDECIDED_LAYER, CANDIDATES_LAYER = "undecided", "candidates"
 _DECISIONS = ("same", "new", "leave out")
+_CANDIDATES = pa.schema({name: pa.string() for name in ("code", "type", "name")})
+_UNDECIDED = pa.schema(
+    {name: pa.string() for name in ("file", "layer", "source_id", "type", "name", "candidates", "decision", "code")}
+    | {"record": pa.int64(), "best": pa.float64()}
+)
 
 
 def write(path: Path, records: Sequence[tuple[str, Undecided]], candidates: Sequence[Candidate], srid: int) -> int:
@@ -41,7 +44,7 @@ def write(path: Path, records: Sequence[tuple[str, Undecided]], candidates: Sequ
     """
     if path.suffix.lower() != ".gpkg":
         raise InvalidData(f"{path}: a review is a GeoPackage; give the file a name such as review.gpkg")
-    rows = [
+    rows: list[Mapping[str, object]] = [
         {
             "file": file,
             "layer": record.layer,
@@ -56,10 +59,10 @@ def write(path: Path, records: Sequence[tuple[str, Undecided]], candidates: Sequ
         }
         for file, record in records
     ]
-    others = [{"code": c.code, "type": c.type, "name": c.name} for c in candidates]
+    others: list[Mapping[str, object]] = [{"code": c.code, "type": c.type, "name": c.name} for c in candidates]
     path.unlink(missing_ok=True)
-    _write(path, UNDECIDED_LAYER, rows, [record.geom for _, record in records], srid)
-    _write(path, CANDIDATES_LAYER, others, [c.geom for c in candidates], srid)
+    _write(path, UNDECIDED_LAYER, _UNDECIDED, rows, [record.geom for _, record in records], srid)
+    _write(path, CANDIDATES_LAYER, _CANDIDATES, others, [c.geom for c in candidates], srid)
     return len(rows)
 
 
@@ -68,16 +71,25 @@ def _ranked(record: Undecided) -> list[tuple[str, float]]:
 
 
 def _write(
-    path: Path, layer: str, rows: Sequence[Mapping[str, object]], shapes: Sequence[bytes | None], srid: int
+    path: Path,
+    layer: str,
+    schema: pa.Schema,
+    rows: Sequence[Mapping[str, object]],
+    shapes: Sequence[bytes | None],
+    srid: int,
 ) -> None:
-    import geopandas as gpd  # slow to load, and few loads write a review
-
-    frame = gpd.GeoDataFrame(list(rows), geometry=list(shapely.from_wkb(np.array(shapes, dtype=object))), crs=srid)
-    if frame.empty:
-        frame = gpd.GeoDataFrame({"code": []}, geometry=[], crs=srid)
+    table = pa.Table.from_pylist(list(rows), schema).append_column("geom", pa.array(shapes, pa.binary()))
     try:
-        with warnings.catch_warnings(action="ignore"):
-            frame.to_file(path, layer=layer, driver="GPKG", engine="pyogrio")
+        pyogrio().write_arrow(
+            table,
+            path,
+            layer=layer,
+            driver="GPKG",
+            geometry_name="geom",
+            geometry_type="Unknown",
+            crs=f"EPSG:{srid}",
+            append=path.exists(),
+        )
     except (OSError, RuntimeError) as error:
         raise InvalidData(f"{path}: cannot be written: {error}") from error
 

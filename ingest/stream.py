@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from types import MappingProxyType
 
 import orjson
@@ -14,16 +15,34 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from cim.codes import provisional as provisional_code
-from cim.db.load import FIRST, IDENTIFIERS, MINTED, NAMELESS, RECORD, SOURCE, SOURCE_ID, Load, Payload, is_new
+from cim.db.ending import Delivered
+from cim.db.familiar import Familiar, UnlikeError, as_binary
+from cim.db.load import (
+    DIGEST,
+    FIRST,
+    IDENTIFIERS,
+    MINTED,
+    NAMELESS,
+    RECORD,
+    SOURCE,
+    SOURCE_ID,
+    TRAITS,
+    Load,
+    Payload,
+    is_new,
+)
 from cim.db.matching import name_sources
 from cim.db.script import query
+from cim.errors import CimError
 from ingest.ahead import ahead
+from ingest.context import Context, basis_of, lineage_of
 from ingest.formats import Layer
 from ingest.identify import identifiers, mint_apart
 from ingest.mapping import LayerMapping, Value
 from ingest.match import thresholds
 from ingest.matching import Matched, Said, match
-from ingest.records import Context, NotAnIdentifierError, Preparation, Prepared
+from ingest.prepared import Prepared
+from ingest.records import NotAnIdentifierError, Preparation
 from ingest.rejected import Rejected
 from ingest.report import LayerReport, reason_of
 
@@ -34,8 +53,9 @@ _REASONS = 1000
 @dataclass(frozen=True, slots=True)
 class _Batch:
     prepared: Prepared
-    rows: Payload
+    rows: Payload | None
     repeated: Payload | None
+    familiar: Payload | None
 
 
 def take(
@@ -59,17 +79,56 @@ def take(
     # Not after a savepoint, whose end may give up locks.
     if is_new(connection, target):
         context.enter()
+    replacement = context.replacement
+    delivered = None if replacement is None else replacement.of(target.name)
     fields = identifiers(layer, mapping)
-    for identifier in fields[:-1]:
-        attempt = connection.begin_nested()
-        try:
-            report = _Taking(connection, target, layer, mapping, context, identifier, dataset, said, proved=False).run()
-        except NotAnIdentifierError:
-            attempt.rollback()
-        else:
-            attempt.commit()
-            return report
-    return _Taking(connection, target, layer, mapping, context, fields[-1], dataset, said, proved=True).run()
+    for identifier in fields:
+        last = identifier is fields[-1]
+        basis = _basis(layer, mapping, context, identifier)
+
+        def run(
+            identifier: Value | None = identifier, last: bool = last, basis: str | None = basis, *, recall: bool = False
+        ) -> LayerReport:
+            familiar = None if basis is None else Familiar(connection, target, lineage_of(layer, mapping), basis)
+            if recall and familiar is not None:
+                familiar.recall()
+            return _Taking(
+                connection, target, layer, mapping, context, identifier, dataset, said, delivered, familiar, proved=last
+            ).run()
+
+        if basis is not None and Familiar(connection, target, lineage_of(layer, mapping), basis).remembers:
+            context.enter()
+            # Where that is not the whole answer, what is wrong is to be told as if nothing were familiar.
+            report = _attempt(connection, partial(run, recall=True), UnlikeError, NotAnIdentifierError, CimError)
+            if report is not None:
+                return report
+        if not last:
+            report = _attempt(connection, run, NotAnIdentifierError)
+            if report is not None:
+                return report
+    return run()
+
+
+def _attempt(connection: sa.Connection, run: Callable[[], LayerReport], *ends: type[Exception]) -> LayerReport | None:
+    """Return what an attempt to take a layer gives; None where it ends otherwise, and leaves nothing."""
+    attempt = connection.begin_nested()
+    try:
+        report = run()
+    except ends:
+        attempt.rollback()
+        return None
+    attempt.commit()
+    return report
+
+
+def _basis(layer: Layer, mapping: LayerMapping, context: Context, identifier: Value | None) -> str | None:
+    """Return the basis on which records are familiar, None where what becomes of one depends on more than it says.
+
+    So it does where objects name each other, as in models, or go by other identifiers, which others may note meanwhile.
+    """
+    if layer.feature_type is not None or layer.model or mapping.identifiers or context.insert_only:
+        return None
+    return basis_of(layer, mapping, identifier, context)
 
 
 class _Taking:
@@ -85,6 +144,8 @@ class _Taking:
         identifier: Value | None,
         dataset: str,
         said: Said,
+        delivered: Delivered | None,
+        familiar: Familiar | None,
         *,
         proved: bool,
     ) -> None:
@@ -93,9 +154,9 @@ class _Taking:
         self.said = said
         self.layer = layer
         self.dataset = dataset
-        self.preparation = Preparation(layer, mapping, context, identifier, proved=proved)
-        replacement = context.replacement
-        self.delivered = None if replacement is None else replacement.of(target.name)
+        self.delivered = delivered
+        self.familiar = familiar
+        self.preparation = Preparation(layer, mapping, context, identifier, proved=proved, familiar=familiar)
         self.load = Load(
             connection,
             target,
@@ -104,35 +165,36 @@ class _Taking:
             delivered=self.delivered,
         )
         self.reasons: Counter[str] = Counter()
+        self.unknown = 0
+        if familiar is not None and not self.load.had_objects:
+            familiar.begin()
 
     def run(self) -> LayerReport:
         read = taken = rejected = repaired = provisional = minted = identified = 0
         with closing(ahead(self._batches())) as batches:
             for batch in batches:
-                done = batch.prepared
+                done, met = batch.prepared, batch.prepared.met
                 read += done.read
-                taken += done.rows.num_rows
+                taken += done.rows.num_rows + met.count
                 rejected += len(done.rejected)
-                repaired += done.repaired
-                provisional += done.provisional
-                minted += int(done.minted.sum())
+                repaired += done.repaired + met.repaired
+                provisional += done.provisional + met.provisional
+                minted += int(done.minted.sum()) + met.minted
                 identified += done.identified
-                self.load.copy(batch.rows)
-                if batch.repeated is not None:
-                    self.load.repeat(batch.repeated)
+                self._copy(batch)
                 self._reject(done.rejected)
         self.preparation.context.enter()
+        self._claim()
         settled = self._tell_apart()
         matched = self._match()
         if self.mapping.identifiers:
             self.load.note_identifiers()
         counts = self.load.finish(geometry=self.preparation.has_shapes)
         repeated = self.load.reject_repeated(self.dataset, self.layer.name)
+        self._settle(read)
         taken += settled - len(matched.reasons)
         gone = sum(code is None or not code.startswith(provisional_code.PREFIX) for code in matched.renamed.values())
         self.load.close()
-        if self.delivered is not None:
-            self.delivered.read += read
         model = self.layer.model
         return LayerReport(
             name=self.layer.name,
@@ -154,6 +216,30 @@ class _Taking:
             model=None if model is None else model.name,
             content=None if model is None else model.content,
         )
+
+    def _copy(self, batch: _Batch) -> None:
+        if batch.rows is not None:
+            self.load.copy(batch.rows)
+        if batch.repeated is not None:
+            self.load.repeat(batch.repeated)
+        if batch.familiar is not None and self.familiar is not None:
+            self.familiar.copy(batch.familiar)
+
+    def _claim(self) -> None:
+        """Let the rows that wait know which objects records have that are but counted."""
+        waiting = [table for table in (self.load.waiting(everything=True), self.load.repeated) if table is not None]
+        if self.familiar is not None and (waiting or self.delivered is not None):
+            self.familiar.claim(waiting)
+
+    def _settle(self, read: int) -> None:
+        """Note, once all is merged, what was delivered, and what is familiar from now on."""
+        if self.delivered is not None:
+            self.delivered.read += read
+            self.delivered.unknown += self.unknown
+        if self.familiar is not None:
+            if self.delivered is not None and self.familiar.claimed is not None:
+                self.delivered.add_from(self.familiar.claimed)
+            self.familiar.settle(self.load)
 
     def _match(self) -> Matched:
         """Find out which objects the records are that came without a code the city knows."""
@@ -216,8 +302,15 @@ class _Taking:
             settled = not prepared.nameless and IDENTIFIERS not in extra
             # So have those that may be of objects that are there only.
             settled &= self.preparation.has_shapes or not self.preparation.feature_type.geometry_required
-            rows = self.load.encode(prepared.rows, settled=settled, **extra)
-            yield _Batch(prepared, rows, self._encode_repeated(prepared))
+            digests, traits = prepared.digests, prepared.traits
+            if digests is not None and traits is not None:
+                extra |= {DIGEST: as_binary(digests), TRAITS: pa.array(traits, pa.int32())}
+            rows = familiar = None
+            if prepared.rows.num_rows or not prepared.met.count:
+                rows = self.load.encode(prepared.rows, settled=settled, **extra)
+                if rows.straight and self.familiar is not None and digests is not None and traits is not None:
+                    familiar = self.familiar.encode(digests, prepared.rows.column("code"), traits)
+            yield _Batch(prepared, rows, self._encode_repeated(prepared), familiar)
 
     def _encode_repeated(self, prepared: Prepared) -> Payload | None:
         repeated = prepared.repeated
@@ -242,7 +335,7 @@ class _Taking:
         if self.delivered is not None:
             named = [record.code for record in records if record.code is not None]
             self.delivered.add(named)
-            self.delivered.unknown += len(records) - len(named)
+            self.unknown += len(records) - len(named)
         driver: psycopg.Connection = self.connection.connection.driver_connection  # type: ignore[assignment]
         with driver.cursor() as cursor, cursor.copy(query("ingest/copy_rejects").text) as copy:
             for record in records:

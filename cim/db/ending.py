@@ -60,7 +60,7 @@ class Delivered:
         given = sa.func.unnest(sa.cast([*current.union(named)], ARRAY(sa.Text)))
         self._connection.execute(sa.insert(self._table).from_select(["code"], sa.select(given)))
 
-    def add_from(self, table: sa.Table) -> None:
+    def add_from(self, table: sa.FromClause) -> None:
         """Note the codes of a table."""
         self._connection.execute(sa.insert(self._table).from_select(["code"], sa.select(table.c.code)))
 

@@ -27,7 +27,7 @@ from cim.db.script import query
 
 # Columns of waiting rows beyond those of the feature table: the record's number in its layer, the record that had its
 # code before, whether the code is the name of its content, whether it was made here at all, other identifiers by
-# scheme, and the record as it came.
+# scheme, the record as it came, and its digest and traits where it may become familiar (`cim.db.familiar`).
 CODE = "code"
 RECORD = "record_"
 FIRST = "first_"
@@ -36,6 +36,8 @@ MINTED = "minted_"
 IDENTIFIERS = "identifiers_"
 SOURCE_ID = "source_id_"
 SOURCE = "source_"
+DIGEST = "digest_"
+TRAITS = "traits_"
 _EXTRA: dict[str, sa.types.TypeEngine[Any]] = {
     RECORD: sa.BigInteger(),
     FIRST: sa.BigInteger(),
@@ -44,6 +46,8 @@ _EXTRA: dict[str, sa.types.TypeEngine[Any]] = {
     IDENTIFIERS: JSONB(),
     SOURCE_ID: sa.Text(),
     SOURCE: JSONB(),
+    DIGEST: sa.Uuid(),
+    TRAITS: sa.Integer(),
 }
 
 
@@ -106,6 +110,19 @@ def encode(table: pa.Table, json_columns: Sequence[str]) -> Payload:
     encoder = pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(table.schema, encoders)
     parts = [encoder.write_header(), *map(encoder.write_batch, table.to_batches()), encoder.finish()]
     return Payload(table.num_rows, table.column_names, b"".join(parts))
+
+
+def copy_into(connection: sa.Connection, table: sa.TableClause, payload: Payload) -> None:
+    """Copy rows into a table."""
+    driver: psycopg.Connection = connection.connection.driver_connection  # type: ignore[assignment]
+    columns = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, payload.columns))
+    statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
+    name = psycopg.sql.Identifier(*filter(None, (table.schema, table.name)))
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement.format(name, columns)) as copy:
+            copy.write(payload.data)
+    except psycopg.Error as error:  # as the rest of this connection raises it
+        raise sa.exc.DBAPIError.instance("COPY", None, error, psycopg.Error) from error
 
 
 def is_new(connection: sa.Connection, target: sa.Table) -> bool:
@@ -173,17 +190,17 @@ class Load:
             if self._copied == 0:
                 self._drop_indexes()
             self._copied += payload.count
-            self._copy(self.target, payload)
+            copy_into(self._connection, self.target, payload)
             return
         if self._staged is None:
             self._staged = self._waiting("staged")
-        self._copy(self._staged, payload)
+        copy_into(self._connection, self._staged, payload)
 
     def repeat(self, payload: Payload) -> None:
         """Keep rows aside whose code another row of this load has; they carry all the extra columns."""
         if self._repeated is None:
             self._repeated = self._waiting("repeated")
-        self._copy(self._repeated, payload)
+        copy_into(self._connection, self._repeated, payload)
 
     def waiting(self, *, everything: bool = False) -> sa.Table | None:
         """Return the table of rows that wait to be merged into one that has objects already; else None.
@@ -196,6 +213,11 @@ class Load:
     def had_objects(self) -> bool:
         """Whether the type had objects before this load."""
         return not self._new
+
+    @property
+    def repeated(self) -> sa.Table | None:
+        """The table of rows whose code another row of this load has, None where there are none."""
+        return self._repeated
 
     def note_identifiers(self) -> None:
         """Add the other identifiers of the rows that wait to the crosswalk."""
@@ -234,7 +256,7 @@ class Load:
             .render_derived()
         )
         for table in (self._staged, self._repeated):
-            values = {CODE: given.c[CODE], FIRST: given.c[FIRST]}
+            values = {CODE: given.c[CODE], FIRST: given.c[FIRST], DIGEST: None}
             self._connection.execute(sa.update(table).values(values).where(table.c[RECORD] == given.c[RECORD]))
         settled = self._repeated.c[FIRST] == self._repeated.c[RECORD]
         columns = [column.name for column in self._staged.columns]
@@ -334,17 +356,6 @@ class Load:
 
     def _is_json(self, name: str) -> bool:
         return isinstance(_EXTRA[name] if name in _EXTRA else self.target.c[name].type, JSONB)
-
-    def _copy(self, table: sa.Table, payload: Payload) -> None:
-        driver = self._driver()
-        columns = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, payload.columns))
-        statement = psycopg.sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)")
-        name = psycopg.sql.Identifier(*filter(None, (table.schema, table.name)))
-        try:
-            with driver.cursor() as cursor, cursor.copy(statement.format(name, columns)) as copy:
-                copy.write(payload.data)
-        except psycopg.Error as error:  # as the rest of this connection raises it
-            raise sa.exc.DBAPIError.instance("COPY", None, error, psycopg.Error) from error
 
     def _execute(self, statement: Any, table: sa.Table) -> None:
         name = psycopg.sql.Identifier(*filter(None, (table.schema, table.name)))

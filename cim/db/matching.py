@@ -100,6 +100,7 @@ class Matching:
     def gather(self) -> int:
         """Find the rows whose code no object has, and return how many."""
         self._connection.execute(query("matching/stage"))
+        self._connection.execute(query("matching/stage_claimed"))
         return int(self._connection.execute(query("matching/gather"), self._tables).scalar_one())
 
     def recall(self) -> None:

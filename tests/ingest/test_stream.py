@@ -15,10 +15,10 @@ from cim.db.engine import Database
 from cim.db.script import query
 from cim.errors import CrsError
 from ingest import LayerReport
+from ingest.context import Context
 from ingest.formats import Layer
 from ingest.identify import Known
 from ingest.mapping import by_names
-from ingest.records import Context
 from ingest.stream import take
 
 Shape = Callable[..., shapely.Polygon]

@@ -22,6 +22,9 @@ BEGIN
     DELETE FROM cim.private_value p USING cim.revision r
     WHERE r.type = type_name AND r.code = object AND p.revision_id = r.id AND p.field = ANY (fields);
     GET DIAGNOSTICS touched = ROW_COUNT;
+    -- A digest could be tried with guesses of what was erased.
+    DELETE FROM cim.familiar f USING cim.familiar_layer l
+    WHERE l.id = f.layer AND l.type = type_name AND f.code = object;
     RETURN touched;
 END;
 $$;

@@ -1,5 +1,6 @@
 -- Which object a waiting record is. The waiting rows lie in a temporary table (cim/db/load.py) with the columns
--- record_ (number in the layer, from 0), minted_ (its code was made here), code and, where carried, geom.
+-- record_ (number in the layer, from 0), minted_ (its code was made here), code and, where carried, geom. Records that
+-- do not wait because they would change nothing have the objects in the temporary table `claimed`.
 
 -- Put the rows whose code no object has into the temporary table `unmatched` (queries/matching/stage.sql); answer how
 -- many.
@@ -34,6 +35,7 @@ BEGIN
             JOIN %2$s t ON t.geom && s.geom
             WHERE u.minted AND u.how IS NULL AND ST_IsValid(t.geom) AND ST_Intersects(s.geom, t.geom)
               AND NOT EXISTS (SELECT FROM %1$s c WHERE c.code = t.code)
+              AND NOT EXISTS (SELECT FROM claimed c WHERE c.code = t.code)
         ), shares AS MATERIALIZED (
             SELECT m.*, common / nullif(one, 0) AS of_record, common / nullif(other, 0) AS of_object,
                    common / nullif(one + other - common, 0) AS overlap
@@ -62,9 +64,11 @@ BEGIN
         UPDATE unmatched u SET how = 'undecided', code = NULL, objects = jsonb_build_object(u.code, u.score)
         WHERE u.code <> u.name
           AND (EXISTS (SELECT FROM %1$s s WHERE s.code = u.code AND s.record_ <> u.record)
+               OR EXISTS (SELECT FROM claimed c WHERE c.code = u.code)
                OR EXISTS (SELECT FROM unmatched o WHERE o.code = u.code AND o.record < u.record))
     $query$, staged);
-    EXECUTE format('UPDATE %s s SET code = u.code FROM unmatched u
+    -- Without its digest: what a record is that goes by another name depends on more than the record.
+    EXECUTE format('UPDATE %s s SET code = u.code, digest_ = NULL FROM unmatched u
                     WHERE u.record = s.record_ AND u.code <> s.code', staged);
     GET DIAGNOSTICS number = ROW_COUNT;
     RETURN number;

@@ -1,0 +1,13 @@
+"""Remember the records that gave the objects as they are."""
+
+from __future__ import annotations
+
+from cim.db.migrations import run_script
+
+revision = "0012"
+down_revision: str | None = "0011"
+
+
+def upgrade() -> None:
+    """Run the script of the same name."""
+    run_script(__file__)
