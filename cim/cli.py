@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import typer
 
-from cim.commands import codes, database, keys, log, objects, proposal, rules, scenario
-from cim.errors import CimError
+from cim.commands import _files, codes, database, keys, log, objects, proposal, rules, scenario
+from cim.errors import CimError, InvalidData
 from cim.frames import leave_pandas_out
 from cim.output import error_line
 
@@ -52,18 +56,52 @@ def _needed(arguments: list[str]) -> typer.Typer:
 @contextmanager
 def _one_line_per_error() -> Iterator[None]:
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, where what goes wrong is told as an error of ours
     except CimError as error:
         error_line(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output went away: not an error
-        sys.stderr.close()
+        _let_output_go()
         sys.exit(0)
+    except KeyboardInterrupt:  # as the command line library does, before it has begun
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        error_line(f"no space is left on the device{f' for {error.filename}' if error.filename else ''}; free some")
+        _let_output_go()
+        sys.exit(CimError.exit_code)
+
+
+def _let_output_go() -> None:
+    """Let what was not written lead nowhere, or Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _prepare_streams() -> None:
+    """Let nothing that we print stop us: a stream that was closed leads nowhere, other encodings get escapes."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse bytes that are no text, unless they are a file's name."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument) and not _files.is_file(argument):
+            raise InvalidData(f"the argument {argument!r} is not UTF-8 text")
 
 
 def main() -> None:
     """Run the command line: one line and a distinct exit code for what we foresee, a traceback for our defects."""
+    _prepare_streams()
     with _one_line_per_error():
+        _check_arguments(sys.argv[1:])
         if _WITHOUT_FRAMES.intersection(sys.argv[1:2]):
             leave_pandas_out()
         _needed(sys.argv[1:])()

@@ -169,12 +169,12 @@ def transform(
     Parameters
     ----------
     geometries : array of shapely geometries in `source`, x before y; None and empty stay None and empty
-    source, target : any CRS of two axes or more; only x and y are touched
+    source, target : any CRS of two axes or more; of both the horizontal part
     area_of_interest : west, south, east, north in degrees; computed from the data where not given
 
     Returns
     -------
-    array of geometries, same order; the very same array where both systems are the same.
+    array of geometries of x and y alone, same order; the very same array where both systems are the same.
 
     Raises
     ------

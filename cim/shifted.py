@@ -39,7 +39,7 @@ def to_wgs84(degrees: Floats, system: str) -> Floats:
 
     Raises
     ------
-    CrsError : another system, or values that are no degrees.
+    CrsError : another system, values that are no degrees, or a place on the edge of China, which has no one original.
     """
     shift = SYSTEMS.get(system)
     if shift is None:
@@ -51,8 +51,11 @@ def to_wgs84(degrees: Floats, system: str) -> Floats:
         step = degrees - shift(found)
         found = found + step
         if not (np.abs(step) >= _ENOUGH).any():
-            break
-    return found
+            return found
+    raise CrsError(
+        f"coordinates on the edge of what {system.upper()} shifts cannot be turned back: the shift ends there, and a"
+        " place on either side of it may be meant"
+    )
 
 
 def to_gcj02(degrees: Floats) -> Floats:

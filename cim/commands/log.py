@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cim.commands import _files
 from cim.commands._open import open_city
 from cim.commands.objects import AsOf, Code, TypeName, state
 from cim.errors import AuditFailed, InvalidData
@@ -51,7 +52,7 @@ def prove(
     with open_city() as city:
         city.sequence()
         text = city.proof(code, type_name=type_name, as_of=state(as_of))
-    path.write_text(text, encoding="utf-8")
+    _files.write(path, text.encode())
     typer.echo(str(path))
 
 
@@ -68,10 +69,10 @@ def verify(
     """Verify a proof; needs neither database nor network. Exit code 3 where it does not verify."""
     disclosed: dict[str, Any] = {}
     if disclosure:
-        value = verify_disclosure(_read(proof), _key(key))
+        value = verify_disclosure(_files.read(proof), _key(key))
         verified, disclosed = value.entry, {"disclosed": {value.field: value.value}}
     else:
-        verified = verify_proof(_read(proof), _key(key))
+        verified = verify_proof(_files.read(proof), _key(key))
     if log is not None:
         signed = Checkpoint(verified.origin, verified.size, verified.root)
         LogFolder(log, Verifier.from_text(_key(key))).check_extends(signed)
@@ -108,8 +109,7 @@ def disclose(
     with open_city() as city:
         city.sequence()
         text = city.disclose(code, field, type_name=type_name, as_of=state(as_of), actor=actor)
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
+    _files.write(path, text.encode(), private=True)
     typer.echo(str(path))
 
 
@@ -142,18 +142,11 @@ def erase(
         print_pairs(result | {"fields": ", ".join(erased.fields)})
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidData(f"cannot read {path}: {error.strerror}") from error
-
-
 def _key(key: str | None) -> str:
     """Return the verifier key: as given, from the file given, or this deployment's own."""
-    path = Path(key) if key is not None else Settings.from_environment().keys_dir / VERIFIER
-    if path.is_file():
-        return path.read_text(encoding="utf-8").strip()
+    path = key if key is not None else str(Settings.from_environment().keys_dir / VERIFIER)
+    if _files.is_file(path):
+        return _files.read_text(Path(path)).strip()
     if key is None:
         raise InvalidData(f"no key: give the log's verifier key with --key (this deployment has none at {path})")
     return key
@@ -207,9 +200,10 @@ def export_log(
     settings = Settings.from_environment()
     with open_city(settings) as city:
         city.sequence()
-        city.export_log(folder, geometry=geometry)
-    shutil.copy(settings.keys_dir / VERIFIER, folder / VERIFIER)
-    copy_verifiers(folder)
+        with _files.written(folder):
+            city.export_log(folder, geometry=geometry)
+            shutil.copy(settings.keys_dir / VERIFIER, folder / VERIFIER)
+            copy_verifiers(folder)
     typer.echo(str(folder))
 
 

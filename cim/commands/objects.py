@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cim.commands import _files
 from cim.commands._open import open_city
 from cim.output import AsJson, print_json, print_pairs, print_table
 
 if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
     from cim.city import CityObject
 
 Code = Annotated[str, typer.Argument(help="The object's code.")]
@@ -19,10 +22,14 @@ AsOf = Annotated[str | None, typer.Option("--as-of", help="Tree size, RFC 3339 i
 
 
 def state(as_of: str | None) -> str | None:
-    """Return what `--as-of` names: the text of a checkpoint file, or the argument itself."""
-    if as_of is not None and not as_of.isdecimal() and Path(as_of).is_file():
-        note = Path(as_of).read_text(encoding="utf-8")
-        return note.partition("\n\n")[0] + "\n"
+    """Return what `--as-of` names: the text of a checkpoint file, or the argument itself.
+
+    Raises
+    ------
+    InvalidData : the file cannot be read as text.
+    """
+    if as_of is not None and not as_of.isdecimal() and _files.is_file(as_of):
+        return _files.read_text(Path(as_of)).partition("\n\n")[0] + "\n"
     return as_of
 
 
@@ -33,12 +40,20 @@ def get(code: Code, type_name: TypeName = None, as_of: AsOf = None, as_json: AsJ
     if as_json:
         print_json(_feature(found))
         return
-    geometry = None if found.geometry is None else f"{found.geometry.geom_type}, {found.geometry.area:.1f} m²"
     print_pairs(
         {"type": found.type, "code": found.code, "revision": found.rev, "leaf": found.leaf}
         | dict(found.properties)
-        | {"geometry": geometry}
+        | {"geometry": _measured(found.geometry)}
     )
+
+
+def _measured(geometry: BaseGeometry | None) -> str | None:
+    """Return the kind of a geometry, and its area or length in metres of the storage CRS where it has one."""
+    if geometry is None:
+        return None
+    if geometry.area:
+        return f"{geometry.geom_type}, {geometry.area:.1f} m²"
+    return f"{geometry.geom_type}, {geometry.length:.1f} m" if geometry.length else str(geometry.geom_type)
 
 
 def _feature(found: CityObject) -> dict[str, Any]:

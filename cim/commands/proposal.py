@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from cim.commands import _files
 from cim.commands._open import open_city
 from cim.commands.objects import AsOf, state
-from cim.errors import Conflict, InvalidData, NotFound
+from cim.errors import Conflict, InvalidData
 from cim.output import AsJson, print_json, print_pairs, print_table
 
 group = typer.Typer(help="Proposals: interventions over a pinned state of the city.", no_args_is_help=True)
@@ -166,10 +167,8 @@ def _short(params: dict[str, Any]) -> str:
 
 def _document(file: Path) -> dict[str, Any]:
     try:
-        document = orjson.loads(file.read_bytes())
-    except FileNotFoundError:
-        raise NotFound(f"no file {file}") from None
-    except (OSError, orjson.JSONDecodeError) as error:
+        document = orjson.loads(_files.read(file))
+    except orjson.JSONDecodeError as error:
         raise InvalidData(f"{file} is no JSON file: {error}") from error
     if not isinstance(document, dict) or not {"interventions"} <= document.keys() <= {"crs", "interventions"}:
         raise InvalidData(f'{file}: expected {{"crs": …, "interventions": […]}}, crs where they have geometry')

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from cim.errors import NotFound
 from cim.output import AsJson, print_json, print_pairs, print_table
 from cim.settings import Settings
 
@@ -41,8 +42,6 @@ def list_packs(as_json: AsJson = False) -> None:
 @group.command()
 def show(pack: Pack, rule: Rule = None, as_json: AsJson = False) -> None:
     """Print the rules of a pack, or one of them with its text and source."""
-    from cim.errors import NotFound
-
     rules = _pack(pack).rules
     if rule is not None and rule not in rules:
         raise NotFound(f"rule pack {pack} has no rule {rule!r}; it has {', '.join(rules)}")

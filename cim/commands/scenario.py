@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from cim.commands import _files
 from cim.commands._open import open_city
 from cim.commands.objects import AsOf, state
-from cim.errors import Conflict, InvalidData, InvalidProof, NotFound, UnknownFormat
+from cim.errors import Conflict, InvalidData, InvalidProof, UnknownFormat
 from cim.output import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
@@ -98,10 +99,7 @@ def _write(city: City, documents: list[Any], form: str, out: Path | None) -> Non
             raise InvalidData(f"{form} is not for a terminal; name a file with --out")
         sys.stdout.buffer.write(content)
         return
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise InvalidData(f"cannot write {out}: {error.strerror}") from error
+    _files.write(out, content)
     typer.echo(str(out))
 
 
@@ -144,9 +142,7 @@ def _print_verification(result: dict[str, Any]) -> None:
 
 def _document(file: Path, expected: str = "what `cim scenario run` printed") -> Any:
     try:
-        return orjson.loads(file.read_bytes())
-    except OSError as error:
-        raise NotFound(f"cannot read {file}: {error.strerror}") from error
+        return orjson.loads(_files.read(file))
     except orjson.JSONDecodeError as error:
         raise InvalidData(f"{file} is not JSON: {error}; it must be {expected}") from error
 

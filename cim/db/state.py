@@ -60,6 +60,8 @@ def _parse(as_of: AsOf) -> int | datetime | Checkpoint | None:
     elif not isinstance(as_of, str):  # a JSON number beyond 64 bits arrives as a float
         raise InvalidData(f"as-of must be a tree size, an RFC 3339 instant or a checkpoint, got {as_of!r}")
     elif as_of.isdecimal() and as_of.isascii():
+        if len(as_of) > 19:  # 2^63 - 1 has 19; Python refuses to read thousands
+            raise NotFound(f"the log has no tree size of {len(as_of)} digits")
         return int(as_of)
     elif "\n" in as_of:
         # Signed or not: that its root is ours at its size says more than its signatures.

@@ -111,6 +111,7 @@ def test_as_of_takes_checkpoints_and_instants(built: City) -> None:
     [
         (4, NotFound, "0 to 3"),
         (-1, NotFound, "no tree size -1"),
+        ("9" * 5000, NotFound, "no tree size of 5000 digits"),
         ("soon", InvalidData, "tree size, an RFC 3339 instant or a checkpoint"),
         ("2026-01-01T00:00:00", InvalidData, "no time zone"),
         (datetime(1999, 1, 1, tzinfo=UTC), NotFound, "did not exist yet"),

@@ -132,6 +132,49 @@ def test_an_error_is_one_line_and_a_code(cim: Run, arguments: list[str], code: i
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["log", "prove", HOUSE, "-o", "."], "cannot write .: "),
+        (["log", "export", "building.geojson/inside"], "cannot write building.geojson/inside: "),
+        (["log", "verify", "building.geojson", "--key", "bytes"], "bytes is not UTF-8 text"),
+        (["log", "verify", "building.geojson", "--key", "k" * 5000], "verifier key: expected name"),
+        (["get", HOUSE, "--as-of", "bytes"], "bytes is not UTF-8 text"),
+        (["get", HOUSE, "--as-of", "a" * 5000], "as-of must be a tree size"),
+        (["scenario", "verify", "missing.json"], "cannot read missing.json"),
+        (["proposal", "create", "East street", "missing.json"], "cannot read missing.json"),
+        (["get", "\udcff"], "is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_does_not_do_is_one_line(
+    cim: Run, house: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    done = cim(*arguments)
+    assert done.returncode == 3, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "complaint"),
+    [
+        (">/dev/full", 1, "cim: no space is left on the device; free some\n"),
+        (">&-", 0, ""),
+        ("| true", 0, ""),
+        ("2>&-", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_no_traceback(redirection: str, code: int, complaint: str) -> None:
+    line = f'"{CIM}" codes list --json {redirection}'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, complaint)
+
+
+def test_a_terminal_that_cannot_show_chinese_gets_escapes(cim: Run, house: Path) -> None:
+    assert "name      \\u7532" in cim("get", HOUSE, PYTHONIOENCODING="ascii").stdout
+
+
+@pytest.mark.parametrize(
     ("variable", "value", "code", "message"),
     [
         ("CIM_DATABASE_URL", "postgresql://nobody@localhost:1/none", 5, "localhost"),

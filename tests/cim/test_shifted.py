@@ -37,6 +37,13 @@ def test_outside_china_nothing_moves(system: str) -> None:
     assert shifted.to_wgs84(london, system).tolist() == london.tolist()
 
 
+def test_a_place_on_the_edge_is_refused_and_not_left_where_it_was() -> None:
+    # Places east of 72.004 E are shifted 360 m east, those west of it not at all.
+    for x in (72.004, 72.0045):
+        with pytest.raises(CrsError, match="on the edge of what GCJ-02 shifts"):
+            shifted.to_wgs84(np.array([[110.0, 40.0], [x, 40.0]]), "gcj-02")
+
+
 def test_nothing_to_turn_back_stays_nothing() -> None:
     assert shifted.to_wgs84(np.zeros((0, 2)), "gcj-02").shape == (0, 2)
     np.testing.assert_array_equal(shifted.to_wgs84(np.full((1, 2), np.nan), "bd-09"), [[np.nan, np.nan]])
