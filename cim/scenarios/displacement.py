@@ -23,42 +23,55 @@ from cim.scenarios.check_constraints import FACTS, case_of, outside
 KINDS = ("permanent", "temporary", "open")
 TENURES = ("owner", "tenant", "unknown")
 HOUSEHOLDS = "{household}"
-_CELL = indicator.schema(HOUSEHOLDS, "Households", "户数")
-CELL = {
-    **_CELL,
-    "properties": {**_CELL["properties"], "suppressed": {"const": True, "description": "Too few to be told"}},
-}
-_RULE = table(
-    {
-        "status": {"enum": list(STATUSES)},
-        "value": {"type": ["object", "null"]},
-        "limit": {"type": ["number", "null"]},
-        "margin": {"type": ["number", "null"]},
-        "reason": {"type": ["string", "null"]},
-    }
-)
+
+
+def _cell(title: str, title_zh: str) -> dict[str, Any]:
+    """Return the schema of a number of households, which may be withheld."""
+    cell = indicator.schema(HOUSEHOLDS, title, title_zh)
+    suppressed = {"const": True, "description": "Too few to be told"}
+    return {**cell, "properties": {**cell["properties"], "suppressed": suppressed}}
+
+
+def _outcome(title: str, title_zh: str) -> dict[str, Any]:
+    """Return the schema of a rule's outcome."""
+    return table(
+        {
+            "status": {"enum": list(STATUSES)},
+            "value": {"type": ["object", "null"], "title": title, "x-cim-title-zh": title_zh},
+            "limit": {"type": ["number", "null"]},
+            "margin": {"type": ["number", "null"]},
+            "reason": {"type": ["string", "null"]},
+        },
+        title=title,
+        **{"x-cim-title-zh": title_zh},
+    )
+
+
+DISPLACED, REHOUSED = _cell("Displaced", "搬迁户数"), _cell("Rehoused", "安置户数")
 OUTPUTS = table(
     {
         "households": table(
             {
-                "displaced": CELL,
-                "permanent": CELL,
-                "temporary": CELL,
-                "open": {**CELL, "description": "Whether they have to move depends on the works"},
-                "rehoused": {**CELL, "description": "On the site or nearby"},
-            }
+                "displaced": DISPLACED,
+                "permanent": _cell("For good", "永久搬迁"),
+                "temporary": _cell("For a time", "临时搬迁"),
+                "open": {**_cell("Open", "待定"), "description": "Whether they have to move depends on the works"},
+                "rehoused": {**REHOUSED, "description": "On the site or nearby"},
+            },
+            title="Households",
+            **{"x-cim-title-zh": "户数"},
         ),
         "by_phase": {
             "type": "array",
-            "items": table({"phase": {"type": "integer"}, "displaced": CELL, "rehoused": CELL}),
+            "items": table({"phase": {"type": "integer"}, "displaced": DISPLACED, "rehoused": REHOUSED}),
         },
         "by_tenure": {
             "type": "array",
             "description": "Households of the buildings whose households have to move, by the tenure of their units",
-            "items": table({"class": {"enum": list(TENURES)}, "households": CELL}),
+            "items": table({"class": {"enum": list(TENURES)}, "households": _cell("Households", "户数")}),
         },
-        "rehousing": {**_RULE, "description": "Rule R3"},
-        "consent": {**_RULE, "description": "Rule R15"},
+        "rehousing": {**_outcome("Rehoused on the site or nearby", "就地就近安置率"), "description": "Rule R3"},
+        "consent": {**_outcome("Owners' consent", "业主表决"), "description": "Rule R15"},
         "suppressed_below": {"type": "integer", "minimum": 0},
     }
 )

@@ -31,6 +31,7 @@ CHECKED_AGAIN = ("R1", "R2", "R3")
 AT_MOST = MappingProxyType(
     {"R5": True, "R6": True, "R7": True, "R8": False, "R9": True, "R12": False, "R13": False, "R14": False}
 )
+OF_THE_WHOLE = ("R12", "R13")  # of these, that measure one number
 RULES: Mapping[str, Checker] = MappingProxyType({rule: ALL_RULES[rule] for rule in (*CHECKED_AGAIN, *AT_MOST)})
 MILLION = 1_000_000
 
@@ -377,7 +378,7 @@ def _question(check: Check, rule: Rule, *, at_most: bool) -> Question:
             hopeless = True
         else:
             found.append(opened_against(one, exact(limit), at_most=at_most))
-    if not check.offenders and check.limit is not None and "/value" in opened:
+    if rule.id in OF_THE_WHOLE:
         found.append(opened_against(opened["/value"], exact(rule.limit["min"]), at_most=at_most))
     return Question(found, hopeless=hopeless)
 

@@ -48,6 +48,7 @@ LABELS = {
     "add_lift": "加装电梯 add a lift",
     "add_gas": "通燃气 add gas",
 }
+APART = 5.0  # millimetres that names along an edge keep
 KEPT = "#d5d8dc"
 STOREY = 3.0  # metres a storey is drawn high where no height is recorded
 TURN, TILT = np.radians(28.0), np.radians(38.0)  # from where the massing is seen
@@ -194,10 +195,14 @@ def spacemate(
     parts = [
         element("rect", x=left, y=6.0, width=inner[0], height=inner[1], fill="#fbfaf6", stroke=MUTED, stroke_width=0.2)
     ]
+    beside = np.inf
     for storeys in (1, 2, 3, 4, 6, 8, 12, 18, 26, 34):
         end = min(most_gsi, most_fsi / storeys)
         parts.append(line([(0, 0), (end, end * storeys)], stroke="#c3ccd5", stroke_width=0.2))
         x, y = at(end, end * storeys)
+        if end < most_gsi and beside - x < APART:
+            continue  # along the top names of steep lines would lie over each other
+        beside = x
         parts.append(
             text(
                 x + 0.8,

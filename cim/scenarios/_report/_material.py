@@ -26,6 +26,24 @@ from cim.scenarios._seal import digest, state_of
 from cim.scenarios._state import State, snapshot
 from cim.scenarios._stock import stock_parameters
 
+# Codelists whose values a result names otherwise than by the list's own name.
+CODELISTS = {
+    "usage": "building_usage",
+    "danger": "danger_grade",
+    "kind": "facility_kind",
+    "action": "intervention_action",
+}
+CRITERIA = {
+    "age": ("房龄", "age"),
+    "structure": ("结构", "structure"),
+    "danger": ("危险等级", "danger grade"),
+    "lift": ("无电梯", "no lift"),
+    "gas": ("无燃气", "no gas"),
+    "energy": ("能效", "energy class"),
+    "vacancy": ("空置率", "vacancy"),
+    "slack": ("容积率余量", "room left by the plan"),
+    "service": ("设施缺口", "services out of reach"),
+}
 MARGIN = 60.0  # metres of the surroundings that a map shows
 COMPARED = 3  # proposals whose massing a report shows
 MOST = 20_000  # buildings, and parcels, that a map still shows
@@ -114,13 +132,29 @@ class Material:
         """Return how a report writes a value: by its codelist in both languages or, short, in Chinese; or as it is."""
         if value is None:
             return "未知" if short else "未知 unknown"
-        name = {"usage": "building_usage", "danger": "danger_grade"}.get(dimension, dimension)
+        if dimension in ("property", "criterion"):
+            return "、".join(self._property(name, short=short) for name in str(value).split(","))
+        if dimension == "type" and value in self.dictionary.types:
+            schema = self.dictionary.type(value).schema
+            return str(schema["x-cim-title-zh"]) if short else f"{schema['x-cim-title-zh']} {schema['title']}"
+        name = CODELISTS.get(dimension, dimension)
         codelist = self.dictionary.codelists.get(name)
         if codelist is not None and value in codelist:
             known = codelist.values[value]
             # Some titles explain themselves after a colon.
             return known.title_zh.partition("：")[0] if short else f"{known.title_zh} {known.title}"
         return f"{value}s" if dimension == "decade" else str(value)
+
+    def _property(self, name: str, *, short: bool) -> str:
+        """Return a property of the dictionary, or a criterion of the ranking, in words."""
+        titles = CRITERIA.get(name)
+        for type_name in self.dictionary.types if titles is None else ():
+            schema = self.dictionary.type(type_name).schema["properties"].get(name)
+            if schema is not None:
+                titles = str(schema.get("x-cim-title-zh", name)), str(schema.get("title", name))
+                break
+        zh, english = titles or (name, name)
+        return zh if short or zh == english else f"{zh} {english}"
 
 
 def gather(database: Database, document: Mapping[str, Any]) -> Material:
@@ -163,7 +197,7 @@ def gather(database: Database, document: Mapping[str, Any]) -> Material:
             name=_name(before),
             land=shapely.from_wkb(state.scope.wkb),
             drawn=_drawn(before),
-            branches=list(_branches(state, seal["inputs"])),
+            branches=list(_branches(state, seal["inputs"], document["result"])),
         )
 
 
@@ -204,10 +238,14 @@ def _drawn(state: State) -> list[Drawn]:
     ]
 
 
-def _branches(state: State, inputs: Mapping[str, Any]) -> Iterator[Branch]:
-    """Yield the city as the proposal of a document, or each of those it compares, would have it."""
+def _branches(state: State, inputs: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[Branch]:
+    """Yield the city as the proposal of a document, the one it chose, or each of those it compares, would have it."""
     if state.made is not None:
         yield Branch("方案后 After", _drawn(state), _actions(state.made))
+    chosen = result.get("proposal")
+    if isinstance(chosen, Mapping):
+        made = lay(state, from_document(chosen, state.database.settings.srid))
+        yield Branch("优选方案 Chosen", _drawn(state.through(made)), _actions(made))
     for item in (inputs.get("proposals") or ())[:COMPARED]:
         made = lay(state, from_document({k: v for k, v in item.items() if k != "name"}, state.database.settings.srid))
         yield Branch(f"方案 {item['name']}", _drawn(state.through(made)), _actions(made))

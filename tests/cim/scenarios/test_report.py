@@ -76,10 +76,33 @@ def test_a_proposal_is_shown_before_and_after_with_a_light_for_each_rule(
     assert (before.count('fill="#2e9e6b"'), after.count('fill="#2e9e6b"')) == (1, 1)
     lights = re.findall(r'class="light" style="background:(#\w+)"', page)
     statuses = [rule["status"] for rule in document["result"]["rules"]]
-    assert len(lights) == len(statuses)
+    # On the first page, and beside each rule.
+    assert lights[: len(statuses)] == lights[len(statuses) :]
+    assert len(lights) == 2 * len(statuses)
     rent = next(rule for rule in document["result"]["rules"] if rule["rule"] == "R4")
     assert (rent["status"], rent["margin"]) == ("fail", -1)  # 6 % where 5 % are allowed
     assert lights[statuses.index("fail")] == "#c0392b"
+
+
+def test_the_first_page_tells_what_matters_and_numbers_are_opened(
+    unchanging: Database, ask: Callable[..., dict[str, Any]]
+) -> None:
+    inventory = ask("district-inventory", explain=["/households"])
+    gone = {"interventions": [{"target": "130629001001GB00001F00010000", "action": "demolish"}]}
+    few = ask("displacement", proposal=gone)
+    page = render(unchanging, [inventory, few], "html").decode()
+    tiles = re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)<", page)
+    assert ("户数 Households", f"{inventory['result']['households']['value']} 户") in tiles
+    # Five households have to move, which are too few to be told: they are not unknown.
+    assert ("搬迁户数 Displaced", "不公布") in tiles
+    assert "数值说明 Why /households" in page
+    (line,) = inventory["result"]["why"]
+    for term in line["num"]["terms"]:
+        assert re.search(rf"<td>{term['code']}</td>.*?{term['leaf']}", page, re.DOTALL)
+    # What both seals say is said once.
+    assert page.count("树根 root") == 2  # at the foot of the page, and in the seal
+    for document in (inventory, few):
+        assert page.count(document["assessment"]["result_hash"]) == 1
 
 
 def test_compared_proposals_move_the_whole_on_the_chart(

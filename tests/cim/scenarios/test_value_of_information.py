@@ -201,6 +201,24 @@ def test_one_unknown_decides_each_rule(
     assert item["swing"] == 1
 
 
+def test_rules_of_land_that_are_decided_need_no_survey(local: Database, put: Any) -> None:
+    """All is known of two houses under every cap, beside a road of 6 m, with a space for each dwelling; and of none."""
+    known = {"gross_floor_area": 100.0, "height": 6.0, "dwellings": 1, "heritage": "none", "usage": "education"}
+    objects = {
+        "building": [house(1, **known), house(2, **known)],
+        "green_space": [{"code": "GR-1", "counts_as_green": True, "geom": GREEN}],
+        "road": [{**ROAD, "width": 6.0}],
+        "facility": [{"code": "FA-1", "kind": "parking", "capacity": 2, "geom": "POINT(500050 4320050)"}],
+    }
+    put(local, {"parcel": [{"code": P1, "geom": PLOT}], "planning_zone": [ZONE], **objects})
+    asked = {"scope": [P1], "reference_date": "2026-06-30", "rule_pack": "local"}
+    rules = {rule["rule"]: rule for rule in run(local, "value-of-information", asked)["result"]["rules"]}
+    land = ["R5", "R6", "R7", "R8", "R9", "R12", "R13", "R14"]
+    assert [(rules[name]["status"], rules[name]["survey"]) for name in land] == [("pass", [])] * len(land)
+    nothing = run(local, "value-of-information", asked | {"proposal": {"interventions": []}})["result"]["rules"]
+    assert all(rule["survey"] == [] for rule in nothing)
+
+
 def test_protection_that_nobody_recorded_decides_whether_a_house_may_go(database: Database, put: Any) -> None:
     houses = [house(1), house(2, heritage="none")]
     put(database, {"parcel": [{"code": P1, "geom": PLOT}], "building": houses})
