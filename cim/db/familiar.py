@@ -1,7 +1,7 @@
 """Records that came before, and left their object as it still is: they would change nothing.
 
 A layer's records are known by digests, on one basis: all that decides, besides the record, what becomes of it. What is
-kept is a cache (see migrations/versions/0012_familiar.sql); whoever edits an object gives it another revision, and the
+kept is a cache (see migrations/versions/0013_familiar.sql); whoever edits an object gives it another revision, and the
 record that gave the one before is not familiar any more.
 """
 

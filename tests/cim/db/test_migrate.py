@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cim.db import migrations
 from cim.db.engine import Database
 from cim.db.migrate import migrate
 from cim.dictionary import load_dictionary
@@ -54,6 +56,22 @@ def dictionary_folder(tmp_path: Path) -> Callable[[dict[str, Any]], Path]:
 def schema_revisions(database: Database) -> int:
     with database.engine.connect() as connection:
         return connection.execute(sa.text("SELECT count(*) FROM cim.revision WHERE type = 'schema'")).scalar_one()
+
+
+def test_the_revisions_are_one_chain_named_by_their_files() -> None:
+    found = {}
+    for path in (Path(migrations.__file__).parent / "versions").glob("[0-9]*.py"):
+        text = path.read_text(encoding="utf-8")
+        (name,), (before,) = (re.findall(rf"^{word}\b.* = \"?(\w+)\"?$", text, re.M) for word in _NAMED)
+        assert path.with_suffix(".sql").exists()
+        assert path.name.startswith(f"{name}_")
+        assert found.setdefault(name, before) == before
+    chain = sorted(found)
+    assert [found[name] for name in chain] == ["None", *chain[:-1]]
+    assert len(chain) == len(list((Path(migrations.__file__).parent / "versions").glob("*.sql")))
+
+
+_NAMED = ("revision", "down_revision")
 
 
 def test_a_second_opening_changes_nothing(database: Database) -> None:

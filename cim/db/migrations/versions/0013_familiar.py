@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cim.db.migrations import run_script
 
-revision = "0012"
-down_revision: str | None = "0011"
+revision = "0013"
+down_revision: str | None = "0012"
 
 
 def upgrade() -> None:
