@@ -206,9 +206,11 @@ class _Reader:
         record.roof = fabric.roof(outline, record.ground)
         if record.roof is None:
             return
-        record.attributes |= {
+        record.columns |= {
             "eaves_height": round(record.roof.eaves - record.ground, 3),
             "ridge_height": round(record.roof.ridge - record.ground, 3),
+        }
+        record.attributes |= {
             "roof_area": round(record.roof.outline.area, 3),
             "blocks": [
                 {name: round(z - record.ground, 3) for name, z in zip(_ROOF_HEIGHTS, part, strict=True)}

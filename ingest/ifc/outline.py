@@ -33,8 +33,8 @@ def _building(record: Mapping[str, Any], code: str | None) -> str:
     said = [
         f"footprint {columns['footprint_area']:,.1f} m²" if columns.get("footprint_area") else "no footprint",
         _measure("height", columns.get("height"), "m"),
-        _measure("eaves", attributes.get("eaves_height"), "m"),
-        _measure("ridge", attributes.get("ridge_height"), "m"),
+        _measure("eaves", columns.get("eaves_height"), "m"),
+        _measure("ridge", columns.get("ridge_height"), "m"),
         _measure("floor area", columns.get("gross_floor_area"), "m²"),
         _measure("below ground", columns.get("gross_floor_area_below"), "m²"),
         _words("by", attributes.get("gross_floor_area_source")),

@@ -295,6 +295,8 @@ def test_bodies_are_in_the_store_once_their_objects_are_in_the_database(
         content = stored_path(store, row["body_file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == row["body_file"]
     assert not [p for p in store.rglob("*") if p.is_file() and ".staging" in p.parts]
+    eaves = [row["eaves_height"] for row in rows("building", "eaves_height")]
+    assert sorted(eaves, key=str) == [12.0, 6.0, None]  # as drawn; a block has none
     again = ingest(database, [SAMPLES[1]], Options())
     assert (again.total()["updated"], again.total()["inserted"], again.total()["unchanged"]) == (0, 0, 3)
 
