@@ -70,7 +70,7 @@ CORES = os.cpu_count() or 1
 # One more than cores, as one of them may wait for its turn to write.
 WORKERS = CORES + 1
 PLOT = Path(__file__).parent / "results" / "ifc.svg"
-SRID = 3857  # the models lie on three continents
+SRID = 8857  # Equal Earth, as the models lie on three continents
 WEB_IFC = "web-ifc@0.0.78"
 
 PEER = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -276,6 +277,7 @@ class _File:
             srid=self.database.settings.srid,
             buildings=KnownBuildings(self.database.engine, self.turn),
             keep=digest if options.dry_run else self.bodies.keep,
+            cores=1 if self.turn is not None else os.cpu_count() or 1,
         )
         found = list(self.format.read(self.source.path, read_options))
         if self.format.whole:

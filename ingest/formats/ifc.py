@@ -153,7 +153,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     InvalidData : the model cannot be parsed, or reading it crashed or ran into a limit.
     """
     limits = Limits(**{k: options.extra[k] for k in ("seconds", "memory_bytes") if k in options.extra})
-    answer = process.run(path, limits, options.encoding, options.extra.get("code_property"))
+    answer = process.run(path, limits, options.encoding, options.extra.get("code_property"), options.cores)
     _name_file(answer, path.stem)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:

@@ -68,7 +68,9 @@ class Content:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_content(model: Any, nodes: list[BuildingNode], units: Units, code_property: str | None = None) -> Content:
+def read_content(
+    model: Any, nodes: list[BuildingNode], units: Units, code_property: str | None = None, cores: int = 1
+) -> Content:
     """Read every building of an open model.
 
     Parameters
@@ -78,11 +80,12 @@ def read_content(model: Any, nodes: list[BuildingNode], units: Units, code_prope
     units : of the model's project
     code_property : name of the property that holds a building's official code, where it is none of the usual
         ones
+    cores : how many processes may mesh its products side by side
     """
     content = Content()
     building_ids = _unique(node.entity.GlobalId for node in nodes)
     products = [product for node in nodes for product in (*node.fabric(), *node.rooms())]
-    meshes = mesh(model, products, units.length)
+    meshes = mesh(model, products, units.length, cores=cores)
     for index, (node, source_id) in enumerate(zip(nodes, building_ids, strict=True)):
         _Reader(units, content, meshes, node, source_id, index, code_property).read()
     repeated = sum(1 for r in (*content.buildings, *content.storeys, *content.spaces) if "#" in r.source_id)

@@ -15,7 +15,8 @@ import select
 import signal
 import struct
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -28,8 +29,10 @@ Triangles = NDArray[np.float64]
 # A job yields (id, None) when it begins an element that it takes alone, (id, triangles) when it has meshed it.
 Job = Callable[[], Iterator[tuple[int, Triangles | None]]]
 
-# A kernel that has said nothing for so long is taken for hung, seconds.
+# A kernel that has said nothing for so long is taken for hung, seconds on a core, as a machine with much to do must not
+# decide what a model holds; one that waits for ever, after so many times as long.
 SILENCE = 60.0
+_WAITING = 10
 _HEAD = struct.Struct("<qq")
 _BEGUN = -1
 _TRIANGLE = 72  # bytes: nine doubles
@@ -47,39 +50,37 @@ class Outcome:
 
 
 def run(job: Job, silence: float = SILENCE) -> Outcome:
-    """Run a job in a fork of this process and collect what it yields; kill it when it is silent for too long.
+    """Run one job as `run_all` does several."""
+    (outcome,) = run_all([job], silence)
+    return outcome
+
+
+def run_all(jobs: Sequence[Job], silence: float = SILENCE) -> list[Outcome]:
+    """Run jobs side by side, each in a fork of this process, and collect what they yield, in the order of the jobs.
 
     Parameters
     ----------
-    job : generator function; must be at peace with being forked (no threads of its own)
-    silence : seconds without a word after which the fork is ended
+    jobs : generator functions; must be at peace with being forked (no threads of their own)
+    silence : seconds on a core without a word after which a fork is ended
 
     Raises
     ------
-    DamagedText : the job did.
+    DamagedText : a job did.
     """
-    outcome = Outcome()
     if not hasattr(os, "fork"):  # no fence on Windows: a crash ends the process of this one model
-        outcome.triangles = {key: found for key, found in job() if found is not None}
-        return outcome
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        _work(job, writing)
-    os.close(writing)
-    stream = _Stream(reading, silence)
+        return [Outcome({key: found for key, found in job() if found is not None}) for job in jobs]
+    forks: list[_Fork] = []
     try:
-        _collect(stream, outcome)
+        for job in jobs:
+            forks.append(_Fork.of(job))  # noqa: PERF401 - those begun before one that cannot be are ended
+        _listen(forks, silence)
     finally:
-        os.close(reading)
-        if stream.silent:
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _DAMAGED:
+        codes = [fork.end() for fork in forks]
+    if _DAMAGED in codes:
         raise DamagedText
-    outcome.fault = f"no answer for {silence:g} s" if stream.silent else _ending(status)
-    return outcome
+    for fork, code in zip(forks, codes, strict=True):
+        fork.outcome.fault = f"no answer for {silence:g} s" if fork.silent else _ending(code)
+    return [fork.outcome for fork in forks]
 
 
 def _work(job: Job, writing: int) -> None:
@@ -109,46 +110,85 @@ def _work(job: Job, writing: int) -> None:
         os._exit(code)
 
 
-def _collect(stream: _Stream, outcome: Outcome) -> None:
-    """Read frames until the fork closes its end or falls silent; half a frame is none."""
-    while (head := stream.read(_HEAD.size)) is not None:
-        key, count = _HEAD.unpack(head)
-        if count == _BEGUN:
-            outcome.at = key
-            continue
-        body = stream.read(count * _TRIANGLE)
-        if body is None:
-            return
-        outcome.triangles[key] = np.frombuffer(body, np.float64).reshape(-1, 3, 3)
-        outcome.at = None
-
-
 @dataclass(slots=True)
-class _Stream:
-    """Bytes from a pipe, with a limit on how long it may be silent."""
+class _Fork:
+    """A job at work: its process, the end of the pipe that we read, and what came through it.
 
+    When the last of it came is kept in seconds of the clock, and of the process on a core.
+    """
+
+    process: int
     descriptor: int
-    silence: float
-    silent: bool = False
+    heard: float
+    spent: float = 0.0
+    outcome: Outcome = field(default_factory=Outcome)
     buffer: bytearray = field(default_factory=bytearray)
+    listening: bool = True
+    silent: bool = False
 
-    def read(self, size: int) -> bytes | None:
-        """Return exactly `size` bytes; None when fewer come before the end, or nothing for too long."""
-        while len(self.buffer) < size:
-            if not select.select([self.descriptor], [], [], self.silence)[0]:
-                self.silent = True
-                return None
-            part = os.read(self.descriptor, 1024 * 1024)
-            if not part:
-                return None
-            self.buffer += part
-        taken = bytes(self.buffer[:size])
-        del self.buffer[:size]
-        return taken
+    @classmethod
+    def of(cls, job: Job) -> _Fork:
+        reading, writing = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.close(reading)
+            _work(job, writing)
+        os.close(writing)
+        return cls(process, reading, time.monotonic())
+
+    def hear(self) -> None:
+        """Take what is there to read: whole frames at once, half a frame when the rest of it comes."""
+        part = os.read(self.descriptor, 1024 * 1024)
+        self.listening = bool(part)
+        self.heard, self.spent = time.monotonic(), self._on_a_core()
+        self.buffer += part
+        while len(self.buffer) >= _HEAD.size:
+            key, count = _HEAD.unpack_from(self.buffer)
+            end = _HEAD.size + max(count, 0) * _TRIANGLE
+            if len(self.buffer) < end:
+                return
+            if count == _BEGUN:
+                self.outcome.at = key
+            else:
+                body = bytes(self.buffer[_HEAD.size : end])
+                self.outcome.triangles[key] = np.frombuffer(body, np.float64).reshape(-1, 3, 3)
+                self.outcome.at = None
+            del self.buffer[:end]
+
+    def is_silent(self, silence: float) -> bool:
+        """Say whether nothing has come for so many seconds on a core, or many times as long."""
+        waited = time.monotonic() - self.heard
+        return waited >= silence and (waited >= _WAITING * silence or self._on_a_core() - self.spent >= silence)
+
+    def _on_a_core(self) -> float:
+        # The clock of another process by its number, as clock_getcpuclockid(3) of Linux makes it.
+        try:
+            return time.clock_gettime((~self.process << 3) | 2)
+        except OSError:  # it has ended, or the system counts otherwise
+            return 0.0
+
+    def end(self) -> int:
+        """End the process, if it has not, and return its exit code, or the signal that ended it as a negative one."""
+        os.close(self.descriptor)
+        if self.listening:
+            os.kill(self.process, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
 
-def _ending(status: int) -> str | None:
-    code = os.waitstatus_to_exitcode(status)
+def _listen(forks: Sequence[_Fork], silence: float) -> None:
+    """Listen to forks until each has closed its end or fallen silent."""
+    while waiting := [fork for fork in forks if fork.listening and not fork.silent]:
+        # Once it is late for one, time on a core is looked at again and again.
+        left = max(min(fork.heard for fork in waiting) + silence - time.monotonic(), silence / 20)
+        ready, _, _ = select.select([fork.descriptor for fork in waiting], [], [], left)
+        for fork in waiting:
+            if fork.descriptor in ready:
+                fork.hear()
+            else:
+                fork.silent = fork.is_silent(silence)
+
+
+def _ending(code: int) -> str | None:
     if code == 0:
         return None
     return {1: "an error", 2: "out of memory"}.get(code) or _signal(code)

@@ -84,8 +84,12 @@ def end(host: subprocess.Popen[bytes]) -> None:
         host.wait()
 
 
-def run(path: Path, limits: Limits, encoding: str | None = None, code_property: str | None = None) -> dict[str, Any]:
+def run(
+    path: Path, limits: Limits, encoding: str | None = None, code_property: str | None = None, cores: int = 1
+) -> dict[str, Any]:
     """Read the model at `path` in a process of its own and return its content (see `worker.read_model`).
+
+    `cores` is how many processes may mesh its products side by side.
 
     Each building also has its `shell`: float64 (n, 3, 3), metres in model coordinates, or None.
 
@@ -93,7 +97,12 @@ def run(path: Path, limits: Limits, encoding: str | None = None, code_property: 
     ------
     InvalidData, UnknownFormat : the process refused the model, crashed, or ran into a limit.
     """
-    options = {"encoding": encoding, "code_property": code_property, "memory_bytes": limits.memory_bytes}
+    options = {
+        "encoding": encoding,
+        "code_property": code_property,
+        "cores": cores,
+        "memory_bytes": limits.memory_bytes,
+    }
     with tempfile.TemporaryDirectory(prefix="cim-ifc-") as scratch:
         request = {"path": str(path.resolve()), "scratch": scratch, "seconds": limits.seconds, "options": options}
         code = _ask(request)

@@ -178,7 +178,7 @@ def _read(path: Path, text: ModelText, scratch: Path, options: dict[str, Any], *
 
     units = Units.of(model)
     nodes = buildings(model)
-    content = read_content(model, nodes, units, options.get("code_property"))
+    content = read_content(model, nodes, units, options.get("code_property"), options.get("cores", 1))
     shells = {str(i): record.shell for i, record in enumerate(content.buildings) if record.shell is not None}
     with (scratch / SHELLS).open("wb") as file:
         np.savez(file, **shells)  # type: ignore[arg-type] # names are numbers, never an option of savez

@@ -16,8 +16,8 @@ COLUMNS = {
     "building": """parcel_code division_code name address usage structure status local_status year_built
         year_renovated year_demolished storeys_above storeys_below height eaves_height ridge_height
         ground_elevation footprint_area gross_floor_area gross_floor_area_below dwellings households danger_grade
-        danger_certificate heritage has_lift has_gas energy_class seismic_intensity georeference_method georeference_level
-        georeference_accuracy source_global_id model_file body_file valid_from valid_to""",
+        danger_certificate heritage has_lift has_gas energy_class seismic_intensity georeference_method
+        georeference_level georeference_accuracy source_global_id model_file body_file valid_from valid_to""",
     "unit": """building_code parcel_code name storey_number room_number usage floor_area tenure households
         occupied owner_name owner_id right_certificate valid_from valid_to""",
     "storey": "building_code name number elevation height usage gross_floor_area source_global_id model_file",

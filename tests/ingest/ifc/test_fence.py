@@ -50,6 +50,33 @@ def test_a_fork_that_hangs_is_ended() -> None:
     assert (outcome.fault, outcome.at) == ("no answer for 0.3 s", 9)
 
 
+def test_a_fork_that_is_kept_waiting_for_a_core_is_not_taken_for_hung() -> None:
+    # Asleep for thrice as long, as on a machine with more to do than cores; it used none of its time.
+    outcome = fence.run(lambda: job(lambda: time.sleep(0.9)), silence=0.3)
+    assert (outcome.fault, outcome.at, set(outcome.triangles)) == (None, None, {7, 8, 9})
+
+
+def test_a_fork_that_works_without_a_word_is_ended() -> None:
+    def work() -> None:
+        while True:
+            pass
+
+    outcome = fence.run(lambda: job(work), silence=0.3)
+    assert (outcome.fault, outcome.at, set(outcome.triangles)) == ("no answer for 0.3 s", 9, {7, 8})
+
+
+def test_jobs_run_side_by_side_and_the_fault_of_one_is_its_own() -> None:
+    def pause() -> None:
+        time.sleep(1.0)
+
+    started = time.monotonic()
+    jobs = [lambda: job(pause), lambda: job(pause), lambda: job(lambda: crash(signal.SIGSEGV)), lambda: job(pause)]
+    outcomes = fence.run_all(jobs)
+    assert time.monotonic() - started < 2.9  # three pauses one after another would take longer
+    assert [outcome.fault for outcome in outcomes] == [None, None, "SIGSEGV", None]
+    assert [set(outcome.triangles) for outcome in outcomes] == [{7, 8, 9}, {7, 8, 9}, {7, 8}, {7, 8, 9}]
+
+
 def test_a_fork_may_run_out_of_memory() -> None:
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))
