@@ -107,7 +107,10 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     one = [_path("code"), *map(_shared, parameters.ITEM), parameters.f_of([*of_item, "geojson"]).document]
     many = [*map(_shared, parameters.ITEMS), parameters.f_of([*of_items, *formats.ALIASES]).document, *own]
     features = _contents(of_items, "featureCollection")
+    items = _get("Features", f"{name}.getFeatures", f"{title}: features", many, features)
     feature = _get("Features", f"{name}.getFeature", f"{title}: one feature", one, _contents(of_item, "feature"))
+    for read in (feature, items):
+        read["get"]["responses"]["409"] = _response("409")
     feature["get"]["responses"]["303"] = {
         "description": "The code that the identifier given instead of it stands for",
         "headers": {"Location": {"schema": _TEXT}},
@@ -117,7 +120,7 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", described, schema),
         f"{root}/queryables": _get("Features", f"{name}.getQueryables", f"{title}: queryables", described, schema),
         f"{root}/sortables": _get("Features", f"{name}.getSortables", f"{title}: sortables", described, schema),
-        f"{root}/items": _get("Features", f"{name}.getFeatures", f"{title}: features", many, features),
+        f"{root}/items": items,
         f"{root}/changes": _get(
             "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
         ),
@@ -144,6 +147,7 @@ def _tile_paths(feature_type: FeatureType) -> dict[str, Any]:
     number = [{**_path(one), "schema": {"type": "integer"}} for one in ("tileMatrix", "tileRow", "tileCol")]
     f_tileset, here = tiles.F_TILESET.document, f"{root}/{SCHEME}"
     tile = _get("Tiles", f"{name}.getTile", f"{title}: a tile", [*number, *shared], {MVT: _BINARY})
+    tile["get"]["responses"]["409"] = _response("409")
     tile["get"]["responses"]["204"] = {"description": "Nothing is in the tile"}
     return {
         root: _get(

@@ -213,6 +213,11 @@ AS_OF = Parameter(
     "State of the city to read: a tree size, an RFC 3339 instant, or a signed checkpoint. Default: the live state.",
     _as_of,
 )
+PROPOSAL = Parameter(
+    "proposal",
+    _STRING,
+    "Code of a proposal to read through: the city as it would be, on the state the proposal is pinned to, or on as-of.",
+)
 F_JSON = choices("f", "Format of the answer.", "json")
 
 
@@ -313,10 +318,22 @@ SINCE = Parameter(
 
 CHANGES = (SINCE, LIMIT, CRS, AS_OF, F_JSON)
 # These and `f`, whose formats depend on the collection.
-ITEM = (CRS, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL, PROFILE)
+ITEM = (CRS, AS_OF, PROPOSAL, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL, PROFILE)
 _SELECTION = (BBOX, BBOX_CRS, CRS, DATETIME, FILTER, FILTER_LANG, FILTER_CRS)
-ITEMS = (LIMIT, *_SELECTION, SORT_BY, RESULT_TYPE, NEXT, AS_OF, PROPERTIES, SKIP_GEOMETRY, ZOOM_LEVEL, PROFILE)
-TILES = (DATETIME, FILTER, FILTER_LANG, FILTER_CRS, AS_OF, PROPERTIES)
+ITEMS = (
+    LIMIT,
+    *_SELECTION,
+    SORT_BY,
+    RESULT_TYPE,
+    NEXT,
+    AS_OF,
+    PROPOSAL,
+    PROPERTIES,
+    SKIP_GEOMETRY,
+    ZOOM_LEVEL,
+    PROFILE,
+)
+TILES = (DATETIME, FILTER, FILTER_LANG, FILTER_CRS, AS_OF, PROPOSAL, PROPERTIES)
 
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     "string": {"type": "string"},

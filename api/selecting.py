@@ -23,12 +23,15 @@ PIXEL_AT_0 = 156_543.033_928
 _FORMS = frozenset({"zoom-level", "properties", "skipGeometry", "profile"})
 
 
-def selection_of(site: Site, asked: Mapping[str, Any], own: Sequence[str], pinned: State | None) -> Selection:
+def selection_of(
+    site: Site, asked: Mapping[str, Any], own: Sequence[str], pinned: State | None, branch: str | None
+) -> Selection:
     """Return the selection that parsed parameters state; `own` are the names of the collection's properties."""
     box_crs = reference.named(site.references, "bbox-crs", asked.get("bbox-crs"))
     filter_crs = reference.named(site.references, "filter-crs", asked.get("filter-crs"))
     return Selection(
         tree_size=None if pinned is None else pinned.size,
+        branch=branch,
         bbox=box_crs.box(asked["bbox"]) if "bbox" in asked else None,
         bbox_srid=box_crs.srid,
         where=asked.get("filter"),

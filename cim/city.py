@@ -154,6 +154,23 @@ class City:
         }
         return result
 
+    def branch(self, proposal: str, as_of: AsOf = None) -> tuple[TreeHead, str]:
+        """Return the state a proposal is to be read on, and its branch as queries take it.
+
+        Parameters
+        ----------
+        as_of : default the state that the proposal is pinned to
+
+        Raises
+        ------
+        NotFound : no such proposal or state. Conflict : it was drawn up on another log.
+        InvalidData : it cannot be carried out in that state.
+        """
+        with self._snapshot() as connection:
+            wanted = None if as_of is None else self._resolve(connection, as_of).size
+            onto, branch = self.proposals.branch(connection, proposal, wanted)
+            return self._resolve(connection, onto), branch
+
     def get(self, code: str, *, type_name: str | None = None, as_of: AsOf = None) -> CityObject:
         """Return one object by its code.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -11,13 +12,14 @@ from api import links, pages
 from api.formats import Item, Page, PageFormat
 from api.links import HTML, url
 from api.parameters import DEFAULT_LIMIT
+from cim.errors import NotFound
 
 
 def _page(page: Page) -> bytes:
     features = orjson.loads(b"[%s]" % page.features.encode())
     query = dict(page.request.query_params)
     name = page.feature_type.name
-    here = {key: value for key, value in query.items() if key == "as-of"}
+    here = {key: value for key, value in query.items() if key in ("as-of", "proposal")}
     rows = [
         {
             "code": feature["id"],
@@ -57,7 +59,9 @@ def _example(page: Page) -> str:
 def _item(item: Item) -> bytes:
     feature = orjson.loads(item.feature)
     code, properties, name = feature["id"], feature["properties"], item.feature_type.name
-    entries = item.site.city.history(code, type_name=name)
+    entries = []
+    with suppress(NotFound):  # what a proposal adds has no history
+        entries = item.site.city.history(code, type_name=name)
     if item.state.kind == "pinned":
         entries = [entry for entry in entries if entry.leaf is not None and entry.leaf < item.state.size]
     attributes = {

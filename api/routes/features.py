@@ -23,6 +23,7 @@ from api.routing import READ, Router
 from api.schemas import Description
 from api.selecting import output_of, profile_link, profile_of, selection_of
 from api.site import Site, State, rfc3339, site_of
+from api.through import asked_state
 from cim import bodies
 from cim.crs import Bounds
 from cim.db import reader
@@ -190,8 +191,8 @@ async def items(request: Request, type_name: str) -> Response:
     offered = declared.offered
     asked = parameters.read(request, declared.known)
     chosen = offered[formats.chosen(request, asked, offered)]
-    pinned = await site.pinned(asked.get("as-of"))
-    selection = selection_of(site, asked, declared.own, pinned)
+    pinned, branch = await asked_state(request, site, type_name, asked)
+    selection = selection_of(site, asked, declared.own, pinned, branch)
     hits = asked.get("resultType") == "hits"
     if isinstance(chosen, BulkFormat):
         if not hits:
@@ -315,11 +316,11 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     offered = _OF_ITEM
     asked = parameters.read(request, _KNOWN_OF_ITEM)
     chosen = offered[formats.chosen(request, asked, offered)]
-    pinned = await site.pinned(asked.get("as-of"))
+    pinned, branch = await asked_state(request, site, type_name, asked)
     output = reference.named(site.references, "crs", asked.get("crs"))
     profile = profile_of(chosen, asked)
     leaving = output_of(request, output, asked, chosen)
-    found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, leaving)
+    found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, leaving, branch)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"
         return await run_in_threadpool(_elsewhere, request, site, type_name, code, when)
@@ -329,8 +330,9 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     etag = etag_of(found.rev, output, feature_type, "" if chosen.name == formats.DEFAULT else chosen.name, parts)
     headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>", "Vary": "Accept"}
     headers |= chosen.headers
-    if "html" in chosen.media_type:
-        del headers["ETag"]  # it shows the history, too
+    if "html" in chosen.media_type or branch is not None:
+        # A page shows the history, too; and no write may take what was read through a proposal for what is there.
+        del headers["ETag"]
     elif links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     named = bodies.named_in(orjson.loads(found.feature)["properties"])

@@ -18,6 +18,7 @@ from api.routing import READ, Router
 from api.schemas import schema_digest
 from api.selecting import selection_of
 from api.site import Site, State, site_of
+from api.through import asked_state
 from api.tileset import MVT, SCHEME
 from cim.db.access import reading
 from cim.db.tiles import Tile
@@ -76,31 +77,36 @@ async def one_tileset(request: Request, type_name: str, scheme: str) -> Response
 
 @router.route("/collections/{type_name}/tiles/{scheme}/{zoom:int}/{row:int}/{column:int}", READ)
 async def tile(request: Request, type_name: str, scheme: str, zoom: int, row: int, column: int) -> Response:
-    """Give a tile. Its ETag is the tree size; while live tables are ahead of the log it has none."""
+    """Give a tile. Its ETag is the tree size.
+
+    While live tables are ahead of the log it has none, nor through a proposal, and is not kept.
+    """
     site, feature_type = _shaped(request, type_name)
     own = parameters.property_parameters(feature_type) if request.query_params else []
     asked = parameters.read(request, [*parameters.TILES, *own])
     _check(scheme)
     wanted = Tile(zoom, row, column)
-    pinned = await site.pinned(asked.get("as-of"))
+    pinned, branch = await asked_state(request, site, type_name, asked)
     known = pinned or State.live(await site.reader.live())
     query = sorted((name, text) for name, text in request.query_params.items() if name != "as-of")
     key = (type_name, reading(), zoom, row, column, *query)
-    if unchanged(request, _etag(feature_type, known)) and known.kind != "ahead":
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(feature_type, known))
-    content = site.tiles.get((*key, known.size)) if known.kind != "ahead" else None
+    kept = known.kind != "ahead" and branch is None
+    if kept and unchanged(request, _etag(feature_type, known)):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(feature_type, known, tagged=True))
+    content = site.tiles.get((*key, known.size)) if kept else None
     if content is None:
-        selection = selection_of(site, asked, [parameter.name for parameter in own], pinned)
+        selection = selection_of(site, asked, [parameter.name for parameter in own], pinned, branch)
         content, live = await site.reader.tile(type_name, selection, wanted, asked.get("properties"))
         known = pinned or State.live(live)
-        if known.kind != "ahead":
+        kept = known.kind != "ahead" and branch is None
+        if kept:
             site.tiles.put((*key, known.size), content)
-    headers = _headers(feature_type, known)
+    headers = _headers(feature_type, known, tagged=kept)
     if not content:
         return await _empty(site, feature_type, wanted, headers)
     if len(content) > _FEW_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
-        content = await _packed(site, (*key, known.size, "gzip"), content, kept=known.kind != "ahead")
+        content = await _packed(site, (*key, known.size, "gzip"), content, kept=kept)
     return Response(content, headers=headers, media_type=MVT)
 
 
@@ -124,8 +130,8 @@ async def _empty(site: Site, feature_type: FeatureType, wanted: Tile, headers: M
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
 
 
-def _headers(feature_type: FeatureType, state: State) -> dict[str, str]:
-    tag = {} if state.kind == "ahead" else {"ETag": _etag(feature_type, state)}
+def _headers(feature_type: FeatureType, state: State, *, tagged: bool) -> dict[str, str]:
+    tag = {"ETag": _etag(feature_type, state)} if tagged else {}
     return {**state.headers, **tag, "Vary": "Accept-Encoding"}
 
 

@@ -158,7 +158,9 @@ def most(limit: int) -> int:
     return 1 << limit.bit_length()
 
 
-def select_item(database: Database, type_name: str, code: str, tree_size: int | None, output: Output) -> sa.Select[Any]:
+def select_item(
+    database: Database, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None
+) -> sa.Select[Any]:
     """Select one object as `feature` (GeoJSON text) and `rev`; no row where there is none.
 
     Raises
@@ -167,7 +169,7 @@ def select_item(database: Database, type_name: str, code: str, tree_size: int | 
     """
     feature_type = database.dictionary.type(type_name)
     check_path(output.srid, database.settings.srid)
-    source = source_of(database, type_name, tree_size)
+    source = source_of(database, type_name, tree_size, branch)
     found = sa.select(*geojson.columns(source, feature_type), source.c.rev)
     one = found.where(source.c.code == sa.bindparam("code", code, sa.Text)).subquery("one")
     properties = geojson.properties(one, feature_type, output)
@@ -354,6 +356,8 @@ def shape(database: Database, selection: Selection) -> tuple[Hashable, dict[str,
         values = _box_values(selection.bbox, selection.bbox_srid, database.settings.srid)
     if selection.tree_size is not None:
         values["tree_size"] = selection.tree_size
+    if selection.branch is not None:
+        values["branch"] = selection.branch
     return (*values, selection.bbox_srid), values
 
 

@@ -147,8 +147,10 @@ class Reader:
         )
         return Page(row["features"] or "", row["returned"], row["last"], row["more"], _live(row))
 
-    async def item(self, type_name: str, code: str, tree_size: int | None, output: Output) -> Item | None:
-        """Read one object, or None where there is none.
+    async def item(
+        self, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None
+    ) -> Item | None:
+        """Read one object, through a branch where one is given; None where there is none.
 
         Raises
         ------
@@ -156,9 +158,9 @@ class Reader:
         """
 
         def build() -> sa.Select[Any]:
-            return features.select_item(self.database, type_name, code, tree_size, output)
+            return features.select_item(self.database, type_name, code, tree_size, output, branch)
 
-        selection = Selection(tree_size=tree_size)
+        selection = Selection(tree_size=tree_size, branch=branch)
         row = await self._one(
             build,
             features.shape(self.database, selection),

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +136,8 @@ def state(city: City, job: jobs.Job) -> jobs.Job:
         return jobs.find(connection, job.id)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 40
+def until(condition: Callable[[], bool], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -178,6 +179,65 @@ def test_a_job_outlives_its_server(settings: Settings) -> None:
         with working(city):
             until(lambda: state(city, job).status == "successful")
         assert state(city, job).begun == 2
+
+
+def test_two_workers_share_the_queue(settings: Settings) -> None:
+    with City(settings) as city:
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.insert(city.database.table("parcel")).values(code="p1", geom=SQUARE))
+        city.sequence()
+        queued = [slow(city, f"key:{number % 3}") for number in range(4)]
+        with working(city), working(city):
+            until(lambda: all(state(city, job).status == "successful" for job in queued), 120)
+        ended = [state(city, job) for job in queued]
+    assert [job.begun for job in ended] == [1] * 4
+    spans = sorted((job.started, job.finished) for job in ended if job.started and job.finished)
+    assert len(spans) == 4
+    # Two at a time, and never three.
+    assert any(second[0] < first[1] for first, second in pairwise(spans))
+    assert all(
+        third[0] >= min(first[1], second[1]) for first, second, third in zip(spans, spans[1:], spans[2:], strict=False)
+    )
+
+
+def test_what_ends_its_server_each_time_is_given_up_and_the_queue_goes_on(settings: Settings) -> None:
+    with City(settings) as city:
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.insert(city.database.table("parcel")).values(code="p1", geom=SQUARE))
+        city.sequence()
+        poison = slow(city)
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
+            for begun in range(1, jobs.BEGUN_AT_MOST + 1):
+                with working(city) as server:
+                    until(lambda: bool(children(poison)))
+                    server.kill()
+                    server.wait(20)
+                assert (state(city, poison).status, state(city, poison).begun) == ("running", begun)
+                for pid in children(poison):
+                    os.kill(pid, signal.SIGKILL)
+                until(lambda: not children(poison))
+        behind = slow(city)
+        with working(city):
+            until(lambda: state(city, behind).status == "successful")
+        given_up = state(city, poison)
+    assert (given_up.status, given_up.failure) == ("failed", 500)
+    assert given_up.message == "begun 3 times, and never ended"
+
+
+def test_a_process_that_is_killed_fails_alone(served: tuple[City, httpx.Client]) -> None:
+    city, http = served
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE cim.tree_state IN ACCESS EXCLUSIVE MODE"))
+        job = slow(city)
+        until(lambda: bool(children(job)))
+        for pid in children(job):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: state(city, job).status == "failed")
+    assert http.get(f"/jobs/{job.id}/results").status_code == 500
+    assert "defect" in http.get(f"/jobs/{job.id}").json()["message"]
+    again = http.post(EXECUTE, json={"inputs": {"scope": ["p1"]}}, headers=ASYNC)
+    assert ended(http, again.json())["status"] == "successful"
 
 
 @contextmanager
