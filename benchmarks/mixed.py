@@ -1,7 +1,7 @@
 """An hour in the life of a server, shortened: readers of all kinds, a writer, uploads and the sequencer at once.
 
 No peer: what counts is that nothing fails (no 5xx), that the slowest are not far from the rest, and that memory stays
-where it is. Run: python -m benchmarks.mixed [seconds]
+where it is. Run: python -m benchmarks.mixed [seconds [pause]], pause in seconds between the requests of a reader.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from cim.db import access, cluster
 from cim.settings import Settings
 
 SECONDS = 60.0
+LONG = 300.0  # from here on caches are full, and memory must stay where it is
+GROWTH = 1.1
 BUILDINGS = 20_000
 READERS = 4
 ITEMS = "/collections/building/items"
@@ -74,8 +76,8 @@ WEIGHTS = [40, 20, 20, 5, 5, 3, 20, 4, 4, 2, 0.3, 1]
 class Run:
     """What came of the requests, and how much memory the server had, second by second."""
 
-    def __init__(self, base: str, pid: int, seconds: float) -> None:
-        self.base, self.pid, self.end = base, pid, time.monotonic() + seconds
+    def __init__(self, base: str, pid: int, seconds: float, pause: float) -> None:
+        self.base, self.pid, self.end, self.pause = base, pid, time.monotonic() + seconds, pause
         self.took: dict[str, list[float]] = defaultdict(list)
         self.answers: Counter[tuple[str, int]] = Counter()
         self.memory: list[float] = []
@@ -96,6 +98,7 @@ class Run:
             while self.going():
                 (kind,) = chance.choices(list(READS), WEIGHTS)
                 self.note(kind, lambda kind=kind: READS[kind](http, chance))  # type: ignore[misc]
+                time.sleep(self.pause)
 
     def write(self, key: str) -> None:
         chance = random.Random(0)
@@ -142,7 +145,8 @@ def delivery(turn: int) -> bytes:
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
+    given = [float(text) for text in sys.argv[1:]]
+    seconds, pause = [*given, *(SECONDS, 0.0)[len(given) :]]
     with scratch() as home:
         settings = Settings(home=home)
         try:
@@ -151,12 +155,12 @@ def main() -> None:
                     connection.execute(sa.text(SEED.format(last=BUILDINGS - 1)))
                     key = access.add_key(connection, "bench", ["building:write", "*:write", "*:read"])
                 city.sequence(60.0)
-            serve(settings, key, seconds)
+            serve(settings, key, seconds, pause)
         finally:
             cluster.stop(settings)
 
 
-def serve(settings: Settings, key: str, seconds: float) -> None:
+def serve(settings: Settings, key: str, seconds: float, pause: float) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CIM_")}
     variables = settings.variables() | {"CIM_API_RATE": "no"}
     server = subprocess.Popen(
@@ -167,7 +171,7 @@ def serve(settings: Settings, key: str, seconds: float) -> None:
         assert server.stdout is not None
         base = re.findall(r"http://[\d.]+:\d+", server.stdout.readline())[0]
         httpx.get(f"{base}/health", timeout=60).raise_for_status()
-        run = Run(base, server.pid, seconds)
+        run = Run(base, server.pid, seconds, pause)
         threads = [threading.Thread(target=run.read, args=(number,)) for number in range(READERS)]
         threads += [threading.Thread(target=run.write, args=(key,)), threading.Thread(target=run.upload, args=(key,))]
         threads.append(threading.Thread(target=run.watch))
@@ -195,6 +199,8 @@ def told(run: Run, seconds: float, cpu: float) -> None:
     early, late = statistics.median(run.memory[quarter : 2 * quarter]), statistics.median(run.memory[-quarter:])
     print(f"\nuploads: {uploads}; CPU of the server and its jobs {cpu:.1f} s")
     print(f"memory of the server, MB: second quarter {early:.0f}, last quarter {late:.0f}, most {max(run.memory):.0f}")
+    if seconds >= LONG and late > early * GROWTH:
+        raise SystemExit(f"memory grew from {early:.0f} to {late:.0f} MB")
     failed = {key: n for key, n in run.answers.items() if key[1] >= 500 or key[0] == "upload failed"}
     if failed:
         raise SystemExit(f"failed: {failed}")

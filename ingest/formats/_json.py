@@ -1,4 +1,4 @@
-"""What a GeoJSON text must not say: where to fetch the CRS from."""
+"""What a GeoJSON text must not say of its CRS: where to fetch it from, or a name that means nothing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import Any
 
 import orjson
 
-from cim.errors import InvalidData
+from cim import crs
+from cim.errors import CrsError, InvalidData
 
 # A CRS by link, of the specification of 2008, which GDAL goes and fetches. Letters that are escaped, as no writer of
 # JSON does, may spell the same.
 _SUSPECT = re.compile(rb'"type"\s*:\s*"(?:link|url)"|\\u00[46][1-9a-f]|\\u00[57][0-9a]', re.IGNORECASE)
+# A CRS as the specification of 2008 has it: an object with one inside.
+_SYSTEM = re.compile(rb'"crs"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
+# What GDAL looks up; of any other name it makes WGS 84, and says nothing.
+_LOOKED_UP = re.compile(r"(EPSG|OGC|ESRI):|urn:(x-)?ogc:def:crs:|https?://www\.opengis\.net/", re.IGNORECASE)
 _CHUNK = 1 << 24
 _OVERLAP = 256
 
@@ -36,6 +41,44 @@ def check_no_link(path: Path) -> None:
         refuse_links(path, file.read())
 
 
+def check_known(path: Path) -> None:
+    """Refuse a GeoJSON file that names a CRS which nobody knows: its coordinates would be taken for WGS 84.
+
+    Raises
+    ------
+    InvalidData : it does.
+    """
+    rest = b""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            for found in _SYSTEM.finditer(rest + chunk):
+                _check_system(path, found[1])
+            rest = chunk[-_OVERLAP:]
+
+
+def _check_system(path: Path, text: bytes) -> None:
+    try:
+        system = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return  # is left to the reader
+    said = system.get("properties")
+    if not isinstance(said, dict) or str(system.get("type")).lower() in ("link", "url"):
+        return
+    if str(system.get("type")).lower() == "epsg":
+        name = f"EPSG:{said.get('code')}"
+    else:
+        name = str(said.get("name", said.get("urn", "")))
+    try:
+        if _LOOKED_UP.match(name):
+            crs.parse(name)
+            return
+    except CrsError:
+        pass
+    raise InvalidData(
+        f"{path}: states its CRS as {name[:80]!r}, which is none that is known: correct it, or say it with --assume-crs"
+    )
+
+
 def suspect(text: bytes) -> bool:
     """Tell whether a text needs a closer look."""
     return _SUSPECT.search(text) is not None
@@ -47,7 +90,7 @@ def refuse_links(path: Path, text: bytes) -> None:
         document = orjson.loads(text.removeprefix(b"\xef\xbb\xbf").strip(b"\x1e \t\r\n"))
     except orjson.JSONDecodeError as error:
         raise InvalidData(f"{path}: cannot be read as GeoJSON: {error}") from error
-    if any(_is_link(crs) for crs in _systems(document)):
+    if any(_is_link(system) for system in _systems(document)):
         raise InvalidData(
             f"{path}: states its CRS by a link, and nothing is fetched: remove the member 'crs' and say"
             " the CRS with --crs"

@@ -13,13 +13,19 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield the one layer of a GeoJSON file, named like the file.
 
     Coordinates are degrees of WGS 84 (RFC 7946) unless the file has the `crs` member of the 2008 specification,
-    which must name a CRS: one by link is refused, since GDAL would fetch it.
+    which must name a CRS: one by link is refused, since GDAL would fetch it, and so is a name that nobody knows.
+
+    Raises
+    ------
+    InvalidData : the CRS is one of those.
     """
-    from ingest.formats._json import check_no_link
+    from ingest.formats._json import check_known, check_no_link
     from ingest.formats._ogr import read_layers
 
     check_signature(path, (b"{",), "GeoJSON")
     check_no_link(path)
+    if options.assume_crs is None:
+        check_known(path)
     yield from read_layers(path, options, "GeoJSON", (b"{",))
 
 

@@ -152,6 +152,28 @@ def test_xml_cut_off_anywhere_is_refused_not_read_in_part(tmp_path: Path) -> Non
 # --- GeoJSON -------------------------------------------------------------------------------------------------
 
 
+NAMELESS = [
+    {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::99999"}},
+    {"type": "name", "properties": {"name": "Beijing 1954 zone 20"}},
+    {"type": "name", "properties": {"name": "http://example.org/crs"}},
+    {"type": "name", "properties": {}},
+    {"type": "EPSG", "properties": {"code": 99999}},
+    {"type": "OGC", "properties": {"urn": "mine"}},
+]
+
+
+@pytest.mark.parametrize("system", NAMELESS, ids=json.dumps)
+def test_a_crs_that_nobody_knows_is_not_taken_for_wgs84(tmp_path: Path, system: dict[str, object]) -> None:
+    point = {"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [117, 39]}}
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [point], "crs": system}))
+    assert "which is none that is known" in outcome(path)
+    for known in ("urn:ogc:def:crs:EPSG::4548", "EPSG:4490", "urn:ogc:def:crs:OGC:1.3:CRS84"):
+        named = {"type": "name", "properties": {"name": known}}
+        path.write_text(json.dumps({"type": "FeatureCollection", "crs": named, "features": [point]}))
+        assert "which is none that is known" not in outcome(path)
+
+
 @pytest.mark.parametrize("suffix", [".geojson", ".geojsonl"])
 @pytest.mark.parametrize(
     "crs",
