@@ -233,7 +233,7 @@ def on_foot(city: City, everywhere: dict[str, Any], server: Callable[[], float])
     with snapshot(city.database) as connection:
         state = state_of(connection, city.database, asked)
         places = asked._places(state, kinds)
-    codes = [row.code for row in places["building"]]
+    codes = places.codes
     name = "coverage of one kind on foot, whole city, after loading"
     return turns({name: lambda: asked._distances(state, places, codes, kinds, ring)}, server, rounds=2)[name]
 

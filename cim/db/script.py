@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent
 AS_OF = re.compile(r"city\.(\w+)_at\(CAST\(:size AS bigint\)\)")
 LIVE = "city.{}_now()"
 LOGGED = "city.{}_logged(CAST(:size AS bigint))"
-THROUGH = "city.{}_in(CAST(:size AS bigint), CAST(:branch AS jsonb))"
+THROUGH = "city.{}_in(CAST(:branch AS jsonb))", "city.{}_in(CAST(:size AS bigint), CAST(:branch AS jsonb))"
 
 
 @cache
@@ -36,7 +36,8 @@ def query_of_state(name: str, *, live: bool, branch: frozenset[str] = frozenset(
     """
 
     def source(call: re.Match[str]) -> str:
-        return (THROUGH if call[1] in branch else LIVE if live else LOGGED).format(call[1])
+        either = THROUGH if call[1] in branch else (LIVE, LOGGED)
+        return either[not live].format(call[1])
 
     return text(AS_OF.sub(source, query(name).text))
 

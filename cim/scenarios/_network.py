@@ -33,8 +33,7 @@ class Network:
         dense = shapely.segmentize(shapely.get_parts(lines), spacing)
         points, line = shapely.get_coordinates(dense, return_index=True)
         places = np.rint(points * 1000).astype(np.int64)
-        nodes, node = np.unique(places, axis=0, return_inverse=True)
-        node = node.reshape(-1)
+        nodes, node = _distinct(places)
         together = line[1:] == line[:-1]
         first, second = node[:-1][together], node[1:][together]
         length = _distance(nodes[first], nodes[second])
@@ -52,7 +51,7 @@ class Network:
         """Return the node nearest to each place, and how far it is; FAR where there is no network."""
         if not len(self.nodes) or not len(places):
             return np.zeros(len(places), np.int64), np.full(len(places), FAR, np.int64)
-        _, node = cKDTree(self.nodes.astype(np.float64)).query(places.astype(np.float64))
+        _, node = cKDTree(self.nodes.astype(np.float64)).query(places.astype(np.float64), workers=-1)
         return node.astype(np.int64), _distance(self.nodes[node], places)
 
     def distances(self, node: npt.NDArray[np.int64], connector: Millimetres, limit: int) -> Millimetres:
@@ -88,6 +87,17 @@ class Network:
         distance = np.full(count, FAR, np.int64)
         distance[reached] = found[reached].astype(np.int64)
         return distance
+
+
+def _distinct(places: Places) -> tuple[Places, npt.NDArray[np.int64]]:
+    """Return the places that differ, sorted, and which of them each is: np.unique over rows, but quicker."""
+    order = np.lexsort((places[:, 1], places[:, 0]))
+    ordered = places[order]
+    first = np.ones(len(places), dtype=bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    which = np.empty(len(places), dtype=np.int64)
+    which[order] = np.cumsum(first) - 1
+    return ordered[first], which
 
 
 def _distance(first: Places, second: Places) -> Millimetres:

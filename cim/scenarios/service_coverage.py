@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
@@ -214,7 +215,7 @@ class ServiceCoverage(Scenario):
                 "kind": kind,
                 "ring": ring,
                 "minutes": self._minutes(ring),
-                "facilities": sum(row.kind == kind for row in places["facility"]),
+                "facilities": sum(row.kind == kind for row in places.facilities),
                 **_reached(counted, *(near <= ring * MILLIMETRES for near in distances[kind])),
             }
             for kind in kinds
@@ -239,12 +240,13 @@ class ServiceCoverage(Scenario):
         metres, minutes = METRES_PER_MINUTE_OF_KMH
         return decimal(ring * minutes * 10**6, round(self.speed * 10**6) * metres, 2)
 
-    def _places(self, state: State, kinds: Sequence[str]) -> Mapping[str, list[sa.Row[Any]]]:
+    def _places(self, state: State, kinds: Sequence[str]) -> _Places:
         reach, roads = self.reach(state.pack), state.pack.limit("existing_road")
+        walked = self.mode == "network"
         rows = state.rows(
             "service_coverage",
             kinds=list(kinds),
-            walked=self.mode == "network",
+            walked=walked,
             facility_reach=reach["facility"],
             road_reach=reach["road"],
             road_status=roads["status"],
@@ -252,30 +254,31 @@ class ServiceCoverage(Scenario):
             not_walked=state.pack.limit("walking_network")["not_walked"],
         )
         found: dict[str, list[sa.Row[Any]]] = {"building": [], "facility": [], "road": []}
-        for row in sorted(rows, key=lambda row: (row.type, row.code)):
-            found[row.type].append(row)
-        return found
+        for row in sorted(rows, key=itemgetter(0, 1)):
+            found[row[0]].append(row)
+        buildings = found["building"]
+        return _Places(
+            codes=[row.code for row in buildings],
+            buildings=_points(buildings) if walked else _geometries(buildings),
+            facilities=found["facility"],
+            roads=_geometries(found["road"]),
+        )
 
     def _distances(
-        self,
-        state: State,
-        places: Mapping[str, list[sa.Row[Any]]],
-        codes: Sequence[str],
-        kinds: Sequence[str],
-        longest: int,
+        self, state: State, places: _Places, codes: Sequence[str], kinds: Sequence[str], longest: int
     ) -> dict[str, tuple[Millimetres, Millimetres]]:
         """Return, by kind, each building's distance to the nearest facility: known, and as near as it may be.
 
         A facility of unknown kind may be of any; a building of unknown place may be anywhere.
         """
         row_of = {code: number for number, code in enumerate(codes)}
-        placed = [row for row in places["building"] if row.code in row_of]
-        rows = np.array([row_of[row.code] for row in placed], dtype=np.int64)
-        measure = _Straight(placed) if self.mode == "buffer" else _OnFoot(placed, places["road"], state.pack)
+        numbers = np.array([row_of.get(code, -1) for code in places.codes], dtype=np.int64)
+        rows, placed = numbers[numbers >= 0], places.buildings[numbers >= 0]
+        measure = _Straight(placed) if self.mode == "buffer" else _OnFoot(placed, places.roads, state.pack)
         found = {}
         for kind in kinds:
-            certain = [row for row in places["facility"] if row.kind == kind]
-            possible = [row for row in places["facility"] if row.kind is None]
+            certain = [row for row in places.facilities if row.kind == kind]
+            possible = [row for row in places.facilities if row.kind is None]
             known = measure.to(certain, longest * MILLIMETRES)
             least = np.minimum(known, measure.to(possible, longest * MILLIMETRES)) if possible else known.copy()
             least[measure.unknown] = 0
@@ -306,9 +309,7 @@ class ServiceCoverage(Scenario):
             for number, (code, row) in enumerate(counted.items())
         ]
 
-    def _coverage(
-        self, state: State, counted: Stock, places: Mapping[str, list[sa.Row[Any]]], distances: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _coverage(self, state: State, counted: Stock, places: _Places, distances: Mapping[str, Any]) -> dict[str, Any]:
         nowhere = [bool(least.size) and (least == 0) for _, least in distances.values()]
         return {
             "scope": state.described(),
@@ -320,18 +321,28 @@ class ServiceCoverage(Scenario):
                 },
             },
             "facility": {
-                "members": len(places["facility"]),
-                "unknown": {"kind": sum(row.kind is None for row in places["facility"])},
+                "members": len(places.facilities),
+                "unknown": {"kind": sum(row.kind is None for row in places.facilities)},
             },
-            "road": {"members": len(places["road"])},
+            "road": {"members": len(places.roads)},
         }
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """What was read: codes and points (millimetres) or footprints of buildings, facilities, centre lines of streets."""
+
+    codes: list[str]
+    buildings: npt.NDArray[Any]
+    facilities: Sequence[sa.Row[Any]]
+    roads: npt.NDArray[np.object_]
 
 
 class _Straight:
     """Straight distances from footprints."""
 
-    def __init__(self, buildings: Sequence[sa.Row[Any]]) -> None:
-        self.shapes = _geometries(buildings, "geom")
+    def __init__(self, buildings: npt.NDArray[np.object_]) -> None:
+        self.shapes = buildings
         self.unknown = np.zeros(len(buildings), dtype=bool)
 
     def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
@@ -339,7 +350,7 @@ class _Straight:
         found = np.full(len(self.shapes), FAR, np.int64)
         if not facilities or not len(self.shapes):
             return found
-        tree = shapely.STRtree(_geometries(facilities, "geom"))
+        tree = shapely.STRtree(_geometries(facilities))
         (building, _), distance = tree.query_nearest(self.shapes, return_distance=True, all_matches=False)
         whole = np.rint(distance * MILLIMETRES).astype(np.int64)
         found[building] = np.where(whole <= limit, whole, FAR)
@@ -349,16 +360,16 @@ class _Straight:
 class _OnFoot:
     """Distances through the streets."""
 
-    def __init__(self, buildings: Sequence[sa.Row[Any]], roads: Sequence[sa.Row[Any]], pack: RulePack) -> None:
+    def __init__(self, buildings: Millimetres, roads: npt.NDArray[np.object_], pack: RulePack) -> None:
         rules = pack.limit("walking_network")
         self.most = rules["max_snap_m"] * MILLIMETRES
-        self.network = Network.of(_geometries(roads, "geom"), float(rules["node_spacing_m"]))
-        self.node, self.connector = self.network.nearest(_whole(buildings, "point"))
+        self.network = Network.of(roads, float(rules["node_spacing_m"]))
+        self.node, self.connector = self.network.nearest(buildings)
         self.unknown = self.connector > self.most
 
     def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
         """Return each building's distance to the nearest facility; FAR beyond the limit or off the network."""
-        node, connector = self.network.nearest(_whole(facilities, "geom"))
+        node, connector = self.network.nearest(_points(facilities))
         met = connector <= self.most
         of_node = self.network.distances(node[met], connector[met], limit)
         found = np.full(len(self.node), FAR, np.int64)
@@ -369,12 +380,18 @@ class _OnFoot:
         return found
 
 
-def _geometries(rows: Sequence[sa.Row[Any]], name: str) -> npt.NDArray[np.object_]:
-    return np.array(shapely.from_wkb([bytes(getattr(row, name)) for row in rows]), dtype=object)
+def _geometries(rows: Sequence[sa.Row[Any]]) -> npt.NDArray[np.object_]:
+    return np.array(shapely.from_wkb([bytes(row.geom) for row in rows]), dtype=object)
 
 
-def _whole(rows: Sequence[sa.Row[Any]], name: str) -> npt.NDArray[np.int64]:
-    return np.rint(shapely.get_coordinates(_geometries(rows, name)) * MILLIMETRES).astype(np.int64)
+def _points(rows: Sequence[sa.Row[Any]]) -> Millimetres:
+    """Return points in whole millimetres, n × 2, straight from their bytes: little endian, of two dimensions."""
+    points = np.frombuffer(b"".join([row.geom for row in rows]), dtype=_POINT)
+    whole: Millimetres = np.rint(points["place"] * MILLIMETRES).astype(np.int64)
+    return whole
+
+
+_POINT = np.dtype([("order and type", "V5"), ("place", "<f8", 2)])  # WKB of a point
 
 
 def _households(counted: Stock) -> dict[str, Any]:

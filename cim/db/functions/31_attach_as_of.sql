@@ -1,7 +1,8 @@
 -- Make city.<type>_logged(n): the type's objects at tree size n, as the log has them; city.<type>_now(): as the live
 -- table has them; city.<type>_at(n): the one, or the other where n is null, for queries that read either, which costs a
--- step for each row, and planning both; and city.<type>_in(n, branch): the same as read through a branch, {type: {code: row, or null for an object it takes
--- away}}. Rows are whole, geometry as hex EWKB; one of a code that is not there is an object more.
+-- step for each row, and planning both; city.<type>_in(n, branch): the same as read through a branch, {type: {code: row,
+-- or null for an object it takes away}}; and city.<type>_in(branch): the live table so. Rows of a branch are whole,
+-- geometry as hex EWKB; one of a code that is not there is an object more.
 --
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
@@ -15,6 +16,7 @@ DECLARE
     signature text;
     live text;
     logged text;
+    reading record;
 BEGIN
     SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, NULL)), ', ' ORDER BY a.attnum),
            string_agg(CASE WHEN p.private THEN format('NULL::%s', format_type(a.atttypid, NULL))
@@ -32,6 +34,7 @@ BEGIN
     WHERE a.attrelid = format('city.%I', type_name)::regclass AND a.attnum > 0 AND NOT a.attisdropped;
 
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint, jsonb)', type_name || '_in');
+    EXECUTE format('DROP FUNCTION IF EXISTS city.%I(jsonb)', type_name || '_in');
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_at');
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I(bigint)', type_name || '_logged');
     EXECUTE format('DROP FUNCTION IF EXISTS city.%I()', type_name || '_now');
@@ -68,16 +71,20 @@ BEGIN
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_at',
         format('Objects of type %s at tree size n; the live table where n is null', type_name));
 
-    EXECUTE format($function$
-        CREATE FUNCTION city.%1$I(bigint, jsonb) RETURNS TABLE (%2$s)
-        LANGUAGE sql STABLE ROWS 100000 AS $body$
-            SELECT %3$s FROM city.%4$I($1) t WHERE NOT coalesce($2 -> %5$L ? t.code, false)
-            UNION ALL
-            SELECT %3$s FROM jsonb_each($2 -> %5$L) e, jsonb_populate_record(NULL::city.%5$I, e.value) t
-            WHERE e.value <> 'null'
-        $body$
-        $function$, type_name || '_in', signature, live, type_name || '_at', type_name);
-    EXECUTE format('COMMENT ON FUNCTION city.%I(bigint, jsonb) IS %L', type_name || '_in',
-        format('Objects of type %s at tree size n as read through a branch', type_name));
+    FOR reading IN SELECT * FROM (VALUES ('jsonb', '$1', '_now', ''), ('bigint, jsonb', '$2', '_at', '$1'))
+                   AS r(parameters, branch, source, size) LOOP
+        EXECUTE format($function$
+            CREATE FUNCTION city.%1$I(%2$s) RETURNS TABLE (%3$s)
+            LANGUAGE sql STABLE ROWS 100000 AS $body$
+                SELECT %4$s FROM city.%5$I(%6$s) t WHERE NOT coalesce(%7$s -> %8$L ? t.code, false)
+                UNION ALL
+                SELECT %4$s FROM jsonb_each(%7$s -> %8$L) e, jsonb_populate_record(NULL::city.%8$I, e.value) t
+                WHERE e.value <> 'null'
+            $body$
+            $function$, type_name || '_in', reading.parameters, signature, live, type_name || reading.source,
+            reading.size, reading.branch, type_name);
+        EXECUTE format('COMMENT ON FUNCTION city.%I(%s) IS %L', type_name || '_in', reading.parameters,
+            format('Objects of type %s as read through a branch, at tree size n or as the live table has them', type_name));
+    END LOOP;
 END;
 $attach$;

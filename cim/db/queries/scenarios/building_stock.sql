@@ -1,6 +1,7 @@
 -- The existing buildings of a scope, one a row with its leaf: what of each belongs there, what is unknown of it (null)
 -- and how much that may be at most (*_most). Leaves are looked up in the log one by one, since
 -- joined the planner reads all revisions of the type; an object that a branch adds has none.
+-- Of all of them, or of `codes` alone.
 -- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
 WITH parcel AS MATERIALIZED (
     SELECT p.code, p.tenure, m.counted
@@ -13,12 +14,13 @@ WITH parcel AS MATERIALIZED (
     FROM city.building_at(CAST(:size AS bigint)) b
     CROSS JOIN LATERAL cim.membership(b.geom, CAST(:scope AS geometry), :membership) m
     WHERE ST_Intersects(b.geom, CAST(:scope AS geometry))
+      AND (CAST(:codes AS text[]) IS NULL OR b.code COLLATE "C" = ANY(CAST(:codes AS text[])))
     UNION ALL
     -- A building without geometry stands where its parcel lies.
     SELECT b.*, b.footprint_area, b.footprint_area, true
     FROM parcel p
     JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
-    WHERE p.counted
+    WHERE p.counted AND (CAST(:codes AS text[]) IS NULL OR b.code COLLATE "C" = ANY(CAST(:codes AS text[])))
 ), standing AS MATERIALIZED (
     SELECT b.code, b.rev, b.parcel_code, b.geom, b.counted, b.usage, b.structure, b.danger_grade, b.year_built,
            b.danger_certificate, b.heritage, b.storeys_above, b.dwellings, b.households,
