@@ -242,9 +242,16 @@ def _takes(action: str) -> Any:
     return Draft202012Validator(_params_schema(ACTIONS[action]))
 
 
+@cache
+def _needs_nothing(action: str) -> bool:
+    return bool(_takes(action).is_valid({}))
+
+
 def _check_params(name: str, action: str, params: Mapping[str, Any]) -> None:
     from jsonschema.exceptions import best_match
 
+    if not params and _needs_nothing(action):
+        return
     error = best_match(_takes(action).iter_errors(params))
     if error is not None:
         raise InvalidData(f"proposal: params of {name!r}: {error.json_path.removeprefix('$.')}: {error.message}")

@@ -71,17 +71,20 @@ BEGIN
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_at',
         format('Objects of type %s at tree size n; the live table where n is null', type_name));
 
-    FOR reading IN SELECT * FROM (VALUES ('jsonb', '$1', '_now', ''), ('bigint, jsonb', '$2', '_at', '$1'))
-                   AS r(parameters, branch, source, size) LOOP
+    -- Over the live table rows keep their type, or no index that has a condition on the geometry would serve.
+    FOR reading IN SELECT * FROM (VALUES
+        ('jsonb', '$1', '_now', '', format('SETOF city.%I', type_name)),
+        ('bigint, jsonb', '$2', '_at', '$1', format('TABLE (%s)', signature))
+    ) AS r(parameters, branch, source, size, rows) LOOP
         EXECUTE format($function$
-            CREATE FUNCTION city.%1$I(%2$s) RETURNS TABLE (%3$s)
+            CREATE FUNCTION city.%1$I(%2$s) RETURNS %3$s
             LANGUAGE sql STABLE ROWS 100000 AS $body$
                 SELECT %4$s FROM city.%5$I(%6$s) t WHERE NOT coalesce(%7$s -> %8$L ? t.code, false)
                 UNION ALL
                 SELECT %4$s FROM jsonb_each(%7$s -> %8$L) e, jsonb_populate_record(NULL::city.%8$I, e.value) t
                 WHERE e.value <> 'null'
             $body$
-            $function$, type_name || '_in', reading.parameters, signature, live, type_name || reading.source,
+            $function$, type_name || '_in', reading.parameters, reading.rows, live, type_name || reading.source,
             reading.size, reading.branch, type_name);
         EXECUTE format('COMMENT ON FUNCTION city.%I(%s) IS %L', type_name || '_in', reading.parameters,
             format('Objects of type %s as read through a branch, at tree size n or as the live table has them', type_name));
