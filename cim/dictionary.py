@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast
@@ -175,6 +175,7 @@ class Dictionary:
 
     types: Mapping[str, FeatureType]
     codelists: Mapping[str, Codelist]
+    _digests: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def type(self, name: str) -> FeatureType:
         """Return the feature type of that name; NotFound lists the ones there are."""
@@ -188,10 +189,12 @@ class Dictionary:
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of each type's schema (its JCS bytes, RFC 8785) by type name, for the log."""
-        return {
-            name: hashlib.sha256(rfc8785.dumps(dict(feature_type.schema))).hexdigest()
-            for name, feature_type in self.types.items()
-        }
+        if not self._digests:  # to bring all schemas into that form takes as long as to take a small file in
+            self._digests.update(
+                (name, hashlib.sha256(rfc8785.dumps(dict(feature_type.schema))).hexdigest())
+                for name, feature_type in self.types.items()
+            )
+        return dict(self._digests)
 
 
 def load_dictionary(*folders: Path, code_schemes: Mapping[str, str] = MappingProxyType({})) -> Dictionary:

@@ -111,7 +111,7 @@ def _feature(
     whole = (surface[:, 0] != surface[:, 1]) & (surface[:, 1] != surface[:, 2]) & (surface[:, 2] != surface[:, 0])
     vertices.append(corners[first])
     geometry: list[dict[str, Any]] = [
-        {"type": "MultiSurface", "lod": "3", "boundaries": [[triangle] for triangle in surface[whole].tolist()]}
+        {"type": "MultiSurface", "lod": "3", "boundaries": surface[whole][:, None]}
     ]
     if solids:
         one = len(solids) == 1
