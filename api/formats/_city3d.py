@@ -105,6 +105,9 @@ def _delivered(layer: Layer, code: str, properties: dict[str, Any]) -> Shape | N
         for relation in ("parents", "children"):
             if relation in one:
                 one[relation] = [names[other] for other in one[relation] if other in names]
+        for geometry in one.get("geometry", ()):
+            for look in ("material", "texture"):  # numbers of lists that each body has of its own
+                geometry.pop(look, None)
         objects[names[name]] = one
     objects[code] = {**objects[code], "attributes": properties}
     return Shape(objects, feature["vertices"])

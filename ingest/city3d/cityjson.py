@@ -14,7 +14,7 @@ import pyproj
 
 from cim import crs as systems
 from cim.errors import InvalidData
-from ingest.city3d.feature import CityObject, Feature, Frame, Notes, frame
+from ingest.city3d.feature import CityObject, Feature, Frame, frame
 
 VERSIONS = ("1.0", "1.1", "2.0")
 _EPSG = re.compile(
@@ -32,6 +32,7 @@ class Header:
     version: str
     frame: Frame
     templates: Mapping[str, Any]
+    appearance: Mapping[str, Any] | None
 
 
 def header_of(path: Path, document: Any, assumed: pyproj.CRS | None, default: pyproj.CRS | None) -> Header:
@@ -56,10 +57,11 @@ def header_of(path: Path, document: Any, assumed: pyproj.CRS | None, default: py
     stated = (document.get("metadata") or {}).get("referenceSystem")
     system = default if stated is None else _system(path, stated)
     system = system if assumed is None else assumed
-    return Header(version[:3], frame(*_transform(path, document), system), document.get("geometry-templates") or {})
+    templates, appearance = (_member(path, document, name) for name in ("geometry-templates", "appearance"))
+    return Header(version[:3], frame(*_transform(path, document), system), templates or {}, appearance)
 
 
-def features_of_document(path: Path, document: dict[str, Any], notes: Notes) -> Iterator[Feature]:
+def features_of_document(path: Path, document: dict[str, Any], header: Header) -> Iterator[Feature]:
     """Yield the features of a whole CityJSON document: every object that no other one has as its child.
 
     Raises
@@ -67,15 +69,14 @@ def features_of_document(path: Path, document: dict[str, Any], notes: Notes) -> 
     InvalidData : an object names a child that is not there, or is its own descendant.
     """
     objects, vertices = _members(path, document)
-    notes_appearance(document, notes)
     for name, one in objects.items():
         parents = [p for p in one.get("parents") or () if objects.get(p, {}).get("type") != _GROUP]
         if not parents:
-            yield Feature(name, _family(path, name, objects), vertices)
+            yield Feature(name, _family(path, name, objects), vertices, header.appearance)
 
 
-def features_of_lines(path: Path, lines: Iterator[bytes], notes: Notes) -> Iterator[Feature]:
-    """Yield the feature of each line of CityJSONSeq after the first.
+def features_of_lines(path: Path, lines: Iterator[bytes], header: Header) -> Iterator[Feature]:
+    """Yield the feature of each line of CityJSONSeq after the first, which may say how features look that do not.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def features_of_lines(path: Path, lines: Iterator[bytes], notes: Notes) -> Itera
         if not isinstance(document, dict) or document.get("type") != "CityJSONFeature":
             raise InvalidData(f"{path}: line {number}: expected a CityJSONFeature{_shown(document)}")
         objects, vertices = _members(path, document, f"line {number}: ")
-        notes_appearance(document, notes)
+        appearance = _member(path, document, "appearance", f"line {number}: ")
         root = document.get("id")
         if root not in objects:  # 1.1 had it optional
             roots = [n for n, o in objects.items() if not any(p in objects for p in o.get("parents") or ())]
@@ -97,7 +98,7 @@ def features_of_lines(path: Path, lines: Iterator[bytes], notes: Notes) -> Itera
                     f"{path}: line {number}: has {len(roots)} objects that are part of no other; expected one"
                 )
             root = roots[0]
-        yield Feature(root, objects, vertices)
+        yield Feature(root, objects, vertices, header.appearance if appearance is None else appearance)
 
 
 def parse(path: Path, text: bytes, where: str = "") -> Any:
@@ -114,10 +115,14 @@ def parse(path: Path, text: bytes, where: str = "") -> Any:
         raise InvalidData(f"{path}: {place}is not JSON: {error}; the file is damaged or cut off") from error
 
 
-def notes_appearance(document: Mapping[str, Any], notes: Notes) -> None:
-    """Say that materials and textures are left out, where there are any."""
-    if document.get("appearance"):
-        notes.add("materials and textures are not kept")
+def _member(path: Path, document: Mapping[str, Any], name: str, where: str = "") -> Mapping[str, Any] | None:
+    """Return a member that is an object, None where it is missing or empty."""
+    said = document.get(name)
+    if not said:
+        return None
+    if not isinstance(said, dict):
+        raise InvalidData(f"{path}: {where}{name} is no object")
+    return said
 
 
 def _members(path: Path, document: Mapping[str, Any], where: str = "") -> tuple[dict[str, CityObject], Sequence[Any]]:

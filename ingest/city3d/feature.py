@@ -61,12 +61,14 @@ class Frame:
 class Feature:
     """One object nobody else is part of (`id`), and its parts, by their ids, as City Objects of CityJSON.
 
-    `vertices` may hold more than the objects use; they are numbers of the file's `Frame`.
+    `vertices` may hold more than the objects use; they are numbers of the file's `Frame`. The materials and textures of
+    the objects are numbers of `appearance`.
     """
 
     id: str
     objects: Mapping[str, CityObject]
     vertices: Sequence[Sequence[float]]
+    appearance: Mapping[str, Any] | None = None
 
     @property
     def root(self) -> CityObject:

@@ -12,8 +12,8 @@ OGC 20-072r5, CityJSON Community Standard 2.0; CityJSONSeq. https://www.cityjson
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from cim.bodies import CITYJSON
 from cim.files import Keep
-from ingest.city3d.feature import DEPTHS, CityObject, Feature, Frame, lod_of, rings
+from ingest.city3d.feature import DEPTHS, NO_SENSE, CityObject, Feature, Frame, Notes, lod_of, rings
+from ingest.city3d.looks import LOOKS, looks_of
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-# Members of a City Object that say how it looks or who collects it, not what it is.
-_LEFT_OUT = frozenset({"material", "texture"})
 
 
 def compact(feature: Feature) -> Feature:
@@ -45,14 +44,15 @@ def compact(feature: Feature) -> Feature:
     vertices = feature.vertices
     if order and not 0 <= min(order) <= max(order) < len(vertices):
         raise IndexError(f"its boundaries name vertices {min(order)} to {max(order)} of {len(vertices)}")
-    if order != list(range(len(vertices))):
+    # A document has one list of vertices for all of its features: what goes over all of it would do so for each.
+    if len(order) != len(vertices) or order != list(range(len(order))):
         number = {old: new for new, old in enumerate(order)}
         for ring in lists:
             ring[:] = map(number.__getitem__, ring)
         vertices = list(map(vertices.__getitem__, order))
     if not set(map(len, vertices)) <= {3}:
         raise ValueError("a vertex is not three numbers")
-    return Feature(feature.id, objects, vertices)
+    return Feature(feature.id, objects, vertices, feature.appearance)
 
 
 def header(frame: Frame) -> bytes:
@@ -73,11 +73,16 @@ def header(frame: Frame) -> bytes:
 
 
 def keep_all(
-    features: Sequence[Feature], coordinates: NDArray[np.float64], frame: Frame, first_line: bytes, keep: Keep
+    features: Sequence[Feature],
+    coordinates: NDArray[np.float64],
+    frame: Frame,
+    first_line: bytes,
+    keep: Keep,
+    notes: Notes | None = None,
 ) -> list[str | None]:
     """Keep each feature that has a body (level of detail 1 and finer) and return its SHA-256, None without.
 
-    `coordinates` are those of all vertices of all features, one after another.
+    `coordinates` are those of all vertices of all features, one after another; `notes` take what is left out.
     """
     numbers = np.rint(coordinates / np.array(frame.units)).astype(np.int64)
     digests: list[str | None] = []
@@ -85,12 +90,15 @@ def keep_all(
     for feature in features:
         end = start + len(feature.vertices)
         if _has_body(feature):
+            looks, appearance = _looks(feature, notes or Notes())
             said = {
-                "CityObjects": {name: _plain(one, feature) for name, one in feature.objects.items()},
+                "CityObjects": {name: _plain(one, feature, looks) for name, one in feature.objects.items()},
                 "id": feature.id,
                 "type": "CityJSONFeature",
                 "vertices": numbers[start:end],
             }
+            if appearance:
+                said["appearance"] = appearance
             digests.append(keep(first_line + orjson.dumps(said, option=_OPTIONS)))
         else:
             digests.append(None)
@@ -106,13 +114,36 @@ def _has_body(feature: Feature) -> bool:
     )
 
 
-def _plain(one: CityObject, feature: Feature) -> CityObject:
-    """Return a City Object as version 2.0 has it: without looks, relatives outside the feature and empty members."""
+def _looks(feature: Feature, notes: Notes) -> tuple[Iterator[dict[str, Any]], dict[str, Any]]:
+    """Return the looks of the geometries of a feature, one after another, and what they are numbers of."""
+    if feature.appearance is not None:
+        geometries = [g for one in feature.objects.values() for g in _geometries(one)]
+        try:
+            found, appearance = looks_of(geometries, feature.appearance)
+        except NO_SENSE:
+            notes.add("{n} whose materials or textures make no sense: these are left out")
+        else:
+            if "textures" in appearance:
+                notes.add("{n} with textures: their images are named in the files of the bodies, and not kept")
+            return iter(found), appearance
+    return repeat({}), {}
+
+
+def _geometries(one: CityObject) -> list[Any]:
+    return [g for g in one.get("geometry") or () if g["type"] in DEPTHS]
+
+
+def _plain(one: CityObject, feature: Feature, looks: Iterator[dict[str, Any]]) -> CityObject:
+    """Return a City Object as version 2.0 has it: without relatives outside the feature and empty members.
+
+    `looks` are those of its geometries, and of others after them.
+    """
     said = dict(one)
     said["parents"] = sorted(p for p in one.get("parents") or () if p in feature.objects)
     said["children"] = sorted(one.get("children") or ())
     if isinstance(said.get("address"), dict):
         said["address"] = [said["address"]]
-    kept = [g for g in one.get("geometry") or () if g["type"] in DEPTHS]
-    said["geometry"] = [{k: v for k, v in g.items() if k not in _LEFT_OUT} | {"lod": lod_of(g)} for g in kept]
+    said["geometry"] = [
+        {k: v for k, v in g.items() if k not in LOOKS} | {"lod": lod_of(g)} | next(looks) for g in _geometries(one)
+    ]
     return {name: value for name, value in said.items() if value or name == "type"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -69,9 +69,13 @@ _FOR_FILE = "{n} with more to say about their parts than a record takes: it is i
 _ATTRIBUTES = "_attributes"
 
 Attributes = dict[str, Any]
+# Raises one of NO_SENSE where the feature makes none.
+Placed = Callable[[Feature], Feature]
 
 
-def layers(features: Iterable[Feature], frame: Frame, stem: str, keep: Keep, notes: Notes) -> Iterator[Layer]:
+def layers(
+    features: Iterable[Feature], frame: Frame, stem: str, keep: Keep, notes: Notes, placed: Placed | None = None
+) -> Iterator[Layer]:
     """Yield a layer for each type of object, buildings first.
 
     What a record needs of a feature is taken from it once and put aside in a file of the system, so that memory holds
@@ -81,9 +85,10 @@ def layers(features: Iterable[Feature], frame: Frame, stem: str, keep: Keep, not
     ----------
     stem : name of the file without suffix; it goes before ids that do not look unique beyond their file
     keep : takes the file of each building's body
+    placed : gives a feature the geometries it has from elsewhere, for files that have such
     """
     spools: dict[str, _Spool] = {}
-    work = _Work(frame, stem, keep, notes)
+    work = _Work(frame, stem, keep, notes, placed)
     with uncollected():
         waiting = iter(features)
         while chunk := list(islice(waiting, CHUNK)):
@@ -102,7 +107,8 @@ def layers(features: Iterable[Feature], frame: Frame, stem: str, keep: Keep, not
 class _Work:
     """Turns chunks of features into batches of the columns that every record has."""
 
-    def __init__(self, frame: Frame, stem: str, keep: Keep, notes: Notes) -> None:
+    def __init__(self, frame: Frame, stem: str, keep: Keep, notes: Notes, placed: Placed | None) -> None:
+        self._placed = placed
         self._frame = frame
         self._stem = stem
         self._keep = keep
@@ -115,7 +121,7 @@ class _Work:
         found = bodies(features, coordinates, self._frame, self._notes)
         for row in damaged:
             found[row] = Body(DAMAGED)
-        digests = kept.keep_all(features, coordinates, self._frame, self._first_line, self._keep)
+        digests = kept.keep_all(features, coordinates, self._frame, self._first_line, self._keep, self._notes)
         rows_of: dict[str, list[int]] = {}
         for row, feature in enumerate(features):
             rows_of.setdefault(feature.root["type"], []).append(row)
@@ -143,7 +149,7 @@ class _Work:
         damaged: list[int] = []
         for row, feature in enumerate(chunk):
             try:
-                features.append(kept.compact(feature))
+                features.append(kept.compact(feature if self._placed is None else self._placed(feature)))
             except NO_SENSE as error:
                 features.append(self._bare(feature, error))
                 damaged.append(row)

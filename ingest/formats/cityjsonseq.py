@@ -21,14 +21,16 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     from ingest.city3d import cityjson
     from ingest.city3d.feature import Notes
     from ingest.city3d.layers import layers
+    from ingest.city3d.templates import Templates
     from ingest.gdal import check_signature
 
     check_signature(path, (b"{",), "CityJSONSeq")
     with path.open("rb") as file:
         header = cityjson.header_of(path, cityjson.parse(path, next(file), "line 1"), options.assume_crs, options.crs)
         notes = Notes()
-        features = cityjson.features_of_lines(path, file, notes)
-        yield from layers(features, header.frame, cityjson.stem(path), options.keep, notes)
+        features = cityjson.features_of_lines(path, file, header)
+        templates = Templates(header.templates, header.appearance, header.frame, notes)
+        yield from layers(features, header.frame, cityjson.stem(path), options.keep, notes, templates.placed)
 
 
 FORMAT = Format(
