@@ -14,6 +14,7 @@ import pyproj
 
 from cim import crs as systems
 from cim.errors import InvalidData
+from ingest.city3d.document import Document, Objects
 from ingest.city3d.feature import CityObject, Feature, Frame, frame
 
 VERSIONS = ("1.0", "1.1", "2.0")
@@ -61,18 +62,17 @@ def header_of(path: Path, document: Any, assumed: pyproj.CRS | None, default: py
     return Header(version[:3], frame(*_transform(path, document), system), templates or {}, appearance)
 
 
-def features_of_document(path: Path, document: dict[str, Any], header: Header) -> Iterator[Feature]:
+def features_of_document(path: Path, document: Document, header: Header) -> Iterator[Feature]:
     """Yield the features of a whole CityJSON document: every object that no other one has as its child.
 
     Raises
     ------
     InvalidData : an object names a child that is not there, or is its own descendant.
     """
-    objects, vertices = _members(path, document)
+    objects, vertices = document.objects(), document.vertices()
     for name, one in objects.items():
-        parents = [p for p in one.get("parents") or () if objects.get(p, {}).get("type") != _GROUP]
-        if not parents:
-            yield Feature(name, _family(path, name, objects), vertices, header.appearance)
+        if all(objects.type_of(parent) == _GROUP for parent in one.get("parents") or ()):
+            yield Feature(name, _family(path, name, one, objects), vertices, header.appearance)
 
 
 def features_of_lines(path: Path, lines: Iterator[bytes], header: Header) -> Iterator[Feature]:
@@ -134,9 +134,10 @@ def _members(path: Path, document: Mapping[str, Any], where: str = "") -> tuple[
     return objects, vertices
 
 
-def _family(path: Path, root: str, objects: Mapping[str, CityObject]) -> dict[str, CityObject]:
-    found: dict[str, CityObject] = {}
-    waiting = [root]
+def _family(path: Path, root: str, whole: CityObject, objects: Objects) -> dict[str, CityObject]:
+    """Return an object, with all that is part of it, by their names."""
+    found = {root: whole}
+    waiting = list(_children(whole))
     while waiting:
         name = waiting.pop()
         if name in found:
@@ -144,9 +145,12 @@ def _family(path: Path, root: str, objects: Mapping[str, CityObject]) -> dict[st
         if name not in objects:
             raise InvalidData(f"{path}: object {root!r} names a child {name!r} that the file does not hold")
         found[name] = objects[name]
-        if objects[name]["type"] != _GROUP:
-            waiting += objects[name].get("children") or ()
+        waiting += _children(found[name])
     return found
+
+
+def _children(one: CityObject) -> Sequence[str]:
+    return () if one["type"] == _GROUP else one.get("children") or ()
 
 
 def _transform(path: Path, document: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:

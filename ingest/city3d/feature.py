@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 import pyproj
+from numpy.typing import NDArray
 
 from cim import crs as systems
 
@@ -34,6 +35,7 @@ DEPTHS: Mapping[str, int] = {
 Ring = list[int]
 Surface = list[Ring]
 CityObject = dict[str, Any]
+Vertices = Sequence[Sequence[float]] | NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Feature:
 
     id: str
     objects: Mapping[str, CityObject]
-    vertices: Sequence[Sequence[float]]
+    vertices: Vertices
     appearance: Mapping[str, Any] | None = None
 
     @property

@@ -41,15 +41,18 @@ def compact(feature: Feature) -> Feature:
     geometries = [g for one in objects.values() for g in one.get("geometry") or () if g["type"] in DEPTHS]
     lists = [ring for geometry in geometries for ring in rings(geometry)]
     order = list(dict.fromkeys(chain.from_iterable(lists)))
-    vertices = feature.vertices
-    if order and not 0 <= min(order) <= max(order) < len(vertices):
-        raise IndexError(f"its boundaries name vertices {min(order)} to {max(order)} of {len(vertices)}")
+    vertices: Sequence[Sequence[float]]
+    if order and not 0 <= min(order) <= max(order) < len(feature.vertices):
+        raise IndexError(f"its boundaries name vertices {min(order)} to {max(order)} of {len(feature.vertices)}")
     # A document has one list of vertices for all of its features: what goes over all of it would do so for each.
-    if len(order) != len(vertices) or order != list(range(len(order))):
+    if isinstance(feature.vertices, np.ndarray):
+        vertices = feature.vertices[order].tolist()
+    else:
+        vertices = list(map(feature.vertices.__getitem__, order))
+    if order != list(range(len(order))):
         number = {old: new for new, old in enumerate(order)}
         for ring in lists:
             ring[:] = map(number.__getitem__, ring)
-        vertices = list(map(vertices.__getitem__, order))
     if not set(map(len, vertices)) <= {3}:
         raise ValueError("a vertex is not three numbers")
     return Feature(feature.id, objects, vertices, feature.appearance)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ingest.city3d.feature import DEPTHS, CityObject, Feature, Frame, Notes
+from ingest.city3d.keep import compact
 from ingest.city3d.looks import LOOKS
 
 INSTANCE = "GeometryInstance"
@@ -45,7 +46,9 @@ class Templates:
         """
         if not any(g["type"] == INSTANCE for one in feature.objects.values() for g in one.get("geometry") or ()):
             return feature
-        vertices = list(feature.vertices)
+        # Of a whole document's vertices those that its other geometries use, and no copy of all.
+        own = {name: one | {"geometry": _others(one)} for name, one in feature.objects.items()}
+        vertices = list(compact(Feature(feature.id, own, feature.vertices)).vertices)
         objects = {name: self._with_geometry(one, vertices, feature) for name, one in feature.objects.items()}
         return Feature(feature.id, objects, vertices, feature.appearance)
 
@@ -79,6 +82,10 @@ class Templates:
             self._notes.add("{n} instances of templates whose materials and textures are left out")
             geometry = {name: value for name, value in geometry.items() if name not in LOOKS}
         return geometry
+
+
+def _others(one: CityObject) -> list[Any]:
+    return [g for g in one.get("geometry") or () if g["type"] != INSTANCE]
 
 
 def _renumbered(boundaries: Any, known: dict[int, int], start: int, count: int) -> Any:

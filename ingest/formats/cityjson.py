@@ -12,21 +12,22 @@ from ingest.formats._base import Format, Layer, ReadOptions
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield a layer for each type of city object; parts belong to the object they are part of.
 
-    The document is held in memory whole. CityJSONSeq, which `cjseq` makes of it, is read line by line.
+    Of a document the vertices are held in memory, as numbers, and where its objects lie; these are parsed one by one.
 
     Raises
     ------
     InvalidData : no CityJSON, a version that is not read, an object that names a child there is none of.
     """
     from ingest.city3d import cityjson
+    from ingest.city3d.document import Document
     from ingest.city3d.feature import Notes
     from ingest.city3d.layers import layers
     from ingest.city3d.templates import Templates
     from ingest.gdal import check_signature
 
     check_signature(path, (b"{",), "CityJSON")
-    document = cityjson.parse(path, path.read_bytes())
-    header = cityjson.header_of(path, document, options.assume_crs, options.crs)
+    document = Document(path)
+    header = cityjson.header_of(path, document.members, options.assume_crs, options.crs)
     notes = Notes()
     features = cityjson.features_of_document(path, document, header)
     templates = Templates(header.templates, header.appearance, header.frame, notes)

@@ -119,4 +119,4 @@ def _feature(
         geometry.insert(0, block)
     coordinates = np.concatenate(vertices)
     objects = {name: {"type": "Building", "geometry": geometry}}
-    return Feature(name, objects, coordinates), coordinates  # type: ignore[arg-type] # rows of numbers
+    return Feature(name, objects, coordinates), coordinates  # rows of numbers
