@@ -15,6 +15,7 @@ from cim.scenarios._rules import Rule
 
 # How many of the counted integers make one of the unit shown.
 SCALES = {"m2": SQUARE_CENTIMETRES, "m": 1000, "CNY": 100}
+EVERYTHING = "/"  # the path of all numbers, of which there may be none
 DIGITS = 15  # decimals of what no decimal number is exactly
 
 
@@ -179,7 +180,7 @@ def opened(why: Why, paths: Sequence[str], result: Mapping[str, Any]) -> list[di
     InvalidData : at or beneath a path there is no number.
     """
     there = [at for at, _ in indicator.numbers(result)]
-    empty = [path for path in paths if not any(_meets(path, at) for at in there)]
+    empty = [path for path in paths if path != EVERYTHING and not any(_meets(path, at) for at in there)]
     if empty:
         raise InvalidData(f"explain: no number at {', '.join(empty)}; there are {', '.join(there[:20])}")
     wanted = {at for at in there if any(_meets(path, at) for path in paths)}

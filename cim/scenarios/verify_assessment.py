@@ -275,7 +275,8 @@ def _differences(
 ) -> list[dict[str, Any]] | None:
     """Return the indicators that today's city gives otherwise, on the same day and rules; None if it gives none."""
     try:
-        today = assess(database, type(asked).from_inputs(asked.inputs() | {"as_of": now.size}), use_live=use_live)
+        again = type(asked).from_inputs(asked.inputs() | {"as_of": now.size, "explain": []})
+        today = assess(database, again, use_live=use_live)
     except CimError:
         return None
     before, after = dict(numbers(document["result"])), dict(numbers(today["result"]))

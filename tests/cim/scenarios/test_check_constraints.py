@@ -260,7 +260,9 @@ def test_nothing_demolished_leaves_it_undefined(check: Check) -> None:
 # ----------------------------------------------------------------------------------------- R3 rehousing, R4 rent, R15
 
 
-@pytest.mark.parametrize(("back", "value", "status"), [(60, 46.153846, "fail"), (65, 50, "pass"), (64, None, "fail")])
+@pytest.mark.parametrize(
+    ("back", "value", "status"), [(60, 46.153846, "fail"), (64, None, "fail"), (65, 50, "pass"), (66, None, "pass")]
+)
 def test_rehousing(check: Check, back: int, value: float | None, status: str) -> None:
     """130 households leave A and B."""
     entry = check("R3", demolish(A, rehoused_households=back - 10), demolish(B, rehoused_households=10))
@@ -306,6 +308,7 @@ def votes(participating: float, in_favour: float) -> dict[str, Any]:
     ("participating", "in_favour", "failing"),
     [
         (600, 450, []),  # exactly two thirds of 900, and three quarters of 600
+        (600.0001, 450.0001, []),
         (599.9999, 450, ["participating area"]),
         (600, 449.9999, ["in_favour area"]),
     ],
@@ -387,6 +390,18 @@ def test_green(check: Check) -> None:
     assert figures(counted) == (0.305, 0.005, "pass")
 
 
+@pytest.mark.parametrize(("width", "status"), [(29.99, "fail"), (30, "pass"), (30.01, "pass")])
+def test_green_at_its_limit(database: Database, put: Callable[..., int], width: float, status: str) -> None:
+    """Of 10,000 m² three tenths have to be green, a strip of 30 × 100 m."""
+    zone = {"code": "PZ-1", "zone_kind": "development_control", "green_ratio_min": 0.3, "geom": box(0, 0, 100, 100)}
+    strip = {"code": "GR-1", "counts_as_green": True, "geom": box(0, 0, width, 100)}
+    lot = {"code": P1, "geom": box(0, 0, 100, 100)}
+    put(database, {"parcel": [lot], "planning_zone": [zone], "green_space": [strip]})
+    (entry,) = run(database, "check-constraints", {"scope": [P1], "rules": ["R8"]})["result"]["rules"]
+    assert (entry["status"], entry["limit"]) == (status, 0.3)
+    assert (entry["margin"] < 0) == (status == "fail")
+
+
 def test_heritage(check: Check) -> None:
     repaired = check("R9", {"target": MONUMENT, "action": "repair"}, scope=[P2])
     assert (repaired["status"], repaired["value"]["value"]) == ("pass", 0)
@@ -399,7 +414,7 @@ def test_heritage(check: Check) -> None:
     assert check("R9", demolish(A))["status"] == "pass"
 
 
-@pytest.mark.parametrize(("height", "status"), [(9, "pass"), (9.001, "fail")])
+@pytest.mark.parametrize(("height", "status"), [(8.999, "pass"), (9, "pass"), (9.001, "fail")])
 def test_height_in_a_heritage_control_zone(check: Check, height: float, status: str) -> None:
     new = {"geometry": geojson(205, 50, 10, 10), "gross_floor_area": 100, "height": height}
     assert check("R9", {"target": P2, "action": "new_build", "params": new}, scope=[P2])["status"] == status
@@ -412,14 +427,14 @@ def test_local_rules_are_off_until_a_city_writes_them(check: Check) -> None:
         assert "switched off" in entry["reason"]
 
 
-@pytest.mark.parametrize(("spaces", "status"), [(514, "fail"), (515, "pass")])
+@pytest.mark.parametrize(("spaces", "status"), [(514, "fail"), (515, "pass"), (516, "pass")])
 def test_parking(check: Check, spaces: int, status: str) -> None:
     """Half a space for each of 1,030 dwellings."""
     entry = check("R12", {"target": A, "action": "retrofit", "params": {"parking_spaces": spaces}}, rule_pack="strict")
     assert (entry["status"], entry["demand"]) == (status, 515)
 
 
-@pytest.mark.parametrize(("floor_area", "status"), [(1544.9999, "fail"), (1545, "pass")])
+@pytest.mark.parametrize(("floor_area", "status"), [(1544.9999, "fail"), (1545, "pass"), (1545.0001, "pass")])
 def test_facilities(check: Check, floor_area: float, status: str) -> None:
     """1,030 households of three: 1,545 m² make half a square metre a head."""
     school = {
@@ -437,6 +452,20 @@ def test_access(check: Check) -> None:
     assert figures(check("R14", rule_pack="strict")) == (4, 0, "pass")
     entry = check("R14", rule_pack="strict", scope=[P1, P2])
     assert (entry["status"], [line["code"] for line in entry["offenders"]]) == ("not_assessed", [P2])
+
+
+@pytest.mark.parametrize(("width", "status"), [(3.999, "fail"), (4, "pass"), (4.001, "pass")])
+def test_access_at_its_limit(city: Database, width: float, status: str) -> None:
+    """A new road whose centre lies 1 m south of parcel 2, so that it touches it whatever its width; 4 m are wanted."""
+    way = dict(shapely.geometry.mapping(shapely.LineString([(X + 210, Y - 1), (X + 220, Y - 1)])))
+    road = {"target": P2, "action": "new_road", "params": {"width": width, "geometry": way}}
+    known = {"target": P2, "action": "new_road", "params": {"width": 1.0, "geometry": way}}
+    given = {"scope": [P2], "rules": ["R14"], "rule_pack": "strict", "reference_date": "2026-06-30"}
+    proposal = {"crs": 4548, "interventions": [{**road, "id": "a"}, {**known, "id": "b", "phase": 2}]}
+    (entry,) = run(city, "check-constraints", given | {"proposal": proposal})["result"]["rules"]
+    # RO-2, of unknown width, may be wide enough: only a road that surely is decides.
+    assert entry["status"] == ("pass" if status == "pass" else "not_assessed")
+    assert entry["value"]["low"] == width
 
 
 # ------------------------------------------------------------------------------------------------------ two rule packs

@@ -14,7 +14,8 @@ from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from cim.db.engine import Database
-from cim.scenarios import canonical, run
+from cim.db.script import query
+from cim.scenarios import _state, canonical, run
 from cim.scenarios._indicator import numbers
 from cim.settings import Settings
 
@@ -27,6 +28,14 @@ def square(x: int, y: int, width: int, height: int) -> str:
 
 
 size = st.integers(1, 30)
+PARALLEL = ("district-inventory", "density-indicators", "check-constraints", "rank-renewal-candidates")
+# What a session does that is let to use workers for everything; the names of the settings differ by server.
+FORCED = sa.text(
+    "SELECT set_config(name, CASE WHEN name IN ('force_parallel_mode', 'debug_parallel_query') THEN 'on' "
+    "WHEN name = 'max_parallel_workers_per_gather' THEN '4' ELSE '0' END, true) FROM pg_settings "
+    "WHERE name IN ('force_parallel_mode', 'debug_parallel_query', 'parallel_setup_cost', 'parallel_tuple_cost', "
+    "'min_parallel_table_scan_size', 'min_parallel_index_scan_size', 'max_parallel_workers_per_gather')"
+)
 
 
 @st.composite
@@ -149,6 +158,41 @@ def interventions(draw: st.DrawFn, buildings: list[dict[str, Any]]) -> list[dict
 
 def exactly(figure: dict[str, Any], part: str = "value") -> Fraction:
     return Fraction(str(figure[part] or 0))
+
+
+@hypothesis(max_examples=10, deadline=None)
+@given(cells=st.sets(st.tuples(st.integers(0, 5), st.integers(0, 5))), data=st.data())
+def test_without_overlap_no_more_than_the_land_is_covered(
+    town: Database, put: Any, cells: set[tuple[int, int]], data: st.DataObject
+) -> None:
+    """Buildings that fill cells of a grid of 20 m, or less of them, stand beside each other."""
+    sides = st.integers(1, 20)
+    buildings = [
+        {"code": f"B{x}{y}", "geom": square(20 * x, 20 * y, data.draw(sides), data.draw(sides)), "storeys_above": 1}
+        for x, y in sorted(cells)
+    ]
+    rebuild(town, put, {"parcel": [{"code": "P0", "geom": square(0, 0, SIDE, SIDE)}], "building": buildings})
+    result = ask(town, "density-indicators")["result"]
+    for extent in ("gross", "net"):
+        gsi = result[extent]["gsi"]
+        assert gsi["num"] <= gsi["den"]
+        # Area by shapely, in the integers of the sum.
+        covered = round(sum(shapely.from_wkt(b["geom"]).area for b in buildings) * 10_000)
+        assert gsi["num"] == covered
+
+
+@hypothesis(max_examples=6, deadline=None)
+@given(objects=towns())
+def test_parallel_plans_change_no_byte(town: Database, put: Any, objects: Any) -> None:
+    rebuild(town, put, objects)
+    alone = {name: canonical(ask(town, name, explain=["/"])) for name in PARALLEL}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_state, "query", lambda name: FORCED if name == "scenarios/settle" else query(name))
+        with _state.snapshot(town) as connection:
+            plan = connection.execute(sa.text("EXPLAIN SELECT count(*) FROM city.building")).scalars().all()
+            assert any("Gather" in line for line in plan)
+        for name, expected in alone.items():
+            assert canonical(ask(town, name, explain=["/"])) == expected
 
 
 @hypothesis(max_examples=12, deadline=None)

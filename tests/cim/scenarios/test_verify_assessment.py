@@ -131,6 +131,20 @@ def _change(number: int, change: str, leaf: int | None, superseded_by: int) -> d
     return {"type": "building", "code": code, "change": change, "leaf": leaf, "superseded_by": superseded_by}
 
 
+def test_a_number_that_is_opened_may_be_gone_today(city: Database, put: Callable[..., int]) -> None:
+    """The building that was explained is deleted: the numbers are others, and nothing is left of its own to open."""
+    explain = [f"/objects/{P1}F00010000/n"]
+    document = run(city, "district-inventory", INPUTS | {"list_objects": True, "explain": explain})
+    with city.engine.begin() as connection:
+        table = city.table("building")
+        connection.execute(sa.delete(table).where(table.c.code == f"{P1}F00010000"))
+    put(city, {})
+    result = verify(city, document)
+    assert (result["status"], [c["change"] for c in result["changes"]]) == ("stale", ["gone"])
+    sealed = document["result"]["n"]["value"]
+    assert {"at": "/n", "unit": "{building}", "sealed": sealed, "now": sealed - 1} in result["differences"]
+
+
 def test_a_new_boundary_makes_it_stale(city: Database, put: Callable[..., int], box: Any) -> None:
     document = run(city, "density-indicators", INPUTS)
     districts = city.table("renewal_district")
