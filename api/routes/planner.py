@@ -69,6 +69,7 @@ _SAID = {
     "drop": "Leave it out",
     "sealed": "Computed on tree size",
     "known": "of which known: {known} of {all}",
+    "why": "Why",
     "more": "and {number} more",
 }
 

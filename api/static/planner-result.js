@@ -52,29 +52,51 @@ function table(rows, words) {
   return element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)), more);
 }
 
-function rules(list, words) {
+// A button beside a number that asks what it adds up, and shows that beneath it; `why` asks by where the number stands.
+function opener(at, words, why) {
+  if (why === null) return null;
+  const button = element("button", { type: "button", class: "why", "data-at": at }, words.why);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const line = await why(at);
+    button.disabled = line === null;
+    if (line !== null) button.replaceWith(opened(line, words));
+  });
+  return button;
+}
+
+function opened(line, words) {
+  const sums = [line.num, line.den].filter((one) => one !== null);
+  const clauses = line.rules.map((rule) => [rule.id, rule.clause, rule.source].filter(Boolean).join(" · "));
+  return element("div", { class: "opened" }, element("p", { class: "soft" }, [line.formula, ...clauses].join("; ")),
+    ...sums.flatMap((one) => [element("p", {}, `Σ ${one.title} (${one.measured_in})`), table(one.terms, words)]),
+    line.unknown.length ? table(line.unknown, words) : null);
+}
+
+function rules(list, words, at, why) {
   return element("div", { class: "rules" }, ...list.map((rule) => {
     const about = element("p", { class: "soft" }, ...[rule.clause, rule.formula].filter(Boolean).join(" · "));
     const bound = rule.limit === null || rule.limit === undefined ? "" : ` / ${said(rule.limit)}`;
     const value = rule.value ? element("span", {}, cell("value", rule.value, words), bound) : null;
-    return element("details", {}, element("summary", {}, light(rule.status), ` ${rule.rule} `, value ?? ""), about,
+    const ask = rule.value ? opener(`${at}/${rule.rule}/value`, words, why) : null;
+    return element("details", {}, element("summary", {}, light(rule.status), ` ${rule.rule} `, value ?? ""), about, ask,
       rule.text ? element("p", {}, rule.text) : null, rule.reason ? element("p", { class: "soft" }, rule.reason) : null,
       rule.offenders?.length ? table(rule.offenders, words) : null);
   }));
 }
 
-// Draw an answer, its indicators first.
-export function draw(value, words, level = 3) {
+// Draw an answer, its indicators first; `at` is where it stands in the whole, `why` asks about one of its numbers.
+export function draw(value, words, why = null, level = 3, at = "") {
   const drawn = element("div", { class: "answer" });
   const plain = Object.entries(value).filter(([, one]) => isIndicator(one) || !(isObject(one) || (Array.isArray(one) && one.some(isObject))));
   if (plain.length) {
-    drawn.append(element("dl", {}, ...plain.flatMap(([name, one]) => [element("dt", {}, label(name)), element("dd", {}, cell(name, one, words))])));
+    drawn.append(element("dl", {}, ...plain.flatMap(([name, one]) => [element("dt", {}, label(name)), element("dd", {}, cell(name, one, words), isIndicator(one) ? opener(`${at}/${name}`, words, why) : null)])));
   }
   for (const [name, one] of Object.entries(value)) {
     if (plain.some(([known]) => known === name) || (Array.isArray(one) && !one.length)) continue;
     drawn.append(element(`h${level}`, {}, label(name)));
-    if (name === "rules" && Array.isArray(one)) drawn.append(rules(one, words));
-    else drawn.append(Array.isArray(one) ? table(one.map((row) => (isObject(row) ? row : { value: row })), words) : draw(one, words, Math.min(level + 1, 6)));
+    if (name === "rules" && Array.isArray(one)) drawn.append(rules(one, words, `${at}/rules`, why));
+    else drawn.append(Array.isArray(one) ? table(one.map((row) => (isObject(row) ? row : { value: row })), words) : draw(one, words, why, Math.min(level + 1, 6), `${at}/${name}`));
   }
   return drawn;
 }

@@ -241,13 +241,26 @@ function printed(format, asked) {
   return link;
 }
 
+// Ask about one number of an answer, on the same state; what cannot be told is said.
+async function why(path, asked) {
+  say(words.computing);
+  try {
+    const { body } = await get(asked.url, posted({ ...asked.inputs, explain: [path] }));
+    say("");
+    return body.result.why[0] ?? null;
+  } catch (error) {
+    say(error.message, true);
+    return null;
+  }
+}
+
 function show(answer, asked) {
   const seal = answer.assessment;
   const file = URL.createObjectURL(new Blob([JSON.stringify(answer)], { type: "application/json" }));
   const save = element("a", { href: file, download: `${at("process").value}-${seal.tree_size}.json` }, words.save);
   const sealed = element("p", { class: "soft seal" }, `${words.sealed} ${seal.tree_size}, `, element("code", {}, seal.root.slice(0, 16)), "… ", save);
   const prints = element("p", { class: "prints" }, `${words.report} `, ...["html", "pdf", "xlsx"].map((format) => printed(format, asked)));
-  at("answer").replaceChildren(prints, draw(answer.result, words), sealed);
+  at("answer").replaceChildren(prints, draw(answer.result, words, (path) => why(path, asked)), sealed);
   map.light(codesOf(answer.result));
 }
 

@@ -80,6 +80,13 @@ def test_a_planner_asks_a_scenario_on_the_map(district: tuple[City, httpx.Client
     answer = city.scenario("district-inventory", scope=scope)
     assert str(answer["assessment"]["tree_size"]) in shown
     assert answer["assessment"]["root"][:16] in shown
+    # Why are there so many households? The number opens into the houses and what each contributes.
+    browser.run("document.querySelector('[data-at=\"/households\"]').click()")
+    browser.run(wait % 'document.querySelector(".opened")')
+    explained = city.scenario("district-inventory", scope=scope, explain=["/households"])["result"]["why"][0]
+    shown = browser.run('document.querySelector(".opened").textContent')
+    assert explained["formula"] in shown
+    assert all(term["code"] in shown for term in explained["num"]["terms"][:50])
     # A building is demolished in a proposal, and the same question asked again.
     browser.run(wait % "document.querySelector('.intervene [value=demolish]') || (%s, null)" % CLICK)
     browser.run(
