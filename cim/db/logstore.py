@@ -19,6 +19,9 @@ from cim.log.entry import parse_body
 from cim.log.sequencer import Leaf, Revision
 from cim.log.tree import CompactRange
 
+# Leaves from which on a plan made without knowing of them is felt: reading all of so many takes some milliseconds.
+_MANY = 10_000
+
 
 class LogStore:
     """One database connection for all that a sequencer run writes, so that its lock and its work share a fate."""
@@ -27,6 +30,8 @@ class LogStore:
         self.connection = connection
         self._horizon: str | None = None  # of the last look at what is pending
         self._waiting = 0  # revisions below it that were read and have no leaf yet
+        self._size = 0  # of the tree, once it was moved
+        self._unknown = 0  # leaves since the planner was last told what the tables hold
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -107,6 +112,8 @@ class LogStore:
             self.move(old, new)
             self.connection.execute(query("log/record_head"), {"size": new.size, "root": new.root()})
         self._waiting -= len(leaves)
+        self._size = new.size
+        self._unknown += len(leaves)
 
     def copy_leaves(self, leaves: Sequence[Leaf]) -> None:
         """Copy the leaves in, in the caller's transaction."""
@@ -147,6 +154,10 @@ class LogStore:
                 self.connection.execute(query("log/raise_floor"))
             else:
                 self.connection.execute(query("log/set_floor"), {"horizon": self._horizon})
+            if self._unknown >= max(_MANY, self._size // 10):
+                # Until the server does this by itself, a minute later, a box as of a state would read all of a type.
+                self.connection.execute(query("log/analyze"))
+                self._unknown = 0
 
     def geometries(self, size: int) -> Iterator[tuple[str, bytes]]:
         """Yield (SHA-256 in hex, ISO WKB) of each geometry that a leaf below `size` names, once."""

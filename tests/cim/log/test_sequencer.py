@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from cim.db import logstore
 from cim.db.engine import Database
 from cim.db.logstore import LogStore
 from cim.errors import Conflict
@@ -237,6 +238,22 @@ def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publishe
         assert set(revs) <= set(logged[code])
     assert sum(map(len, seen.values())) > 9
     assert findings(database, publisher) == []
+
+
+def test_the_planner_knows_at_once_of_many_leaves(
+    database: Database, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logstore, "_MANY", 20)
+    known = "SELECT reltuples = (SELECT count(*) FROM cim.leaf) FROM pg_class WHERE oid = 'cim.leaf'::regclass"
+
+    def add(first: int, last: int) -> bool:
+        run(database, f"INSERT INTO city.building (code) SELECT 'b' || i FROM generate_series({first}, {last}) i")
+        run_sequencer(database, publisher)
+        with database.engine.connect() as connection:
+            return bool(connection.execute(sa.text(known)).scalar_one())
+
+    assert not add(1, 9)
+    assert add(10, 40)
 
 
 def test_two_sequencers_wait_for_each_other(database: Database, publisher: Publisher) -> None:
