@@ -52,8 +52,11 @@ def parse(text: str | int | pyproj.CRS) -> pyproj.CRS:
     ------
     CrsError : PROJ does not know it.
     """
-    if isinstance(text, pyproj.CRS):
-        return text
+    return text if isinstance(text, pyproj.CRS) else _parsed(text)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str | int) -> pyproj.CRS:
     try:
         return pyproj.CRS.from_user_input(int(text) if str(text).isdecimal() else text)
     except ProjCrsError as error:

@@ -214,7 +214,8 @@ async def items(request: Request, type_name: str) -> Response:
     state = pinned or State.live(read.live)
     listed = links.base_of(request), type_name, chosen.name, declared.offers, profile_of(chosen, asked)
     own = _page_links(*listed, more=token is not None)
-    own = own.filled(**_asked_again(request), next=links.query_text({**request.query_params, "next": token or ""}))
+    following = "" if token is None else links.query_text({**request.query_params, "next": token})
+    own = own.filled(**_asked_again(request), next=following)
     shown = Page(request, site, feature_type, output, state, own, read.features, read.returned, matched)
     headers = {
         **state.headers,
