@@ -5,7 +5,7 @@ All of it works on whole columns; only what is faulty is looked at one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -83,12 +83,21 @@ class Placed:
 class Cleaned:
     """Geometries in the storage system, None where the record has none or has a fault; which were repaired.
 
-    `remarks` are sentences for the report about what was done to all of them.
+    `heights` tells which came with heights or measures, `zones` the zone number that was put before the eastings, less
+    than zero where it was taken off, 0 where nothing was done. `remarks` are sentences for the report on these.
     """
 
     geometries: Geometries
     repaired: Mask
+    heights: Mask
+    zones: npt.NDArray[np.int64]
     remarks: list[str] = field(default_factory=list)
+
+    @classmethod
+    def nothing(cls, count: int) -> Cleaned:
+        """Return that of records without geometry."""
+        none = np.zeros(count, bool)
+        return cls(np.full(count, None, object), none, none, np.zeros(count, np.int64))
 
 
 def clean(
@@ -124,14 +133,15 @@ def clean(
     CrsError : most of the layer so far lies outside the area of either system, or no transformation is known.
     InvalidData : there is invalid geometry, and `repair` says to raise.
     """
-    remarks: list[str] = []
     placed = placed or Placed()
     geometries, closed = _read(column, linearise, faults)
     if closed.any() and repair.on_invalid != "fix":
         _refuse(geometries, closed, repair, faults, placed, "has a ring that is not closed")
-    geometries = _flat(geometries, source, remarks)
+    heights = shapely.has_z(geometries) | shapely.has_m(geometries)
+    if heights.any():
+        geometries = shapely.force_2d(geometries)
     geometries = _of_family(geometries, kind, faults)
-    geometries = _to_storage(geometries, source, target, faults, vouched, remarks, placed)
+    geometries, numbers = _to_storage(geometries, source, target, faults, vouched, placed)
     geometries, mended = _repair(geometries, kind, repair, faults, placed)
     repaired = (closed | mended) & ~shapely.is_missing(geometries)
     promoted = promote(geometries, kind)
@@ -142,7 +152,27 @@ def clean(
         absent = shapely.is_missing(geometries) & faults.good()
         faults.add(absent, f"geom: has no geometry, expected {kind}")
     placed.records += len(column)
-    return Cleaned(geometries, repaired, remarks)
+    return Cleaned(geometries, repaired, heights, numbers, remarks_of(bool(heights.any()), numbers.tolist(), source))
+
+
+def remarks_of(heights: bool, numbers: Iterable[int], source: pyproj.CRS) -> list[str]:
+    """Return what is to be said where some records came with heights, and with such zone numbers; see `Cleaned`."""
+    remarks: list[str] = []
+    if heights:  # a height is a column, in its own datum
+        vertical = crs.vertical(source)
+        stated = f"the source states {vertical} for heights" if vertical else "the source states no datum for heights"
+        remarks.append(f"heights and measures of corners are not stored, the plan is; {stated}")
+    for number in sorted(set(numbers) - {0}):
+        found = zones.zone(abs(number))
+        if number > 0:
+            remarks.append(f"eastings lack the zone number that {crs.name(source)} has: it was put before them")
+        elif found is not None:
+            as_delivered = f", as {crs.name(crs.parse(found.epsg))} has it" if crs.same_datum(source, _CGCS2000) else ""
+            remarks.append(
+                f"eastings carry the zone number {found.number}{as_delivered}: it was taken off, since"
+                f" {crs.name(source)} has none"
+            )
+    return list(dict.fromkeys(remarks))
 
 
 def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tuple[Geometries, Mask]:
@@ -174,17 +204,6 @@ def _finite(geometries: Geometries, faults: Faults) -> Geometries:
         faults.add(rows, "geom: has a coordinate that is not a number or infinite")
         geometries[rows] = None
     return geometries
-
-
-def _flat(geometries: Geometries, source: pyproj.CRS, remarks: list[str]) -> Geometries:
-    """Return the geometries without heights and measures, and say so: a height is a column, in its own datum."""
-    if not (shapely.has_z(geometries).any() or shapely.has_m(geometries).any()):
-        return geometries
-    vertical = crs.vertical(source)
-    stated = f"the source states {vertical} for heights" if vertical else "the source states no datum for heights"
-    remarks.append(f"heights and measures of corners are not stored, the plan is; {stated}")
-    flat: Geometries = shapely.force_2d(geometries)
-    return flat
 
 
 def _parse(binary: Geometries, kinds: npt.NDArray[np.int64], linearise: Linearise) -> Geometries:
@@ -251,11 +270,13 @@ def _to_storage(
     target: pyproj.CRS,
     faults: Faults,
     vouched: bool,
-    remarks: list[str],
     placed: Placed,
-) -> Geometries:
-    """Transform and snap in one go; what lies outside the area of either system is a fault and becomes None."""
-    coordinates = _without_zone_number(geometries, source, remarks)
+) -> tuple[Geometries, npt.NDArray[np.int64]]:
+    """Transform and snap in one go; what lies outside the area of either system is a fault and becomes None.
+
+    Returns with the zone numbers that were put before the eastings, as `Cleaned` has them.
+    """
+    coordinates, numbers = _without_zone_number(geometries, source)
     delivered = None if len(coordinates) == 0 else crs.extent(coordinates)
     placed.total += int((~shapely.is_missing(geometries)).sum())
     try:
@@ -268,34 +289,27 @@ def _to_storage(
     except OutsideArea as error:
         like = None if delivered is None else likeness(delivered, source, target)
         raise CrsError(f"{error}{f'; {like}' if like else ''}") from error
-    return stored
+    return stored, numbers
 
 
-def _without_zone_number(geometries: Geometries, source: pyproj.CRS, remarks: list[str]) -> npt.NDArray[np.float64]:
+def _without_zone_number(
+    geometries: Geometries, source: pyproj.CRS
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Return the coordinates, which become those of the geometries too, with zone numbers as `source` has them."""
     coordinates, rows = shapely.get_coordinates(geometries, return_index=True)
+    numbers = np.zeros(len(geometries), np.int64)
     if len(coordinates) == 0:
-        return coordinates
+        return coordinates, numbers
     west, _, east, _ = crs.extent(coordinates)
     if zones.fits(west, east, source):
-        return coordinates
+        return coordinates, numbers
     boxes = shapely.bounds(geometries)
     added = zones.corrections(boxes[:, 0], boxes[:, 2], source)
-    if not added.any():
-        return coordinates
-    coordinates[:, 0] += added[rows]
-    geometries[:] = shapely.set_coordinates(geometries, coordinates)
-    for number in np.unique(added[added != 0]):
-        found = zones.zone(int(abs(number)) // 1_000_000)
-        if number > 0:
-            remarks.append(f"eastings lack the zone number that {crs.name(source)} has: it was put before them")
-        elif found is not None:
-            as_delivered = f", as {crs.name(crs.parse(found.epsg))} has it" if crs.same_datum(source, _CGCS2000) else ""
-            remarks.append(
-                f"eastings carry the zone number {found.number}{as_delivered}: it was taken off, since"
-                f" {crs.name(source)} has none"
-            )
-    return coordinates
+    if added.any():
+        coordinates[:, 0] += added[rows]
+        geometries[:] = shapely.set_coordinates(geometries, coordinates)
+        numbers = (added / 1_000_000).astype(np.int64)
+    return coordinates, numbers
 
 
 def _drop_outside(

@@ -26,6 +26,7 @@ from cim.codes import provisional
 from cim.db.familiar import DIGESTS, Digests, Integers
 from cim.dictionary import Dictionary
 from cim.errors import CrsError
+from ingest.clean import Cleaned
 from ingest.expressions import Expression
 from ingest.faults import Mask
 from ingest.formats import Layer
@@ -33,9 +34,10 @@ from ingest.formats._base import FEATURE_ID, GEOMETRY
 from ingest.mapping import LayerMapping, Value
 
 # Part of the basis: raise it when the same record gives another row, or other traits.
-_REVISION = 1
-# Traits, to be added up.
-_SHAPED, _REPAIRED, _MINTED, _NAMELESS, _PROVISIONAL = (1 << bit for bit in range(5))
+_REVISION = 2
+# Traits, to be added up. Above them lies the zone number of `ingest.clean.Cleaned`, so much more than nothing.
+_SHAPED, _REPAIRED, _MINTED, _NAMELESS, _PROVISIONAL, _HEIGHTS = _BITS = tuple(1 << bit for bit in range(6))
+_ZONE, _ZERO = 8, 128
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
 
@@ -123,16 +125,21 @@ def _text(value: Value | None) -> str | None:
     return value.text if isinstance(value, Expression) else value
 
 
-def traits_of(codes: pa.ChunkedArray, shaped: Mask, repaired: Mask, minted: Mask, nameless: Mask) -> Integers:
-    """Return what reports count of records, as one number each."""
+def traits_of(
+    codes: pa.ChunkedArray, shaped: Mask, minted: Mask, nameless: Mask, cleaned: Cleaned, places: Integers
+) -> Integers:
+    """Return what reports count of records, as one number each; of the records cleaned, they are those at `places`."""
     named = pc.starts_with(codes, provisional.PREFIX).to_numpy(zero_copy_only=False)
-    masks = {_SHAPED: shaped, _REPAIRED: repaired, _MINTED: minted, _NAMELESS: nameless, _PROVISIONAL: named}
-    return sum((mask.astype(np.int64) * bit for bit, mask in masks.items()), np.zeros(len(codes), np.int64))
+    masks = (shaped, cleaned.repaired[places], minted, nameless, named, cleaned.heights[places])
+    traits = (cleaned.zones[places] + _ZERO) << _ZONE
+    for bit, mask in zip(_BITS, masks, strict=True):
+        traits += mask.astype(np.int64) * bit
+    return traits
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """How many familiar records were met, and how many of them reports count as what."""
+    """How many familiar records were met, and how many of them reports count as what; `zones` as in `Cleaned`."""
 
     count: int = 0
     shaped: int = 0
@@ -140,12 +147,15 @@ class Met:
     minted: int = 0
     nameless: int = 0
     provisional: int = 0
+    heights: int = 0
+    zones: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, traits: Integers) -> Met:
         """Count."""
-        bits = (_SHAPED, _REPAIRED, _MINTED, _NAMELESS, _PROVISIONAL)
-        return cls(len(traits), *(int((traits & bit > 0).sum()) for bit in bits))
+        shaped, repaired, minted, nameless, provisional, heights = (int((traits & bit > 0).sum()) for bit in _BITS)
+        zones = frozenset((np.unique(traits >> _ZONE) - _ZERO).tolist())
+        return cls(len(traits), shaped, repaired, minted, nameless, provisional, heights, zones)
 
 
 NONE_MET = Met()

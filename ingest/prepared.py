@@ -49,7 +49,7 @@ class Prepared:
     """What became of a batch of records before the database sees them.
 
     `rows` hold the columns of `Preparation.carried` and `code`; `numbers` are their places in the layer, from 0.
-    `nameless` says that the code of some is but the name of their content, `minted` tells which codes were made here,
+    `nameless` tells whose code is but the name of their content, `minted` which codes were made here,
     `identified` how many came from another identifier. `read` is the sum of rows, repeated and rejected, and of those
     met that are familiar, which the other counts leave out. `digests` and `traits` are of the rows; None where none may
     become familiar.
@@ -58,7 +58,7 @@ class Prepared:
     read: int
     rows: pa.Table
     numbers: npt.NDArray[np.int64]
-    nameless: bool
+    nameless: Mask
     minted: Mask
     repeated: Repeated | None
     rejected: list[Rejected]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +22,7 @@ from cim.errors import CrsError
 from cim.geometry import Geometries, to_wkb
 from cim.log.entry import MAX_ENTRY
 from ingest import identify, rejects
-from ingest.clean import Cleaned, Placed, clean
+from ingest.clean import Cleaned, Placed, clean, remarks_of
 from ingest.context import Context, lineage_of
 from ingest.familiar import Met, digests, fields_of, shaped, traits_of
 from ingest.faults import Faults, Mask
@@ -142,10 +141,11 @@ class Preparation:
         self._lacking += met.minted
         self._nameless += met.nameless
         if records.table.num_rows == 0 < met.count:
-            if self.carried.geometry and met.shaped:
-                self._tell_move(np.array([], dtype=object), records)
+            if self.carried.geometry:
+                self._tell(Cleaned.nothing(0), records)
             rows = pa.table({"code": pa.array([], pa.string())})
-            return Prepared(met.count, rows, numbers[:0], False, np.zeros(0, bool), None, [], 0, 0, 0, met)
+            none = np.zeros(0, bool)
+            return Prepared(met.count, rows, numbers[:0], none, none, None, [], 0, 0, 0, met)
         return self._prepare_all(records)
 
     def _unfamiliar(self, table: pa.Table, numbers: npt.NDArray[np.int64]) -> Records:
@@ -166,7 +166,7 @@ class Preparation:
         ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, faults)
         columns = self._columns(table, faults)
         attributes = {f.column: attribute_of(table.column(f.key), f.key, faults) for f in self.fields}
-        geometry, repaired, remarked = self._geometry(records, faults)
+        geometry, cleaned = self._geometry(records, faults)
         found: Codes = [None] * faults.count
         if self.mapping.code is not None:
             values = self._value(table, self.mapping.code, "code", faults)
@@ -190,9 +190,7 @@ class Preparation:
             refs = {name: columns[name].to_pylist() for name in named_here}
             identify.remember(self.context.known, ids, found, self.feature_type, refs)
         identified = faults.count - own - int(minted.sum())
-        if remarked:  # which are of some of the records, nobody knows of which
-            records = replace(records, digests=None)
-        return self._sort(records, rows, ids, nameless, minted, repaired, identified, faults)
+        return self._sort(records, rows, ids, nameless, minted, cleaned, identified, faults)
 
     def rejected_again(self, reasons: Mapping[int, str]) -> Iterator[Rejected]:
         """Read the layer once more and yield the records that turned out not to be taken, by their numbers."""
@@ -241,14 +239,14 @@ class Preparation:
         ids: Codes,
         nameless: Mask,
         minted: Mask,
-        repaired: Mask,
+        cleaned: Cleaned,
         identified: int,
         faults: Faults,
     ) -> Prepared:
         """Part the records into those to take, those whose code came before, and those at fault."""
         good = faults.good()
         about = self._about(rows.column("code").to_pylist(), ids, faults)
-        kept, mended = rows if good.all() else rows.filter(pa.array(good)), repaired & good
+        kept = rows if good.all() else rows.filter(pa.array(good))
         places = np.flatnonzero(good)
         numbers = records.numbers[places]
         first = self._seen.first(kept.column("code").to_pylist(), numbers)
@@ -270,16 +268,16 @@ class Preparation:
         # A shape of nothing is stored as none, yet counts as one where records are told apart from mere attributes.
         if records.digests is not None and (not self.carried.geometry or (came == stored).all()):
             digests_kept = records.digests[places]
-            traits = traits_of(kept.column("code"), stored, mended[places], minted[places], nameless[places])
+            traits = traits_of(kept.column("code"), stored, minted[places], nameless[places], cleaned, places)
         return Prepared(
             read=records.table.num_rows + records.met.count,
             rows=kept,
             numbers=records.numbers[places],
-            nameless=bool(nameless[good].any()),
+            nameless=nameless[places],
             minted=minted[places],
             repeated=repeated,
             rejected=self._rejected(records, ids, about, list(faults)),
-            repaired=int(mended.sum()),
+            repaired=int((cleaned.repaired & good).sum()),
             provisional=int(pc.sum(pc.starts_with(kept["code"], provisional.PREFIX)).as_py() or 0),
             identified=identified,
             met=records.met,
@@ -340,24 +338,33 @@ class Preparation:
     def _has_geometry(self) -> bool:
         return self.feature_type.geometry is not None and GEOMETRY in self.layer.schema.names
 
-    def _geometry(self, records: Records, faults: Faults) -> tuple[dict[str, pa.Array], Mask, bool]:
-        """Return the cleaned geometry, none where the type has none, what was repaired, whether there are remarks."""
-        none = np.zeros(faults.count, dtype=bool)
+    def _geometry(self, records: Records, faults: Faults) -> tuple[dict[str, pa.Array], Cleaned]:
+        """Return the cleaned geometry column, none where the type has no geometry, and what was done to it."""
+        cleaned = Cleaned.nothing(faults.count)
         if not self.carried.geometry:
-            return {}, none, False
+            return {}, cleaned
         kind, required = self.feature_type.geometry, self.feature_type.geometry_required
         assert kind is not None
         column = records.table.column(GEOMETRY)
         if column.null_count == len(column):
             if required and not self.joins:
-                faults.add(~none, f"geom: has no geometry, expected {kind}")
-            if records.met.shaped:
-                self._tell_move(np.array([], dtype=object), records)
-            return {GEOMETRY: pa.nulls(len(column), pa.binary())}, none, False
+                faults.add(np.ones(faults.count, bool), f"geom: has no geometry, expected {kind}")
+            self._tell(cleaned, records)
+            return {GEOMETRY: pa.nulls(len(column), pa.binary())}, cleaned
         cleaned = self._cleaned(column, kind, faults, self._placed)
-        self.said += [remark for remark in cleaned.remarks if remark not in self.said]
+        self._tell(cleaned, records)
+        return {GEOMETRY: pa.array(to_wkb(cleaned.geometries), pa.binary())}, cleaned
+
+    def _tell(self, cleaned: Cleaned, records: Records) -> None:
+        """Say what is to be said of the geometry of a batch, familiar or not."""
+        met = records.met
+        column = records.table.column(GEOMETRY)
+        if not met.shaped and column.null_count == len(column):
+            return
+        zones = {*cleaned.zones.tolist(), *met.zones}
+        remarks = remarks_of(bool(cleaned.heights.any() or met.heights), zones, self._system)
+        self.said += [remark for remark in remarks if remark not in self.said]
         self._tell_move(cleaned.geometries, records)
-        return {GEOMETRY: pa.array(to_wkb(cleaned.geometries), pa.binary())}, cleaned.repaired, bool(cleaned.remarks)
 
     def _cleaned(self, column: pa.ChunkedArray, kind: GeometryKind, faults: Faults, placed: Placed) -> Cleaned:
         return clean(

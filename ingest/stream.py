@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from types import MappingProxyType
 
+import numpy as np
 import orjson
 import psycopg
 import pyarrow as pa
@@ -36,6 +37,7 @@ from cim.db.script import query
 from cim.errors import CimError
 from ingest.ahead import ahead
 from ingest.context import Context, basis_of, lineage_of
+from ingest.faults import Mask
 from ingest.formats import Layer
 from ingest.identify import identifiers, mint_apart
 from ingest.mapping import LayerMapping, Value
@@ -53,9 +55,9 @@ _REASONS = 1000
 @dataclass(frozen=True, slots=True)
 class _Batch:
     prepared: Prepared
-    rows: Payload | None
+    rows: list[Payload]
     repeated: Payload | None
-    familiar: Payload | None
+    familiar: list[Payload]
 
 
 def take(
@@ -218,12 +220,13 @@ class _Taking:
         )
 
     def _copy(self, batch: _Batch) -> None:
-        if batch.rows is not None:
-            self.load.copy(batch.rows)
+        for payload in batch.rows:
+            self.load.copy(payload)
         if batch.repeated is not None:
             self.load.repeat(batch.repeated)
-        if batch.familiar is not None and self.familiar is not None:
-            self.familiar.copy(batch.familiar)
+        if self.familiar is not None:
+            for payload in batch.familiar:
+                self.familiar.copy(payload)
 
     def _claim(self) -> None:
         """Let the rows that wait know which objects records have that are but counted."""
@@ -295,22 +298,36 @@ class _Taking:
 
     def _batches(self) -> Iterator[_Batch]:
         for prepared in self.preparation.batches():
-            extra = {RECORD: pa.array(prepared.numbers), MINTED: pa.array(prepared.minted)}
-            if IDENTIFIERS in prepared.rows.column_names:
-                extra[IDENTIFIERS] = prepared.rows.column(IDENTIFIERS)
-            # Rows whose other identifiers are to be noted have to wait.
-            settled = not prepared.nameless and IDENTIFIERS not in extra
-            # So have those that may be of objects that are there only.
-            settled &= self.preparation.has_shapes or not self.preparation.feature_type.geometry_required
-            digests, traits = prepared.digests, prepared.traits
-            if digests is not None and traits is not None:
+            rows: list[Payload] = []
+            familiar: list[Payload] = []
+            for settled, chosen in self._parts(prepared):
+                mask = pa.array(chosen)
+                part = prepared.rows if chosen.all() else prepared.rows.filter(mask)
+                extra = {RECORD: pa.array(prepared.numbers[chosen]), MINTED: pa.array(prepared.minted[chosen])}
+                if IDENTIFIERS in part.column_names:
+                    extra[IDENTIFIERS] = part.column(IDENTIFIERS)
+                if prepared.digests is None or prepared.traits is None:
+                    rows.append(self.load.encode(part, settled=settled, **extra))
+                    continue
+                digests, traits = prepared.digests[chosen], prepared.traits[chosen]
                 extra |= {DIGEST: as_binary(digests), TRAITS: pa.array(traits, pa.int32())}
-            rows = familiar = None
-            if prepared.rows.num_rows or not prepared.met.count:
-                rows = self.load.encode(prepared.rows, settled=settled, **extra)
-                if rows.straight and self.familiar is not None and digests is not None and traits is not None:
-                    familiar = self.familiar.encode(digests, prepared.rows.column("code"), traits)
+                rows.append(self.load.encode(part, settled=settled, **extra))
+                if rows[-1].straight and self.familiar is not None:
+                    familiar.append(self.familiar.encode(digests, part.column("code"), traits))
             yield _Batch(prepared, rows, self._encode_repeated(prepared), familiar)
+
+    def _parts(self, prepared: Prepared) -> list[tuple[bool, Mask]]:
+        """Part the rows into those that are settled, and those that have to wait even where nothing is to merge with.
+
+        So have rows whose other identifiers are to be noted, which may be of objects that are there only, or whose code
+        is but the name of their content: another row may have that, too.
+        """
+        waits = prepared.nameless
+        shapes = self.preparation.has_shapes or not self.preparation.feature_type.geometry_required
+        if self.mapping.identifiers or not shapes or self.load.had_objects:
+            waits = np.ones_like(waits)
+        parts = [(True, ~waits), (False, waits)]
+        return [(settled, chosen) for settled, chosen in parts if chosen.any()]
 
     def _encode_repeated(self, prepared: Prepared) -> Payload | None:
         repeated = prepared.repeated

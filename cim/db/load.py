@@ -245,7 +245,8 @@ class Load:
     def rename(self, records: Sequence[int], codes: Sequence[str], first: Sequence[int]) -> int:
         """Give rows other codes; return how many, now the first to have theirs, repeat nothing any more."""
         assert self._repeated is not None
-        assert self._staged is not None
+        if self._staged is None:
+            self._staged = self._waiting("staged")
         given = (
             sa.func.unnest(
                 sa.cast(list(records), ARRAY(sa.BigInteger)),

@@ -172,6 +172,27 @@ def test_replacing_keeps_what_is_familiar_and_ends_what_is_gone(deliver: Any, ro
     assert (report.unchanged, report.revived, prepared) == (5, 2, [5, 2])
 
 
+@pytest.mark.parametrize("changed", [None, 1])
+def test_heights_and_zone_numbers_are_told_of_familiar_records_too(
+    changed: int | None, database: Database, tmp_path: Path, write: Write, square: Shape, prepared: list[int]
+) -> None:
+    """Of two files in one: eastings with the zone number 39, which EPSG:4548 lacks, and corners with heights."""
+    records = [{"code": CODES[n], "height": 3.0} for n in range(4)]
+    shapes: list[Any] = [square(20 * n) for n in range(4)]
+    shapes[0] = shapely.affinity.translate(shapes[0], 39_000_000)
+    shapes[2] = shapely.force_3d(shapes[2], 5.0)
+    first = take(database, write(tmp_path / "1" / "building.gpkg", records, shapes))
+    assert [word for word in ("zone number 39", "heights and measures") if word in " ".join(first.warnings)] == [
+        "zone number 39",
+        "heights and measures",
+    ]
+    if changed is not None:
+        records[changed]["height"] = 7.0
+    again = take(database, write(tmp_path / "2" / "building.gpkg", records, shapes))
+    assert (again.unchanged, again.warnings[:2]) == (4 if changed is None else 3, first.warnings[:2])
+    assert prepared == ([4] if changed is None else [4, 1])
+
+
 def test_what_came_by_another_mapping_is_not_familiar(deliver: Any, prepared: list[int]) -> None:
     records = [{"id": f"h{n}", "label": f"house {n}"} for n in range(3)]
     other = replace(NAMED, document={"source_id": "id", "encoding": "utf-8"})

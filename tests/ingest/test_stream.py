@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import shapely
 
 from cim import crs
+from cim.codes import provisional
 from cim.db.engine import Database
 from cim.db.script import query
 from cim.errors import CrsError
@@ -131,3 +133,17 @@ def test_the_spatial_index_is_there_after_a_first_load_also_where_somebody_reads
     assert indexes() == before
     assert load(layer([{"height": 1.0}, {"height": 2.0}], [square(), square(20)])).inserted == 1
     assert indexes() == before
+
+
+def test_a_record_named_by_its_geometry_may_meet_one_that_was_given_that_name(
+    database: Database, load: Callable[[Layer], LayerReport], square: Shape
+) -> None:
+    """As in an export: the first carries the provisional code that the geometry of both gives the second."""
+    stored = shapely.multipolygons([shapely.orient_polygons(square())])
+    name = sha256(shapely.to_wkb(stored, flavor="iso", byte_order=1)).hexdigest()
+    (code,) = provisional.mint_many("building", "content", [name])
+    report = load(layer([{"code": code, "height": 1.0}, {"code": None, "height": 2.0}], [square(), square()]))
+    assert (report.inserted, report.rejected) == (2, 0)
+    with database.engine.connect() as connection:
+        heights = connection.exec_driver_sql("SELECT height FROM city.building ORDER BY height").scalars().all()
+    assert heights == [1.0, 2.0]
