@@ -74,6 +74,8 @@ def answer_of(scope: Scope, error: Exception) -> Response:
     """Return the problem document of any error; what we did not foresee is logged and told to nobody."""
     request = Request(scope)
     match error:
+        case DatabaseError(__cause__=sa.exc.DBAPIError() as cause):  # what it says may name hosts, tables and users
+            return answer_of(scope, cause)
         case CimError():
             return _foreseen(request, error)
         case HTTPException():

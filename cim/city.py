@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -27,7 +27,6 @@ from cim.db.logstore import LogStore
 from cim.db.minting import mint
 from cim.db.parcels import add_up_parcels
 from cim.db.replay import ReplayReport, replay
-from cim.db.script import query
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.db.supersession import supersede
 from cim.errors import Conflict, InvalidData, NotFound
@@ -122,7 +121,7 @@ class City:
         import pandas as pd
 
         feature_type = self.database.dictionary.type(type_name)
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             branch = None
             if proposal is not None:
                 as_of, branch = self.proposals.branch(connection, proposal, as_of)
@@ -166,7 +165,7 @@ class City:
         NotFound : no such proposal or state. Conflict : it was drawn up on another log.
         InvalidData : it cannot be carried out in that state.
         """
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             wanted = None if as_of is None else self._resolve(connection, as_of).size
             onto, branch = self.proposals.branch(connection, proposal, wanted)
             return self._resolve(connection, onto), branch
@@ -178,7 +177,7 @@ class City:
         ------
         NotFound : no object has that code in that state. Conflict : several types know it; name one.
         """
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             size = None if as_of is None else self._resolve(connection, as_of).size
             found = self._type_of(connection, code, type_name)
             row = connection.execute(history.select_object(self.database.table(found), size, code)).mappings().first()
@@ -203,7 +202,7 @@ class City:
         ------
         NotFound : the code was never recorded. Conflict : several types know it; name one.
         """
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             return history.entries(connection, self._type_of(connection, code, type_name), code)
 
     def resolve(self, text: str, *, scheme: str | None = None) -> list[Resolution]:
@@ -218,19 +217,19 @@ class City:
         -------
         An object each; several after a split, none where nothing ever had the identifier.
         """
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             return resolve_identifier(connection, self.database.dictionary, text, scheme)
 
     def orphans(self) -> list[Orphan]:
         """Return objects that name a parent which is not there: loads may leave them so, for a load still to come."""
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             return orphans(connection)
 
     # ------------------------------------------------------------------ the log
 
     def tree_head(self, as_of: AsOf = None) -> TreeHead:
         """Return the tree head that `as_of` means (default: the current one)."""
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             return self._resolve(connection, as_of)
 
     def checkpoint(self) -> str:
@@ -251,7 +250,7 @@ class City:
         ------
         NotFound : the code was never recorded, or its revision is not sequenced yet.
         """
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             leaf = self._leaf_of(connection, code, type_name, as_of)
         return self.publisher.prove(leaf.idx, leaf.entry).to_text()
 
@@ -294,9 +293,8 @@ class City:
         """
         if not reason.strip():
             raise InvalidData("an erasure needs a reason: it is recorded for good")
-        with told(), self.database.engine.begin() as connection:
+        with self.database.writing(actor, reason) as connection:
             found = self._type_of(connection, code, type_name)
-            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
             return privacy.erase(connection, self.database.dictionary.type(found), code, fields)
 
     def sequence(self, wait: float = 10.0, *, queue: bool = True) -> TreeHead:
@@ -323,7 +321,7 @@ class City:
 
     def lag(self) -> Lag:
         """Return how far the log is behind the city."""
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             return history.lag(connection)
 
     def rebuild_log(self) -> TreeHead:
@@ -424,8 +422,7 @@ class City:
         """
         from cim.db.write import write_frame
 
-        with told():
-            return write_frame(self.database, type_name, frame, actor=actor, reason=reason)
+        return write_frame(self.database, type_name, frame, actor=actor, reason=reason)
 
     def mint(
         self, scheme: str, parent: str, count: int = 1, *, actor: str | None = None, reason: str | None = None
@@ -440,8 +437,7 @@ class City:
         NotFound : no such scheme. InvalidCode : the scheme does not number under such a parent.
         InvalidData : the scheme's codes are not for us to give. Conflict : the numbers have run out.
         """
-        with self.database.engine.begin() as connection:
-            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+        with self.database.writing(actor, reason) as connection:
             return mint(connection, self.database.dictionary, scheme, parent, count)
 
     def identify(self, rows: Sequence[Identifier], *, actor: str | None = None, reason: str | None = None) -> None:
@@ -452,8 +448,7 @@ class City:
         InvalidCode : a scheme of ours refuses its value. NotFound : no such type, or no object has the code.
         InvalidData : a row stands twice, or ends before it begins.
         """
-        with self.database.engine.begin() as connection:
-            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+        with self.database.writing(actor, reason) as connection:
             write_identifiers(connection, self.database.dictionary, rows)
 
     def supersede(
@@ -487,8 +482,7 @@ class City:
         """
         if not reason.strip():
             raise InvalidData("a supersession needs a reason: it is recorded for good")
-        with self.database.engine.begin() as connection:
-            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+        with self.database.writing(actor, reason) as connection:
             return supersede(connection, self.database.dictionary, type_name, links, day=day, evidence=evidence)
 
     def scenario(self, scenario_id: str, **inputs: Any) -> dict[str, Any]:
@@ -499,7 +493,7 @@ class City:
 
     def status(self) -> dict[str, Any]:
         """Return where the database and the log are, their sizes, and how far the log is behind."""
-        with self._snapshot() as connection:
+        with self.database.reading() as connection:
             head = self._resolve(connection, None)
             lag = history.lag(connection)
             counts = history.counts(connection, self.database.metadata)
@@ -528,11 +522,6 @@ class City:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _snapshot(self) -> AbstractContextManager[sa.Connection]:
-        """Open a connection on which everything read is of one state."""
-        engine = self.database.engine.execution_options(isolation_level="REPEATABLE READ")
-        return engine.connect()
 
     def _resolve(self, connection: sa.Connection, as_of: AsOf) -> TreeHead:
         return resolve(connection, as_of, self.settings.log_dir)

@@ -69,10 +69,13 @@ def _one_line_per_error() -> Iterator[None]:
     except KeyboardInterrupt:  # as the command line library does, before it has begun
         sys.exit(130)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            error_line(f"no space is left on the device{f' for {error.filename}' if error.filename else ''}; free some")
+            _let_output_go()
+        elif error.filename is not None:  # as a name that is too long, or a folder that is closed to us
+            error_line(f"{error.filename!s:.200}: {error.strerror}")
+        else:
             raise
-        error_line(f"no space is left on the device{f' for {error.filename}' if error.filename else ''}; free some")
-        _let_output_go()
         sys.exit(CimError.exit_code)
 
 

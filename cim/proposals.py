@@ -18,7 +18,7 @@ import shapely
 import sqlalchemy as sa
 
 from cim.codes.provisional import mint_many
-from cim.db.engine import Database, told
+from cim.db.engine import Database
 from cim.db.script import query
 from cim.db.spatial import from_wkb
 from cim.db.state import AsOf
@@ -63,7 +63,7 @@ class Proposals:
 
     def records(self) -> list[dict[str, Any]]:
         """Return the record of every proposal, by code."""
-        with self.database.engine.connect() as connection:
+        with self.database.reading() as connection:
             return [dict(row) for row in connection.execute(query("proposals/list")).scalars()]
 
     def get(self, code: str) -> dict[str, Any]:
@@ -299,8 +299,7 @@ class Proposals:
     @contextmanager
     def _writing(self, actor: str | None, reason: str) -> Iterator[sa.Connection]:
         """Open the transaction of a write; all or nothing."""
-        with told(), self.database.engine.begin() as connection:
-            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+        with self.database.writing(actor, reason) as connection:
             try:
                 yield connection
                 connection.execute(query("hierarchy/check"))

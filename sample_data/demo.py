@@ -62,10 +62,10 @@ def say(text: str) -> None:
 
 
 def command(arguments: list[str | Path], environment: dict[str, str]) -> None:
-    """Print and run a `cim` command."""
-    shown = " ".join(str(a).removeprefix(f"{ROOT}/") for a in arguments)
-    print(f"$ cim {shown}", flush=True)
-    subprocess.run([CIM, *arguments], env=environment, check=True)
+    """Print and run a `cim` command, in the folder of the project."""
+    shown = [str(argument).removeprefix(f"{ROOT}/") for argument in arguments]
+    print(f"$ cim {' '.join(shown)}", flush=True)
+    subprocess.run([CIM, *shown], env=environment, cwd=ROOT, check=True)
 
 
 def prove(city: City) -> None:

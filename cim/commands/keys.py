@@ -26,7 +26,7 @@ def add(
     from cim.db import access
 
     until = None if expires is None else expires.replace(tzinfo=UTC)
-    with open_city() as city, city.database.engine.begin() as connection:
+    with open_city() as city, city.database.writing(None, None) as connection:
         key = access.add_key(connection, name, scope, division or [], until, quota)
     if as_json:
         said = {"name": name, "scopes": sorted(scope), "divisions": division, "expires": until, "quota": quota}
@@ -40,7 +40,7 @@ def list_keys(as_json: AsJson = False) -> None:
     """List the keys, the revoked ones included."""
     from cim.db import access
 
-    with open_city() as city, city.database.engine.connect() as connection:
+    with open_city() as city, city.database.reading() as connection:
         found = access.keys(connection)
     if as_json:
         print_json(found)
@@ -55,7 +55,7 @@ def revoke(number: Annotated[str, typer.Argument(metavar="ID", help="As `cim key
     """Let a key be worth nothing; servers that know it forget it within ten seconds."""
     from cim.db import access
 
-    with open_city() as city, city.database.engine.begin() as connection:
+    with open_city() as city, city.database.writing(None, None) as connection:
         access.revoke_key(connection, number)
     typer.echo(f"{number} revoked")
 
@@ -70,7 +70,7 @@ def reads(
     """List who read private fields, over the API or by `cim log disclose`, newest first."""
     from cim.db import access
 
-    with open_city() as city, city.database.engine.connect() as connection:
+    with open_city() as city, city.database.reading() as connection:
         found = access.private_reads(connection, type_name, code, limit)
     if as_json:
         print_json(found)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from cim.db.cluster import ensure_running
 from cim.db.migrate import migrate
+from cim.db.script import query
 from cim.db.tables import SCHEMA, metadata_of
 from cim.dictionary import Dictionary, load_dictionary
 from cim.errors import DatabaseError
@@ -24,16 +25,25 @@ def told() -> Iterator[None]:
 
     Raises
     ------
-    DatabaseError : it did; what was not committed is not there.
+    DatabaseError : it did, or its user has no right to what was asked; what was not committed is not there.
     """
     try:
         yield
-    except (sa.exc.OperationalError, psycopg.OperationalError) as error:
-        cause = error.orig if isinstance(error, sa.exc.OperationalError) else error
-        full = isinstance(cause, psycopg.errors.DiskFull)
-        way_out = "free some space where it keeps its data" if full else "see that it runs and answers"
-        reason = " ".join(str(cause).split())
-        raise DatabaseError(f"the database gave up: {reason}; {way_out}, and run again") from error
+    except sa.exc.DBAPIError as error:
+        if not isinstance(error.orig, (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)):
+            if not isinstance(error, sa.exc.OperationalError):
+                raise
+            raise _given_up(error.orig) from error
+        reason = str(error.orig).splitlines()[0]
+        raise DatabaseError(f"the database refuses: {reason}; use a login that may, in CIM_DATABASE_URL") from error
+    except psycopg.OperationalError as error:
+        raise _given_up(error) from error
+
+
+def _given_up(cause: BaseException | None) -> DatabaseError:
+    full = isinstance(cause, psycopg.errors.DiskFull)
+    way_out = "free some space where it keeps its data" if full else "see that it runs and answers"
+    return DatabaseError(f"the database gave up: {' '.join(str(cause).split())}; {way_out}, and run again")
 
 
 class Database:
@@ -93,6 +103,24 @@ class Database:
         """Return the table of a feature type; NotFound where there is no such type."""
         self.dictionary.type(type_name)
         return self.metadata.tables[f"{SCHEMA}.{type_name}"]
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Open a connection on which everything read is of one state; raises as `told`."""
+        with told(), self.engine.execution_options(isolation_level="REPEATABLE READ").connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, actor: str | None, reason: str | None) -> Iterator[sa.Connection]:
+        """Open a transaction whose revisions tell who wrote and why; all or nothing; raises as `told`.
+
+        Parameters
+        ----------
+        actor : default the user of the database
+        """
+        with told(), self.engine.begin() as connection:
+            connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+            yield connection
 
     def dispose(self) -> None:
         """Close every connection."""

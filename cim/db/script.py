@@ -47,6 +47,11 @@ def functions() -> list[str]:
     return [path.read_text(encoding="utf-8") for path in sorted((FOLDER / "functions").glob("*.sql"))]
 
 
+def bootstrap(name: str) -> str:
+    """Return the statement `embedded/bootstrap/<name>.sql`, for a database that is not ours yet."""
+    return (FOLDER / "embedded" / "bootstrap" / f"{name}.sql").read_text(encoding="utf-8")
+
+
 def execute_script(connection: Connection, script: str) -> None:
     """Run a script as it stands: `%` and `:name` in it are not parameters."""
     connection.exec_driver_sql(script, execution_options={"no_parameters": True})

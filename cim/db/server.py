@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psycopg
 import sqlalchemy as sa
 
 from cim.db.embedded.binaries import MINIMUM_POSTGIS, MINIMUM_POSTGRESQL, package
+from cim.db.script import bootstrap
 from cim.errors import DatabaseError
 
 CONNECT_TIMEOUT = 5
-_BOOTSTRAP = Path(__file__).parent / "embedded" / "bootstrap"
 _EXAMPLE = "postgresql://user@host:5432/database"
 
 
@@ -86,12 +84,12 @@ def _ensure_postgis(connection: psycopg.Connection[tuple[str, str | None]], url:
 
 
 def _postgis(connection: psycopg.Connection[tuple[str, str | None]]) -> tuple[str, str | None] | None:
-    return connection.execute(_script("postgis")).fetchone()
+    return connection.execute(bootstrap("postgis").encode()).fetchone()
 
 
 def _create_postgis(connection: psycopg.Connection[tuple[str, str | None]], url: sa.URL) -> None:
     try:
-        connection.execute(_script("extension"))
+        connection.execute(bootstrap("extension").encode())
     except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateObject):
         pass  # another process was first
     except psycopg.errors.InsufficientPrivilege as error:
@@ -99,10 +97,6 @@ def _create_postgis(connection: psycopg.Connection[tuple[str, str | None]], url:
             f"{_where(url)} lacks the extension postgis and this user may not create it; "
             "let an administrator run there: CREATE EXTENSION postgis"
         ) from error
-
-
-def _script(name: str) -> bytes:
-    return (_BOOTSTRAP / f"{name}.sql").read_bytes()
 
 
 def _where(url: sa.URL) -> str:

@@ -50,8 +50,7 @@ def write_frame(
     feature_type = database.dictionary.type(type_name)
     rows = _rows(database, feature_type, frame)
     target = database.table(type_name)
-    with database.engine.begin() as connection:
-        connection.execute(query("ingest/set_context"), {"actor": actor, "reason": reason, "dataset": None})
+    with database.writing(actor, reason) as connection:
         lock_types(connection, [type_name])
         try:
             counts = merge(connection, target, rows)

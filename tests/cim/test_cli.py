@@ -155,6 +155,11 @@ def test_a_file_that_does_not_do_is_one_line(
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_name_that_the_system_does_not_take_is_one_line(cim: Run) -> None:
+    done = cim("ingest", "a" * 5000)
+    assert (done.returncode, done.stderr) == (1, f"cim: {'a' * 200}: File name too long\n")
+
+
 @pytest.mark.parametrize(
     ("redirection", "code", "complaint"),
     [

@@ -16,11 +16,11 @@ from pathlib import Path
 from cim.db.embedded.account import Account
 from cim.db.embedded.binaries import Binaries, package
 from cim.db.embedded.place import Place
+from cim.db.script import bootstrap
 from cim.errors import DatabaseError
 
 ROLE = "cim"
 DATABASE = "cim"
-_BOOTSTRAP = Path(__file__).parent / "bootstrap"
 _LOCALE = ("--encoding=UTF8", "--locale=C", "--lc-ctype=C.UTF-8")
 _MEGABYTE = 1 << 20
 # Parallel queries exchange rows through shared memory; the 64 MB that containers give it are too few.
@@ -103,8 +103,7 @@ class _Runner:
 
     def single_user(self, database: str, script: str, data: Path) -> None:
         """Run one SQL file in a server without connections; a blank line ends its statement."""
-        sql = (_BOOTSTRAP / f"{script}.sql").read_text(encoding="utf-8")
-        self("postgres", "--single", "-j", "-D", data.name, database, text=f"{sql}\n")
+        self("postgres", "--single", "-j", "-D", data.name, database, text=f"{bootstrap(script)}\n")
 
     def _reason(self, done: subprocess.CompletedProcess[str]) -> str:
         lines = [line for line in done.stderr.splitlines() if "LOG: " not in line]

@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 # Viridis turned light, from few to many; and what the eye reads as good, bad and open.
 RAMP = ("#fde7a9", "#f6c77d", "#ee9f62", "#dd7454", "#bf4f55", "#943a58", "#662b53", "#3b1f45")
-INK, MUTED, PAPER = "#1f2933", "#7b8794", "#ffffff"
+INK, MUTED = "#1f2933", "#7b8794"
 HATCH = (
     '<pattern id="unknown" width="1.6" height="1.6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="1.6" height="1.6" fill="#ffffff"/><rect width="0.5" height="1.6" fill="#7b8794"/></pattern>'
