@@ -193,9 +193,10 @@ class CheckConstraints(Scenario):
     title: ClassVar[str] = "Constraint check"
     title_zh: ClassVar[str] = "约束检查"
     description: ClassVar[str] = (
-        "Whether a proposal respects the rules: demolition (R1), 拆建比 (R2), rehousing (R3), rent (R4), floor area "
-        "ratio, height, density and green of planning zones (R5-R8), heritage (R9), parking, facilities and access "
-        "(R12-R14), owners' consent (R15). Each with its value, limit, margin, clause, and the objects that offend. "
+        "Whether a proposal respects the rules: demolition (R1), new floor area for what is demolished (R2), rehousing "
+        "(R3), rent (R4), floor area ratio, height, density and green of planning zones (R5-R8), heritage (R9), "
+        "parking, facilities and access (R12-R14), owners' consent (R15). Each with its value, limit, margin, clause, "
+        "and the objects that offend. "
         "pass or fail only where all that is unknown cannot change it; else not_assessed, with what is unknown. A rule "
         "the pack has switched off is not assessed. With a proposal, R5-R9 and R14 judge what it touches."
     )

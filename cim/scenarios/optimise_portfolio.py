@@ -160,7 +160,7 @@ class OptimisePortfolio(Scenario):
     description: ClassVar[str] = (
         "One action for each building so that the need removed (score of the ranking × floor area × effect of the "
         "action) is greatest within the budget, or that of each phase, and the rules on demolition (R1), "
-        "拆建比 (R2) and rehousing (R3). "
+        "new floor area for what is demolished (R2) and rehousing (R3). "
         "Heritage is never demolished; a building of danger grade D is acted on. Costs and effects are the planner's "
         "own table. What is chosen is added up again in whole numbers. Each limit says what one unit more would bring; "
         "if nothing keeps them all, the fewest that must give way are named. A building of unknown floor area is kept. "

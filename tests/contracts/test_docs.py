@@ -68,6 +68,15 @@ def test_every_plug_in_stands_in_the_docs() -> None:
     assert [name for name in (*formats(), *api.formats.formats()) if f"`{name}`" not in text] == []
 
 
+def test_the_readme_says_which_files_each_format_reads() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` ([^|].*)$", README, re.MULTILINE))
+    assert {
+        name: missing
+        for name, form in formats().items()
+        if (missing := [suffix for suffix in form.suffixes if f"`{suffix}`" not in rows[name]])
+    } == {}
+
+
 def test_the_readme_shows_the_demo_as_it_prints() -> None:
     """The headings of the demo's output, in their order."""
     shown = re.search(r"<!-- demo -->\n```text\n(.*?)```", README, re.DOTALL)
