@@ -181,6 +181,7 @@ def test_a_job_outlives_its_server(settings: Settings) -> None:
         assert state(city, job).begun == 2
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_queue(settings: Settings) -> None:
     with City(settings) as city:
         with city.database.engine.begin() as connection:
@@ -200,6 +201,7 @@ def test_two_workers_share_the_queue(settings: Settings) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_ends_its_server_each_time_is_given_up_and_the_queue_goes_on(settings: Settings) -> None:
     with City(settings) as city:
         with city.database.engine.begin() as connection:
