@@ -57,7 +57,10 @@ WITH whole_parcel AS MATERIALIZED (
     FROM standing s
     WHERE s.counted OR s.part > 0
 ), measured AS MATERIALIZED (
-    SELECT f.counted, f.without_geometry, f.without_status, parcel.code AS parcel_code, f.part AS footprint,
+    -- IN: looked up in a hash, however few parcels the planner expects.
+    SELECT f.counted, f.without_geometry, f.without_status, f.part AS footprint,
+           CASE WHEN coalesce(f.parcel_code, beneath.code) IN (SELECT p.code FROM parcel p)
+                THEN coalesce(f.parcel_code, beneath.code) END AS parcel_code,
            CASE :gfa_rule WHEN 'above_ground' THEN f.above_part
                           WHEN 'with_basement' THEN f.above_part + f.below_part
                           WHEN 'footprint_storeys' THEN f.part * f.storeys_above END AS gfa,
@@ -72,7 +75,6 @@ WITH whole_parcel AS MATERIALIZED (
         WHERE f.parcel_code IS NULL AND ST_Intersects(p.geom, CAST(:scope AS geometry))
           AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
         ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
-    LEFT JOIN parcel ON parcel.code = coalesce(f.parcel_code, beneath.code)
 ), added AS (
     SELECT m.parcel_code, 1 AS members, m.counted::int AS n, m.without_geometry::int AS without_geometry,
            m.without_status::int AS without_status, m.footprint, (m.footprint IS NOT NULL)::int AS footprint_known,
