@@ -110,9 +110,7 @@ def _feature(
     surface = numbers.reshape(-1, 3) + start
     whole = (surface[:, 0] != surface[:, 1]) & (surface[:, 1] != surface[:, 2]) & (surface[:, 2] != surface[:, 0])
     vertices.append(corners[first])
-    geometry: list[dict[str, Any]] = [
-        {"type": "MultiSurface", "lod": "3", "boundaries": surface[whole][:, None]}
-    ]
+    geometry: list[dict[str, Any]] = [{"type": "MultiSurface", "lod": "3", "boundaries": surface[whole][:, None]}]
     if solids:
         one = len(solids) == 1
         block = {"type": "Solid" if one else "MultiSolid", "lod": "1.2", "boundaries": solids[0] if one else solids}
