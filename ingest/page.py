@@ -95,6 +95,7 @@ def write(
             for text in layer.warnings
         ],
         passed_over=[_name(p) for p in report.passed_over],
+        waiting=report.waiting,
     )
     path.write_text(page, encoding="utf-8")
 

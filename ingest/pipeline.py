@@ -149,7 +149,20 @@ def ingest(
             files.append(_take(database, source, options=chosen))
     if progress is not None:
         progress(len(sources), len(sources), "done")
-    return Report(files, [str(path) for path in passed])
+    waiting = [] if chosen.dry_run else _waiting(database, files)
+    return Report(files, [str(path) for path in passed], waiting)
+
+
+def _waiting(database: Database, files: Sequence[FileReport]) -> list[str]:
+    """Say of each type whose objects changed how many of them name a parent still to come."""
+    layers = [layer for file in files for layer in file.layers if layer.inserted or layer.updated]
+    said = []
+    with database.reading() as connection:
+        for type_name in sorted({layer.type for layer in layers if layer.type}):
+            for column, parent, number in count_orphans(connection, type_name):
+                waits = f"{column} of {number:,} {type_name} objects in the city names no {parent} that is there yet"
+                said.append(f"{waits}: `cim codes orphans` lists them")
+    return said
 
 
 def _rank(source: Source, options: Options, order: dict[str, int]) -> int:
@@ -359,7 +372,6 @@ class _File:
                 connection.execute(query("ingest/clear_returned"), back)
             if replacement is not None:
                 report = self._replace(replacement, report, [m for _, m in layers if m is not None])
-            self._say_what_waits(connection, report.layers)
             if stamps(self.source) != mark.stamps:
                 raise InvalidData(f"{self.source.path}: changed while it was read; try again when it is complete")
             self._record(connection, report, basis)
@@ -378,15 +390,6 @@ class _File:
                 self.turn()
             lock_types(connection, types)
             self.entered = True
-
-    @staticmethod
-    def _say_what_waits(connection: sa.Connection, reports: list[LayerReport]) -> None:
-        """Say in the last report of each type whose objects changed how many name a parent still to come."""
-        last = {report.type: report for report in reports if report.inserted or report.updated}
-        for type_name, report in last.items():
-            for column, parent, number in count_orphans(connection, str(type_name)):
-                waiting = f"{column} of {number:,} {type_name} objects in the city names no {parent} that is there yet"
-                report.warnings.append(f"{waiting}: `cim codes orphans` lists them")
 
     def _observed(self, connection: sa.Connection, mark: Fingerprint, report: FileReport) -> FileReport:
         look = self.options.observe

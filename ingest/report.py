@@ -102,10 +102,14 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole call; `passed_over` are files of the folders searched that no format reads."""
+    """A whole call; `passed_over` are files of the folders searched that no format reads.
+
+    `waiting` says of types whose objects changed how many name a parent still to come.
+    """
 
     files: list[FileReport]
     passed_over: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
 
     @property
     def refused(self) -> list[FileReport]:
@@ -160,6 +164,8 @@ def show(report: Report, console: Console) -> None:
                 console.print(_tree(node, Tree(Text(node["text"]))), markup=False, highlight=False)
     for file in report.files:
         _show_remarks(file, console)
+    for waits in report.waiting:
+        console.print(waits, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for path in report.passed_over:
         console.print(f"passed over: {path}", style="dim", markup=False, highlight=False)
 

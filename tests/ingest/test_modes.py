@@ -244,13 +244,15 @@ def test_the_same_data_in_another_order_format_or_crs_with_the_same_coordinates_
     assert revisions(database) == before == len(frame) == 101
 
 
-def test_a_load_says_how_many_objects_wait_for_what_they_lie_in(
-    deliver: Any, database: Database, tmp_path: Path, write: Write, square: Shape
+def test_a_run_says_how_many_objects_wait_for_what_they_lie_in(
+    database: Database, tmp_path: Path, write: Write, square: Shape
 ) -> None:
-    layer = deliver([{"code": ONE}, {"code": TWO}])
+    one = write(tmp_path / "1" / "building.gpkg", [{"code": ONE}, {"code": TWO}], [square(0), square(20)])
     said = "parcel_code of 2 building objects in the city names no parcel that is there yet"
-    assert [w for w in layer.warnings if "there yet" in w] == [f"{said}: `cim codes orphans` lists them"]
-    parcels = write(tmp_path / "parcel.gpkg", [{"code": PARCEL}], [square(0)])
-    ingest(database, [parcels]).raise_refused()
-    layer = deliver([{"code": ONE}, {"code": TWO}, {"code": THREE}])
-    assert [w for w in layer.warnings if "there yet" in w] == []
+    assert ingest(database, [one], Options(dry_run=True)).waiting == []
+    assert ingest(database, [one]).waiting == [f"{said}: `cim codes orphans` lists them"]
+    write(tmp_path / "2" / "building.gpkg", [{"code": THREE}], [square(40)])
+    write(tmp_path / "2" / "parcel.gpkg", [{"code": PARCEL}], [square(0)])
+    report = ingest(database, [tmp_path / "2"])
+    report.raise_refused()
+    assert report.waiting == []
