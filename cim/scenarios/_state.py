@@ -31,8 +31,6 @@ SCOPE_TYPES = ("renewal_district", "division", "parcel")
 MILLIMETRES = 3  # decimals that coordinates are snapped to
 # WGS 84 and CGCS2000: between them EPSG gives no operation, and taking one for the other costs under a metre.
 DEGREES_TAKEN_AS_EQUAL = frozenset({4326, 4490})
-# Web Mercator stretches lengths by 1/cos(latitude): a deployment may use it for tests, never for metres.
-NOT_METRIC = 3857
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +113,6 @@ class State:
         (area,) = self.rows("scope_area")[0]
         srid = self.database.settings.srid
         note = f"planar in EPSG:{srid}; a projection enlarges areas away from its central meridian"
-        if srid == NOT_METRIC:
-            note = f"EPSG:{srid} is not metric: only ratios of areas mean anything here"
         return {
             "type": self.scope.type,
             "codes": list(self.scope.codes),

@@ -333,4 +333,5 @@ def test_on_the_command_line(city: City, tmp_path: Path, monkeypatch: pytest.Mon
     ran = CliRunner().invoke(app, ["scenario", "run", "check-constraints", scope, f"proposal=@{file}", "as_of=5"])
     assert json.loads(ran.stdout)["result"]["interventions"] == 2
     bad = CliRunner().invoke(app, ["proposal", "create", "x", str(tmp_path / "nothing.json")])
-    assert isinstance(bad.exception, NotFound)
+    assert isinstance(bad.exception, InvalidData)
+    assert "cannot read" in str(bad.exception)

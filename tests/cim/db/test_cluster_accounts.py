@@ -18,6 +18,7 @@ from cim.db.embedded import initialise
 from cim.db.embedded.account import account_of
 from cim.db.embedded.place import STATE_DIR, existing
 from cim.db.embedded.postmaster import SOCKET
+from cim.db.script import FOLDER, bootstrap
 from cim.errors import DatabaseError
 from cim.settings import Settings
 
@@ -35,12 +36,12 @@ def root() -> None:
 
 @pytest.fixture
 def owned(root: None, roomy: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A home in a folder that belongs to an ordinary user, and what a server is made with where he can read it.
+    """A home in a folder that belongs to an ordinary user, and what a server is made with, read for him.
 
     A checkout below a folder of mktemp is open to root alone.
     """
-    shutil.copytree(initialise._BOOTSTRAP, roomy / "bootstrap")
-    monkeypatch.setattr(initialise, "_BOOTSTRAP", roomy / "bootstrap")
+    read = {path.stem: bootstrap(path.stem) for path in (FOLDER / "embedded" / "bootstrap").glob("*.sql")}
+    monkeypatch.setattr(initialise, "bootstrap", read.__getitem__)
     uid = pwd.getpwnam(RESIDENT).pw_uid
     (roomy / "own").mkdir()
     os.chown(roomy / "own", uid, -1)
