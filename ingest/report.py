@@ -188,7 +188,7 @@ def _show_remarks(file: FileReport, console: Console) -> None:
     for layer in file.layers:
         for warning in layer.warnings:
             say(f"{shown}, {layer.name}: {warning}", "yellow")
-        frequent = sorted(layer.reasons.items(), key=lambda item: -item[1])
+        frequent = sorted(layer.reasons.items(), key=lambda item: (-item[1], item[0]))
         for reason, count in frequent[:_REASONS_SHOWN]:
             say(f"{shown}, {layer.name}: {count:,} rejected: {reason}", "yellow")
         more = len(layer.reasons) - _REASONS_SHOWN

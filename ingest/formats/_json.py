@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,8 @@ def check_no_link(path: Path) -> None:
     ------
     InvalidData : it does.
     """
-    rest = b""
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            if suspect(rest + chunk):
-                break
-            rest = chunk[-_OVERLAP:]
-        else:
-            return
-        file.seek(0)
-        refuse_links(path, file.read())
+    if any(suspect(part) for part in _parts(path)):
+        refuse_links(path, path.read_bytes())
 
 
 def check_known(path: Path) -> None:
@@ -48,11 +41,17 @@ def check_known(path: Path) -> None:
     ------
     InvalidData : it does.
     """
+    for part in _parts(path):
+        for found in _SYSTEM.finditer(part):
+            _check_system(path, found[1])
+
+
+def _parts(path: Path) -> Iterator[bytes]:
+    """Yield the file in parts, each with the end of the one before, so that no short phrase is cut."""
     rest = b""
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
-            for found in _SYSTEM.finditer(rest + chunk):
-                _check_system(path, found[1])
+            yield rest + chunk
             rest = chunk[-_OVERLAP:]
 
 
