@@ -95,6 +95,17 @@ def database_in(
             connection.exec_driver_sql(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+def _waiting(database: Database) -> int:
+    # Not one that waits a moment for another lock: that of the migrations as it begins, or to make a table longer.
+    asked = sa.text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND wait_event IN ('advisory', 'transactionid') AND query !~ 'cim[.]migration'"
+    )
+    with database.engine.connect() as connection:
+        number: int = connection.execute(asked).scalar_one()
+    return number
+
+
 def _python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run code in an interpreter of its own."""
     environment = {k: v for k, v in os.environ.items() if k != "OGR_SKIP"}
@@ -113,6 +124,12 @@ def square() -> Callable[..., shapely.Polygon]:
 def write() -> Callable[..., Path]:
     """Write a layer: `write(path, records, shapes)`."""
     return _write
+
+
+@pytest.fixture(scope="session")
+def waiting() -> Callable[[Database], int]:
+    """Count sessions that wait for a type to merge into, for their turn or for another's rows: `waiting(database)`."""
+    return _waiting
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from ingest.sources import Fingerprint, find, repeated
 
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
+Waiting = Callable[[Database], int]
 
 PARCEL = "130638003001GB00001"
 ONE, TWO, THREE, FOUR = (f"{PARCEL}F000{n}0000" for n in (1, 2, 3, 4))
@@ -95,36 +96,33 @@ def test_files_of_one_name_or_content_are_known(folder: Path) -> None:
     assert names == ["c/building.geojson", "d/building.geojson"]
 
 
-def wait_for_waiting(connection: sa.Connection, database: str | None, number: int) -> None:
-    """Wait until so many sessions of a database wait for a lock."""
-    waiting = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND wait_event_type = 'Lock'")
-    deadline = time.monotonic() + 60
-    while connection.execute(waiting, {"name": database}).scalar_one() < number:
-        assert time.monotonic() < deadline, "no worker came to the lock"
+def until(happened: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 180
+    while not happened():
+        assert time.monotonic() < deadline, what
         time.sleep(0.05)
 
 
 def test_the_file_of_a_killed_worker_is_tried_once_more_and_then_reported(
-    database: Database, tmp_path: Path, write: Write, square: Shape
+    database: Database, tmp_path: Path, write: Write, square: Shape, waiting: Waiting
 ) -> None:
     write(tmp_path / "in" / "parcel.gpkg", [{"code": PARCEL}], [square(side=100)])
     write(tmp_path / "in" / "building.gpkg", [{"code": ONE}], [square()])
     reports: list[Report] = []
     run = threading.Thread(target=lambda: reports.append(ingest(database, [tmp_path / "in"], workers=2)))
-    with database.engine.connect() as holder, database.engine.connect() as watching:
-        watcher = watching.execution_options(isolation_level="AUTOCOMMIT")
+    with database.engine.connect() as holder:
         lock_types(holder, ["building", "parcel"])
         run.start()
         # Workers 1 and 2 have a file each, 3 is hired for the parcel of 1. When that is given up it is the turn of 2.
         # The session of a worker that was killed goes on waiting, and the next one of the file waits for it.
         for number, victim in enumerate(("ingest 1", "ingest 3", "ingest 2"), 1):
-            wait_for_waiting(watcher, database.engine.url.database, number)
+            until(lambda expected=number: waiting(database) == expected, f"{victim} did not come to the lock")
             (process,) = (p for p in multiprocessing.active_children() if p.name == victim)
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
-        wait_for_waiting(watcher, database.engine.url.database, 4)
+        until(lambda: waiting(database) == 4, "the buildings did not come to the lock again")
         holder.rollback()
-        run.join(60)
+        run.join()
     (report,) = reports
     assert [(Path(file.path).name, file.status) for file in report.files] == [
         ("parcel.gpkg", "refused"),

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import shapely
-import sqlalchemy as sa
 
 from cim.db.engine import Database
 from cim.db.merge import lock_types
@@ -24,6 +23,7 @@ from ingest.turns import Turns, wait_for_turn
 
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
+Waiting = Callable[[Database], int]
 
 PARCEL = "130638003001GB00001"
 ONE, TWO = (f"{PARCEL}F000{n}0000" for n in (1, 2))
@@ -35,7 +35,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
 
 
 def until(happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not happened():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -67,16 +67,6 @@ def workers(scheduler: str, tmp_path: Path) -> Iterator[list[subprocess.Popen[by
             process.wait(30)
 
 
-def waiting(database: Database) -> int:
-    """So many sessions wait for a lock."""
-    with database.engine.connect() as connection:
-        asked = sa.text(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        number: int = connection.execute(asked).scalar_one()
-        return number
-
-
 def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
     database: Database,
     scheduler: str,
@@ -84,6 +74,7 @@ def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
     tmp_path: Path,
     write: Write,
     square: Shape,
+    waiting: Waiting,
 ) -> None:
     folder = tmp_path / "in"
     write(folder / "a" / "parcel.gpkg", [{"code": PARCEL}], [square(side=100)])
@@ -97,7 +88,7 @@ def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
         from distributed import Client
 
         with Client(scheduler, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=60)
+            client.wait_for_workers(2, timeout=180)
         reports.append(ingest(database, [folder], scheduler=scheduler))
 
     thread = threading.Thread(target=run)
@@ -111,7 +102,7 @@ def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
         # Whichever it was, its file begins on the other worker, beside the one that waits there.
         until(lambda: waiting(database) >= 3, "the file of the killed worker was not begun again")
         holder.rollback()
-        thread.join(120)
+        thread.join()
     (report,) = reports
     names = [(Path(file.path).parent.name, file.status) for file in report.files]
     assert names == [("a", "loaded"), ("b", "loaded"), ("c", "refused"), ("d", "loaded")]
@@ -138,7 +129,7 @@ def test_a_scheduler_that_is_none_or_has_no_workers_is_an_error(
         ingest(database, [path], scheduler="127.0.0.1:1")
 
 
-def test_who_waits_is_turned_away_when_the_run_is_over(database: Database) -> None:
+def test_who_waits_is_turned_away_when_the_run_is_over(database: Database, waiting: Waiting) -> None:
     over: list[bool] = []
     with Turns(database.engine) as turns:
         turns.hold(0)
@@ -157,5 +148,5 @@ def test_who_waits_is_turned_away_when_the_run_is_over(database: Database) -> No
         thread = threading.Thread(target=wait)
         thread.start()
         until(lambda: waiting(database) == 1, "nobody waits")
-    thread.join(30)
+    thread.join()
     assert over == [True]
