@@ -157,7 +157,9 @@ def with_parameters(system: pyproj.CRS, parameters: Sequence[float], target: pyp
 
 def vertical(system: pyproj.CRS) -> str | None:
     """Return what a system says heights are measured from, None where it says nothing."""
-    found = [part for part in system.sub_crs_list if part.is_vertical] if system.is_compound else []
+    if not system.is_compound:
+        return f"ellipsoid of {system.name}" if len(system.axis_info) == 3 else None
+    found = [part for part in system.sub_crs_list if part.is_vertical]
     return name(found[0]) if found else None
 
 
@@ -232,9 +234,7 @@ def accuracy(source: pyproj.CRS, target: pyproj.CRS, area_of_interest: Bounds) -
     _refuse_closed(source, target)
     transformer = _transformer(source.to_wkt(), target.to_wkt(), area_of_interest)
     west, south, east, north = area_of_interest
-    middle = _to_projection(source, (west + east) / 2, (south + north) / 2)
-    transformer.transform(*middle)  # PROJ decides among several operations only when it meets a coordinate
-    value = transformer.get_last_used_operation().accuracy
+    value = _operation(transformer, *_to_projection(source, (west + east) / 2, (south + north) / 2)).accuracy
     return None if value is None or value < 0 else float(value)
 
 
@@ -254,8 +254,16 @@ def way(source: pyproj.CRS, target: pyproj.CRS) -> str:
     if area is None:
         return str(transformer.definition)
     west, south, east, north = area
-    transformer.transform(*_to_projection(source, (west + east) / 2, (south + north) / 2))  # PROJ decides only then
-    return str(transformer.get_last_used_operation().definition)
+    return str(_operation(transformer, *_to_projection(source, (west + east) / 2, (south + north) / 2)).definition)
+
+
+def _operation(transformer: pyproj.Transformer, x: float, y: float) -> pyproj.Transformer:
+    """Return the operation that is used at a place: PROJ decides among several only when it meets a coordinate."""
+    transformer.transform(x, y)
+    try:
+        return transformer.get_last_used_operation()
+    except ProjError:  # there is but one
+        return transformer
 
 
 def geographic_bounds(bounds: Bounds, crs: pyproj.CRS) -> Bounds:

@@ -21,6 +21,7 @@ from cim.dictionary import GeometryKind
 from cim.errors import CrsError, InvalidData, OutsideArea
 from cim.geometry import DECIMALS, FAMILY, GRID, Geometries, collect, fits, promote, snap
 from ingest.faults import Faults, Mask
+from ingest.heights import FIELD, MOST_CORNERS, corner_heights
 from ingest.misplaced import likeness
 
 # Turns curved geometry (ISO WKB) into straight, None where it cannot: PostGIS does it, GEOS does not.
@@ -83,21 +84,28 @@ class Placed:
 class Cleaned:
     """Geometries in the storage system, None where the record has none or has a fault; which were repaired.
 
-    `heights` tells which came with heights or measures, `zones` the zone number that was put before the eastings, less
-    than zero where it was taken off, 0 where nothing was done. `remarks` are sentences for the report on these.
+    `heights` are those of the corners as `ingest.heights` has them, `measured` tells which came with measures, `zones`
+    the zone number that was put before the eastings, less than zero where it was taken off, 0 where nothing was done.
+    `remarks` are sentences for the report on these.
     """
 
     geometries: Geometries
     repaired: Mask
-    heights: Mask
+    heights: pa.Array
+    measured: Mask
     zones: npt.NDArray[np.int64]
     remarks: list[str] = field(default_factory=list)
+
+    @property
+    def high(self) -> Mask:
+        """Which came with heights."""
+        return np.asarray(self.heights.is_valid())
 
     @classmethod
     def nothing(cls, count: int) -> Cleaned:
         """Return that of records without geometry."""
         none = np.zeros(count, bool)
-        return cls(np.full(count, None, object), none, none, np.zeros(count, np.int64))
+        return cls(np.full(count, None, object), none, pa.nulls(count, pa.string()), none, np.zeros(count, np.int64))
 
 
 def clean(
@@ -137,8 +145,8 @@ def clean(
     geometries, closed = _read(column, linearise, faults)
     if closed.any() and repair.on_invalid != "fix":
         _refuse(geometries, closed, repair, faults, placed, "has a ring that is not closed")
-    heights = shapely.has_z(geometries) | shapely.has_m(geometries)
-    if heights.any():
+    heights, measured = corner_heights(geometries, crs.vertical(source)), shapely.has_m(geometries)
+    if (measured | shapely.has_z(geometries)).any():
         geometries = shapely.force_2d(geometries)
     geometries = _of_family(geometries, kind, faults)
     geometries, numbers = _to_storage(geometries, source, target, faults, vouched, placed)
@@ -152,16 +160,22 @@ def clean(
         absent = shapely.is_missing(geometries) & faults.good()
         faults.add(absent, f"geom: has no geometry, expected {kind}")
     placed.records += len(column)
-    return Cleaned(geometries, repaired, heights, numbers, remarks_of(bool(heights.any()), numbers.tolist(), source))
+    heights = pc.if_else(pa.array(shapely.is_missing(geometries)), pa.scalar(None, pa.string()), heights)
+    high, numbered = heights.null_count < len(heights), numbers.tolist()
+    remarks = remarks_of(high, bool(measured.any()), numbered, source)
+    return Cleaned(geometries, repaired, heights, measured, numbers, remarks)
 
 
-def remarks_of(heights: bool, numbers: Iterable[int], source: pyproj.CRS) -> list[str]:
-    """Return what is to be said where some records came with heights, and with such zone numbers; see `Cleaned`."""
+def remarks_of(high: bool, measured: bool, numbers: Iterable[int], source: pyproj.CRS) -> list[str]:
+    """Return what is to be said where some records came with heights, with measures, with such zone numbers."""
     remarks: list[str] = []
-    if heights:  # a height is a column, in its own datum
+    if high:
         vertical = crs.vertical(source)
         stated = f"the source states {vertical} for heights" if vertical else "the source states no datum for heights"
-        remarks.append(f"heights and measures of corners are not stored, the plan is; {stated}")
+        kept = f"lowest and highest, and each corner's of lines of up to {MOST_CORNERS:,} corners"
+        remarks.append(f"heights of corners are kept untouched as {FIELD.key} in attributes: {kept}; {stated}")
+    if measured:
+        remarks.append("measures of corners are not stored, the plan is")
     for number in sorted(set(numbers) - {0}):
         found = zones.zone(abs(number))
         if number > 0:

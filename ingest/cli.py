@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cim import crs
 from cim.city import City
+from cim.db.ending import ends
 from cim.dictionary import load_dictionary
 from cim.errors import InvalidData
 from cim.output import AsJson, console, print_json, print_table
@@ -135,7 +136,7 @@ def ingest(
                 reason=reason,
                 excluded=[Path(m.origin) for m in mappings] + [p for p in (review, decisions, page) if p is not None],
                 decisions=said,
-                observe=Observer(settings.srid, page is not None, review is not None),
+                observe=Observer(settings.srid, page is not None, review is not None, ends(city.database.dictionary)),
             ),
             progress,
             workers,

@@ -34,9 +34,9 @@ from ingest.formats._base import FEATURE_ID, GEOMETRY
 from ingest.mapping import LayerMapping, Value
 
 # Part of the basis: raise it when the same record gives another row, or other traits.
-_REVISION = 2
+_REVISION = 3
 # Traits, to be added up. Above them lies the zone number of `ingest.clean.Cleaned`, so much more than nothing.
-_SHAPED, _REPAIRED, _MINTED, _NAMELESS, _PROVISIONAL, _HEIGHTS = _BITS = tuple(1 << bit for bit in range(6))
+_SHAPED, _REPAIRED, _MINTED, _NAMELESS, _PROVISIONAL, _HIGH, _MEASURED = _BITS = tuple(1 << bit for bit in range(7))
 _ZONE, _ZERO = 8, 128
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
@@ -130,7 +130,9 @@ def traits_of(
 ) -> Integers:
     """Return what reports count of records, as one number each; of the records cleaned, they are those at `places`."""
     named = pc.starts_with(codes, provisional.PREFIX).to_numpy(zero_copy_only=False)
-    masks = (shaped, cleaned.repaired[places], minted, nameless, named, cleaned.heights[places])
+    ours = (mask[places] for mask in (cleaned.repaired, cleaned.high, cleaned.measured))
+    repaired, high, measured = ours
+    masks = (shaped, repaired, minted, nameless, named, high, measured)
     traits = (cleaned.zones[places] + _ZERO) << _ZONE
     for bit, mask in zip(_BITS, masks, strict=True):
         traits += mask.astype(np.int64) * bit
@@ -147,15 +149,18 @@ class Met:
     minted: int = 0
     nameless: int = 0
     provisional: int = 0
-    heights: int = 0
+    high: int = 0
+    measured: int = 0
     zones: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, traits: Integers) -> Met:
         """Count."""
-        shaped, repaired, minted, nameless, provisional, heights = (int((traits & bit > 0).sum()) for bit in _BITS)
+        shaped, repaired, minted, nameless, provisional, high, measured = (
+            int((traits & bit > 0).sum()) for bit in _BITS
+        )
         zones = frozenset((np.unique(traits >> _ZONE) - _ZERO).tolist())
-        return cls(len(traits), shaped, repaired, minted, nameless, provisional, heights, zones)
+        return cls(len(traits), shaped, repaired, minted, nameless, provisional, high, measured, zones)
 
 
 NONE_MET = Met()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -46,16 +46,20 @@ def match(
     layer: str,
     *,
     joins: bool = False,
+    claim: Callable[[], None] | None = None,
 ) -> Matched:
     """Decide about the waiting rows whose code no object has, give them their codes, and store the decisions.
 
     Rows that are not to be taken are taken out of `waiting`. In this order: what a person said, what the crosswalk and
     supersessions say, what the place says; the rest is new, or not taken where the layer `joins`: it has attributes
-    of objects that are there, and no geometry to make one of.
+    of objects that are there, and no geometry to make one of. `claim` says, before any of that, which objects are taken
+    by records that do not wait.
     """
     matching = Matching(connection, waiting, target, feature_type)
     if matching.gather() == 0:
         return Matched()
+    if claim is not None:
+        claim()
     matching.settle_named(said)
     matching.recall()
     matching.apply()

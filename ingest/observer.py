@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,18 +34,22 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Looks at what a page (`page`) and a review (`review`) need; goes to the process that takes the file."""
+    """Looks at what a page (`page`) and a review (`review`) need; goes to the process that takes the file.
+
+    `ends` names, by type, the column whose date ends an object.
+    """
 
     srid: int
     page: bool
     review: bool
+    ends: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, connection: sa.Connection, mark: Fingerprint, file: FileReport) -> Observed:
         """Return what the transaction of the connection shows of a file that is not refused."""
         picture, plans = None, []
         if self.page:
             types = [layer.type for layer in file.layers if layer.type is not None]
-            picture = gather(connection, mark.sha256, types, self.srid)
+            picture = gather(connection, mark.sha256, types, self.srid, self.ends)
             plans = plans_of(connection, mark.content)
         records = undecided(connection, mark.sha256) if self.review else []
         named = [(Path(file.path).name, record) for record in records]

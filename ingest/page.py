@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from cim import crs
 from ingest.observer import Observed
-from ingest.picture import MOST_REJECTS, Picture
+from ingest.picture import MOST_AROUND, MOST_REJECTS, Picture
 from ingest.plans import draw
 from ingest.report import HOW, UNDECIDED, Report
 
@@ -27,7 +27,8 @@ _LOW, _HIGH = 0.42, 0.95
 # So many reasons are listed; `cim rejects` lists all.
 _REASONS = 30
 _FATES = (("inserted", "insert"), ("updated", "update"), ("unchanged", "same"), ("rejected", "reject"))
-_KEYS = {"insert": "inserted", "update": "updated"}
+_COLUMNS = ("read", "inserted", "updated", "unchanged", "rejected", "repaired", "ended")
+_KEYS = {"insert": "inserted", "update": "updated", "end": "ended"}
 _NOT_TAKEN = {"reject": "rejected", "undecided": "undecided"}
 
 
@@ -71,6 +72,7 @@ def write(
         tree_root=None if head is None else head[1],
         total=total,
         fates=_FATES,
+        columns=_COLUMNS[: None if total["ended"] else -1],
         files=[_with_name(file) for file in report.files],
         refused=[_with_name(file) for file in report.refused],
         map=_map([seen.picture for seen in observed if seen.picture is not None], crs.parse(srid)),
@@ -193,7 +195,8 @@ def _map(pictures: Sequence[Picture], system: pyproj.CRS) -> dict[str, Any] | No
     parts += [_scale_bar(view), "</svg>"]
     around = sum(len(picture.around) for picture in pictures)
     keys = [(fate, label, numbers[fate]) for fate, label in _KEYS.items() if numbers[fate]]
-    keys += [("same", "as before", around)] if around else []
+    more = any(len(picture.around) >= MOST_AROUND for picture in pictures)
+    keys += [("same", "as before, some of them" if more else "as before", around)] if around else []
     keys += [
         (css, css + ("" if css == "undecided" else "ed"), numbers[css])
         for css in ("reject", "undecided")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -43,8 +43,8 @@ class Picture:
 
     Attributes
     ----------
-    shapes : outlines by fate, `insert` or `update`; cells : instead of them, (fate, x, y, number), lower left corners
-        of squares of `cell` metres.
+    shapes : outlines by fate: `insert`, `update` or `end`; cells : instead of them, (fate, x, y, number), lower left
+        corners of squares of `cell` metres.
     around : outlines of objects that were there and stayed as they were.
     marks : what was rejected, where it has a place; unplaced : how many have none.
     """
@@ -71,19 +71,25 @@ class Picture:
         return west, south, east, north
 
 
-def gather(connection: sa.Connection, dataset: str, types: Sequence[str], srid: int) -> Picture:
-    """Return what this transaction did of a file, by its digest, with the objects of its types around it."""
-    extent = connection.execute(query("ingest/picture_extent")).one()
+def gather(
+    connection: sa.Connection, dataset: str, types: Sequence[str], srid: int, ends: Mapping[str, str]
+) -> Picture:
+    """Return what this transaction did of a file, by its digest, with the objects of its types around it.
+
+    `ends` names, by type, the column whose date ends an object.
+    """
+    said = {"ends": orjson.dumps(dict(ends)).decode()}
+    extent = connection.execute(query("ingest/picture_extent"), said).one()
     marks, unplaced = _marks(connection, dataset, srid)
     picture = Picture(marks=marks, unplaced=unplaced)
     if extent.number:
         width = max(extent.east - extent.west, extent.north - extent.south, 1.0)
         if extent.number > MOST_SHAPES:
             size = width / GRID
-            rows = connection.execute(query("ingest/picture_cells"), {"size": size})
+            rows = connection.execute(query("ingest/picture_cells"), {"size": size, **said})
             picture = Picture(cells=[tuple(row) for row in rows], cell=size, marks=marks, unplaced=unplaced)
         else:
-            for row in connection.execute(query("ingest/picture_shapes"), {"tolerance": width * _DETAIL}):
+            for row in connection.execute(query("ingest/picture_shapes"), {"tolerance": width * _DETAIL, **said}):
                 picture.shapes.setdefault(row.fate, []).append(shapely.from_wkb(bytes(row.shape)))
     box = picture.bounds()
     if box is not None:

@@ -21,7 +21,7 @@ from cim.dictionary import GeometryKind
 from cim.errors import CrsError
 from cim.geometry import Geometries, to_wkb
 from cim.log.entry import MAX_ENTRY
-from ingest import identify, rejects
+from ingest import heights, identify, rejects
 from ingest.clean import Cleaned, Placed, clean, remarks_of
 from ingest.context import Context, lineage_of
 from ingest.familiar import Met, digests, fields_of, shaped, traits_of
@@ -83,7 +83,9 @@ class Preparation:
         self.identifier = identifier
         self.fields = self._attribute_fields()
         columns = [p.name for p in self.feature_type.properties if p.name in mapping.columns]
-        self.carried = Carried(columns, self._told(columns), self.fields, self._has_geometry())
+        shaped, named_so = self._has_geometry(), [f for f in self.fields if f.key == heights.FIELD.key]
+        told = [heights.FIELD] if shaped and not named_so else []
+        self.carried = Carried(columns, self._told(columns), [*self.fields, *told], shaped)
         self.has_shapes = False
         self.said: list[str] = []
         self._familiar = familiar
@@ -167,6 +169,8 @@ class Preparation:
         columns = self._columns(table, faults)
         attributes = {f.column: attribute_of(table.column(f.key), f.key, faults) for f in self.fields}
         geometry, cleaned = self._geometry(records, faults)
+        if heights.FIELD in self.carried.attributes:
+            attributes[heights.FIELD.column] = cleaned.heights
         found: Codes = [None] * faults.count
         if self.mapping.code is not None:
             values = self._value(table, self.mapping.code, "code", faults)
@@ -362,7 +366,11 @@ class Preparation:
         if not met.shaped and column.null_count == len(column):
             return
         zones = {*cleaned.zones.tolist(), *met.zones}
-        remarks = remarks_of(bool(cleaned.heights.any() or met.heights), zones, self._system)
+        high = bool(met.high or cleaned.high.any())
+        measured = bool(met.measured or cleaned.measured.any())
+        remarks = remarks_of(high, measured, zones, self._system)
+        if high and heights.FIELD not in self.carried.attributes:
+            remarks[0] = f"heights of corners are not stored: the layer has a field {heights.FIELD.key} of its own"
         self.said += [remark for remark in remarks if remark not in self.said]
         self._tell_move(cleaned.geometries, records)
 

@@ -58,6 +58,8 @@ def _plain(value: Any) -> Any:
 
 
 def crs_text(system: pyproj.CRS) -> str:
-    """Return the authority and code of a system, its WKT where it has none."""
-    authority = system.to_authority()
-    return ":".join(authority) if authority else str(system.to_wkt())
+    """Return the authority and code of a system, those of a plan and heights joined by +; its WKT where it has none."""
+    parts = [part.to_authority() for part in (system.sub_crs_list if system.is_compound else [system])]
+    if any(part is None or part[0] != parts[0][0] for part in parts):
+        return str(system.to_wkt())
+    return f"{parts[0][0]}:{'+'.join(code for _, code in parts)}"

@@ -8,6 +8,7 @@ from, and those that are taken leave the list of rejects; those that are not sta
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from ingest.values import text_of
 ID, FILE, LAYER, RECORD, REASON = "_reject_id", "_reject_file", "_reject_layer", "_reject_record", "_reject_reason"
 WKB = "_reject_wkb"
 FIELDS = (ID, FILE, LAYER, RECORD, REASON, WKB)
+_CODE = re.compile(r"\w+:[\w+]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ def _collection(found: Sequence[RejectedRecord]) -> dict[str, Any]:
         )
     if systems == ["None"]:
         raise InvalidData("the records state no CRS, and GeoJSON would make it WGS 84: export to a .gpkg")
+    if systems and not _CODE.match(systems[0]):
+        raise InvalidData("the records are in a CRS without a code, and GeoJSON names one by it: export to a .gpkg")
     features = [{"type": "Feature", "properties": _properties(r), "geometry": r.record["geometry"]} for r in found]
     collection: dict[str, Any] = {"type": "FeatureCollection", "features": features}
     if systems:

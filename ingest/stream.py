@@ -186,7 +186,7 @@ class _Taking:
                 self._copy(batch)
                 self._reject(done.rejected)
         self.preparation.context.enter()
-        self._claim()
+        self._tell_from_familiar()
         settled = self._tell_apart()
         matched = self._match()
         if self.mapping.identifiers:
@@ -228,11 +228,14 @@ class _Taking:
             for payload in batch.familiar:
                 self.familiar.copy(payload)
 
-    def _claim(self) -> None:
-        """Let the rows that wait know which objects records have that are but counted."""
+    def _tell_from_familiar(self) -> None:
+        """Make sure that no row that waits is of an object that a record has which is but counted."""
+        if self.familiar is None:
+            return
         waiting = [table for table in (self.load.waiting(everything=True), self.load.repeated) if table is not None]
-        if self.familiar is not None and (waiting or self.delivered is not None):
-            self.familiar.claim(waiting)
+        self.familiar.tell_apart(waiting)
+        if self.delivered is not None:
+            self.familiar.claim()
 
     def _settle(self, read: int) -> None:
         """Note, once all is merged, what was delivered, and what is familiar from now on."""
@@ -262,6 +265,7 @@ class _Taking:
             self.dataset,
             self.layer.name,
             joins=joins,
+            claim=None if self.familiar is None else self.familiar.claim,
         )
         self.preparation.context.known.rename(matched.renamed)
         if matched.reasons:

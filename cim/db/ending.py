@@ -15,7 +15,7 @@ from cim import codes
 from cim.codes import provisional
 from cim.db.identifiers import current_codes
 from cim.db.merge import REVISION
-from cim.dictionary import FeatureType
+from cim.dictionary import Dictionary, FeatureType
 
 # Column or attribute that holds the digest of the file of the model an object is part of.
 MODEL = "model_file"
@@ -26,6 +26,12 @@ def lifetime(feature_type: FeatureType) -> tuple[str | None, str | None]:
     """Return the names of the date columns that say from when and up to when an object of a type is as it says."""
     dates = {p.role: p.name for p in feature_type.properties if p.role in _ROLES and p.kind == "date"}
     return dates.get(_ROLES[0]), dates.get(_ROLES[1])
+
+
+def ends(dictionary: Dictionary) -> dict[str, str]:
+    """Return, by type, the name of the date column that says up to when an object is, if there is one."""
+    found = {name: lifetime(feature_type)[1] for name, feature_type in dictionary.types.items()}
+    return {name: column for name, column in found.items() if column is not None}
 
 
 class Delivered:

@@ -37,6 +37,9 @@ _FAMILIAR = sa.table(
     schema="cim",
 )
 _CLAIMED = sa.table("claimed", sa.column("code", sa.Text))
+# Digests come as one value, strung together: for rows, each a message, the driver takes longer than the server.
+_BARE = sa.func.uuid_send(_FAMILIAR.c.record)
+_NOTHING = sa.literal(b"", sa.LargeBinary)
 
 
 class UnlikeError(Exception):
@@ -59,6 +62,7 @@ class Familiar:
         self._traits = np.zeros(0, np.int64)
         self._met = np.zeros(0, bool)
         self._claimed = False
+        self._stale = True
 
     @property
     def remembers(self) -> bool:
@@ -80,25 +84,34 @@ class Familiar:
         ------
         UnlikeError : one of them came before in this layer, so it is a repetition.
         """
-        if len(self._known) == 0:
-            return np.zeros(len(digests), bool), np.zeros(0, np.int64)
-        places = np.minimum(np.searchsorted(self._known["low"], digests["low"]), len(self._known) - 1)
-        # Of two that share their first half, which somebody would have to contrive, only one is familiar.
-        found: Mask = self._known[places] == digests
-        places = places[found]
+        found, places = self._places(digests)
         if self._met[places].any() or len(np.unique(places)) < len(places):
             raise UnlikeError
         self._met[places] = True
         return found, self._traits[places]
 
-    def claim(self, waiting: Sequence[sa.Table]) -> None:
-        """Put the codes of the records met into the temporary table `claimed`, till `settle`.
+    def tell_apart(self, waiting: Sequence[sa.Table]) -> None:
+        """Make sure that no row that waits has the code of a record met.
 
         Raises
         ------
-        UnlikeError : a row that waits has one of these codes, so it or the record met is a repetition.
+        UnlikeError : one has, so it or the record met is a repetition.
         """
         if not self._met.any():
+            return
+        for table in waiting:
+            named = sa.select(sa.func.string_agg(_BARE, _NOTHING)).join_from(
+                _FAMILIAR, table, table.c.code == _FAMILIAR.c.code
+            )
+            with self._by_hash():
+                data = self._connection.execute(named.where(_FAMILIAR.c.layer == self._layer)).scalar_one() or b""
+            _, places = self._places(np.frombuffer(data, DIGESTS))
+            if self._met[places].any():
+                raise UnlikeError
+
+    def claim(self) -> None:
+        """Put the codes of the records met into the temporary table `claimed`, till `settle`."""
+        if self._claimed or not self._met.any():
             return
         met = _temporary("met", sa.Column("record", sa.Uuid))
         self._connection.execute(query("matching/stage_claimed"))
@@ -107,9 +120,6 @@ class Familiar:
         codes = sa.select(_FAMILIAR.c.code).where(_FAMILIAR.c.layer == self._layer, _FAMILIAR.c.record == met.c.record)
         with self._by_hash():
             self._connection.execute(sa.insert(_CLAIMED).from_select(["code"], codes))
-            clashes = [sa.exists().where(table.c.code == _CLAIMED.c.code) for table in waiting]
-            if clashes and self._connection.execute(sa.select(sa.or_(*clashes))).scalar_one():
-                raise UnlikeError
         met.drop(self._connection)
         self._claimed = True
 
@@ -142,19 +152,22 @@ class Familiar:
         """Note what the rows gave that waited, once they are merged, and forget what is not so any more."""
         layer, staged, repeated = self._open(), load.waiting(everything=True), load.repeated
         target, own = self._target, _FAMILIAR.c.layer == self._layer
-        with self._by_hash():
-            if staged is not None:
+        if staged is not None and self._remembers:
+            gone: sa.ColumnElement[bool] = sa.exists().where(staged.c.code == _FAMILIAR.c.code)  # said anew
+            if self._stale:
                 is_so = sa.exists().where(target.c.code == _FAMILIAR.c.code, target.c.rev == _FAMILIAR.c.rev)
-                said_anew = sa.exists().where(staged.c.code == _FAMILIAR.c.code)
-                if self._remembers:
-                    self._connection.execute(sa.delete(_FAMILIAR).where(own, said_anew | ~is_so))
-                given = sa.select(layer, staged.c[DIGEST], target.c.code, target.c.rev, staged.c[TRAITS])
-                given = given.join_from(staged, target, staged.c.code == target.c.code)
-                given = given.where(staged.c[DIGEST].is_not(None))
-                into = ["layer", "record", "code", "rev", "traits"]
-                self._connection.execute(sa.insert(_FAMILIAR).from_select(into, given))
-            if repeated is not None:  # both are to be compared again, in their order
-                again = sa.exists().where(repeated.c.code == _FAMILIAR.c.code)
+                gone |= ~is_so
+            with self._by_hash():
+                self._connection.execute(sa.delete(_FAMILIAR).where(own, gone))
+        if staged is not None:
+            given = sa.select(layer, staged.c[DIGEST], target.c.code, target.c.rev, staged.c[TRAITS])
+            given = given.join_from(staged, target, staged.c.code == target.c.code)
+            given = given.where(staged.c[DIGEST].is_not(None))
+            into = ["layer", "record", "code", "rev", "traits"]
+            self._connection.execute(sa.insert(_FAMILIAR).from_select(into, given))
+        if repeated is not None:  # both are to be compared again, in their order
+            again = sa.exists().where(repeated.c.code == _FAMILIAR.c.code)
+            with self._by_hash():
                 self._connection.execute(sa.delete(_FAMILIAR).where(own, again))
         if self._claimed:
             self._connection.execute(sa.delete(_CLAIMED))
@@ -165,15 +178,26 @@ class Familiar:
         return sa.literal(self._layer, sa.Integer)
 
     def _read(self, layer: int) -> npt.NDArray[Any]:
+        """Return the records whose object has still the revision they left it at, and note whether there are others."""
         target = self._target
         as_left = (target.c.code == _FAMILIAR.c.code) & (target.c.rev == _FAMILIAR.c.rev)
-        # As one value: for rows, each a message of its own, the driver takes longer than the server.
-        bare = sa.func.uuid_send(_FAMILIAR.c.record).concat(sa.func.int4send(_FAMILIAR.c.traits))
-        records = sa.select(sa.func.string_agg(bare, sa.literal(b"", sa.LargeBinary)))
-        records = records.join_from(_FAMILIAR, target, as_left).where(_FAMILIAR.c.layer == layer)
+        bare = _BARE.concat(sa.func.int4send(_FAMILIAR.c.traits))
+        so = target.c.code.is_not(None)
+        records = sa.select(sa.func.string_agg(bare, _NOTHING).filter(so), sa.func.bool_or(~so))
+        records = records.outerjoin_from(_FAMILIAR, target, as_left).where(_FAMILIAR.c.layer == layer)
         with self._by_hash():
-            data = self._connection.execute(records).scalar_one() or b""
-        return np.frombuffer(data, _ROW)
+            data, stale = self._connection.execute(records).one()
+        self._stale = bool(stale)
+        return np.frombuffer(data or b"", _ROW)
+
+    def _places(self, digests: Digests) -> tuple[Mask, Integers]:
+        """Tell which digests are those of familiar records, and where these stand among them."""
+        if len(self._known) == 0:
+            return np.zeros(len(digests), bool), np.zeros(0, np.int64)
+        places = np.minimum(np.searchsorted(self._known["low"], digests["low"]), len(self._known) - 1)
+        # Of two that share their first half, which somebody would have to contrive, only one is familiar.
+        found: Mask = self._known[places] == digests
+        return found, places[found]
 
     @contextmanager
     def _by_hash(self) -> Iterator[None]:

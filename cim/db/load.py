@@ -268,7 +268,7 @@ class Load:
     def finish(self, *, geometry: bool = True) -> MergeCounts:
         """Merge what has been copied; without `geometry` the rows carried none after all."""
         if not geometry:
-            self.carried = replace(self.carried, geometry=False)
+            self.carried = self.carried.without_geometry()
         if self._staged is not None:
             # Without it the planner takes the table for empty and the join for a nested loop. The join's column will
             # do: sampling geometries takes longer than copying them.

@@ -7,7 +7,7 @@ capture triggers see its effect like anybody's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,11 +30,15 @@ _EMPTY = sa.cast(sa.literal("{}", sa.Text), JSONB)
 
 @dataclass(frozen=True, slots=True)
 class AttributeField:
-    """A column of the rows that goes into `attributes` under `key`; `is_json` says its text is JSON."""
+    """A column of the rows that goes into `attributes` under `key`; `is_json` says its text is JSON.
+
+    What is `of_geometry` goes with the geometry: where that is not carried, it stays as it is, too.
+    """
 
     column: str
     key: str
     is_json: bool = False
+    of_geometry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,10 @@ class Carried:
     filled: Sequence[str]
     attributes: Sequence[AttributeField]
     geometry: bool
+
+    def without_geometry(self) -> Carried:
+        """Return what is carried but geometry."""
+        return replace(self, attributes=[a for a in self.attributes if not a.of_geometry], geometry=False)
 
     def names(self) -> list[str]:
         """Return the columns of the feature table that are carried, `code` first."""

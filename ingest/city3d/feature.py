@@ -100,10 +100,7 @@ def frame(scale: Sequence[float], translate: Sequence[float], system: pyproj.CRS
     if system is None:
         return Frame((x, y, z), (east, north, up))
     flat = systems.horizontal(system)
-    vertical = system.sub_crs_list[-1] if system.is_compound else None
-    three = len(system.axis_info) == 3 and vertical is None
-    height = systems.name(vertical) if vertical is not None else f"ellipsoid of {system.name}" if three else None
-    return Frame((x, y, z), (east, north, up), system, flat, height)
+    return Frame((x, y, z), (east, north, up), system, flat, systems.vertical(system))
 
 
 def lod_of(geometry: Mapping[str, Any]) -> str:

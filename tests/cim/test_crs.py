@@ -157,6 +157,13 @@ def test_accuracy_tells_a_datum_change_from_none() -> None:
     assert crs.accuracy(WGS84, crs.parse(6677), tokyo) == 1.0  # EPSG:9690, JGD2011 to WGS 84 (1): 1 m
 
 
+def test_the_one_way_between_two_descriptions_of_a_system_is_told() -> None:
+    """Software writes systems without their code, and PROJ then has one operation, which does nothing."""
+    plain = crs.parse(4548).to_wkt(pyproj.enums.WktVersion.WKT1_GDAL).replace(',AUTHORITY["EPSG","4548"]', "")
+    assert "noop" in crs.way(crs.parse(plain), crs.parse(4548))
+    assert crs.accuracy(crs.parse(plain), crs.parse(4548), (117.0, 39.0, 117.1, 39.1)) in (0.0, None)
+
+
 def test_same_datum() -> None:
     assert crs.same_datum(CGCS2000, XIONGAN)
     assert crs.same_datum(WGS84, crs.parse(3857))

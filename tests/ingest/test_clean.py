@@ -167,16 +167,17 @@ def test_across_the_180th_meridian_a_polygon_stays_in_one_piece() -> None:
     assert result.geometries[0].area == pytest.approx(0.2 * 106_457 * 0.1 * 110_670, rel=0.001)
 
 
-def test_heights_stay_out_of_the_plan_and_the_report_says_of_which_datum_they_are() -> None:
+KEPT = (
+    "heights of corners are kept untouched as corner_heights in attributes: lowest and highest, and each corner's of"
+    " lines of up to 1,000 corners; the source states"
+)
+
+
+def test_heights_stay_beside_the_plan_and_the_report_says_of_which_datum_they_are() -> None:
     solid = at("POLYGON Z ((0 0 5, 1 0 5, 1 1 7, 0 0 5))")
-    assert remarks([solid]) == [
-        "heights and measures of corners are not stored, the plan is; the source states no datum for heights"
-    ]
+    assert remarks([solid]) == [f"{KEPT} no datum for heights"]
     compound = crs.parse("EPSG:4548+5737")
-    assert remarks([solid], source=compound) == [
-        "heights and measures of corners are not stored, the plan is; the source states EPSG:5737 (Yellow Sea 1985"
-        " height) for heights"
-    ]
+    assert remarks([solid], source=compound) == [f"{KEPT} EPSG:5737 (Yellow Sea 1985 height) for heights"]
     assert remarks([at("POLYGON ((0 0, 1 0, 1 1, 0 0))")]) == []
 
 

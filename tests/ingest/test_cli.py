@@ -209,6 +209,21 @@ def test_the_page_needs_nothing_else_and_escapes_what_sources_say(
     assert "EPSG:4548" in text
 
 
+def test_the_page_tells_what_ended_from_what_changed(cim: Any, tmp_path: Path, write: Write, square: Shape) -> None:
+    records = [{"code": f"{PARCEL}F000{n}0000", "name": f"house {n}"} for n in range(1, 4)]
+    shapes = [square(20 * n) for n in range(3)]
+    cim("ingest", write(tmp_path / "building.gpkg", records, shapes))
+    records[0]["name"] = "other"
+    page = tmp_path / "report.html"
+    path = write(tmp_path / "2" / "building.gpkg", records[:2], shapes[:2])
+    cim("ingest", path, "--mode", "replace-layer", "--report", page)
+    text = page.read_text(encoding="utf-8")
+    legend = re.findall(r'class="key (\w+)">([^<]*) <strong>([^<]*)</strong>', text)
+    assert legend == [("update", "updated", "1"), ("end", "ended", "1"), ("same", "as before", "1")]
+    assert re.findall(r"<th[^>]*>(Ended)</th>", text) == ["Ended"]
+    assert len(re.findall('<path class="end"', text)) == 1
+
+
 def test_rejects_as_a_table_for_a_spreadsheet(cim: Any, tmp_path: Path, write: Write, square: Shape) -> None:
     cim("ingest", write(tmp_path / "building.geojson", [{"code": "1", "名": "楼"}], [square()]))
     exported = tmp_path / "rejects.csv"

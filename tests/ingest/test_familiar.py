@@ -182,9 +182,9 @@ def test_heights_and_zone_numbers_are_told_of_familiar_records_too(
     shapes[0] = shapely.affinity.translate(shapes[0], 39_000_000)
     shapes[2] = shapely.force_3d(shapes[2], 5.0)
     first = take(database, write(tmp_path / "1" / "building.gpkg", records, shapes))
-    assert [word for word in ("zone number 39", "heights and measures") if word in " ".join(first.warnings)] == [
+    assert [word for word in ("zone number 39", "heights of corners") if word in " ".join(first.warnings)] == [
         "zone number 39",
-        "heights and measures",
+        "heights of corners",
     ]
     if changed is not None:
         records[changed]["height"] = 7.0

@@ -1,4 +1,3 @@
--- The outlines this transaction recorded, coarse enough to be drawn.
-SELECT op AS fate, ST_AsBinary(ST_SimplifyPreserveTopology(geom, :tolerance), 'NDR') AS shape
-FROM cim.revision WHERE xid = pg_current_xact_id() AND geom IS NOT NULL AND op IN ('insert', 'update')
-ORDER BY id;
+-- The outlines of what this transaction did, coarse enough to be drawn.
+SELECT fate, ST_AsBinary(ST_SimplifyPreserveTopology(geom, :tolerance), 'NDR') AS shape
+FROM cim.recorded_here(CAST(:ends AS jsonb)) ORDER BY id;
