@@ -6,7 +6,9 @@ import json
 import os
 import select
 import shutil
+import signal
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +16,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
 from cim.city import City
-from cim.db.cluster import ensure_running, stop
+from cim.db.cluster import ensure_running, status, stop
 from cim.db.engine import Database
 from cim.db.logstore import LogStore
 from cim.db.parcels import add_up_parcels
@@ -31,6 +34,37 @@ from ingest import Options, ingest, mapping
 from sample_data import DATA, MAPPINGS
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+PATIENCE = 300
+"""Seconds after which what a test waits for will not come: no test depends on how fast the machine is."""
+
+# The same examples each time, however long they take; `--hypothesis-profile=default` looks for others.
+hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[[Callable[[], object], str], None]:
+    """Wait until something is so: `until(condition, what it would mean if it never came)`."""
+
+    def wait(happened: Callable[[], object], otherwise: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not happened():
+            assert time.monotonic() < deadline, otherwise
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def queue() -> Callable[[sa.Connection], list[int]]:
+    """Give the process numbers of the sessions that wait for a lock that this connection's session holds."""
+    asked = sa.text(
+        "SELECT DISTINCT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
+
+    def waiting(holder: sa.Connection) -> list[int]:
+        return list(holder.execute(asked).scalars())
+
+    return waiting
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +89,9 @@ def server_url() -> Iterator[sa.URL]:
         pytest.skip(f"no PostGIS: {error}")
     if settings.database_url is None:
         _hurry(url)
-    yield sa.make_url(url)
-    if settings.database_url is None:
+    yield sa.make_url(url).update_query_dict({"connect_timeout": str(PATIENCE)})
+    if (process := status(settings).pid) is not None:
+        os.kill(process, signal.SIGQUIT)  # at once: nobody reads again what a shutdown would write out
         stop(settings)
     shutil.rmtree(home)
 
@@ -68,6 +103,8 @@ def _hurry(url: str) -> None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
         connection.exec_driver_sql("ALTER SYSTEM SET max_wal_size = '8GB'")
+        # A transaction that no test knows of would hold back the log and change plans, now and then.
+        connection.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
     engine.dispose()
 
@@ -206,9 +243,6 @@ def absent() -> Callable[[str], None]:
 
 
 # ---------------------------------------------------------------- the browser
-
-
-PATIENCE = 60  # seconds
 
 
 class Browser:

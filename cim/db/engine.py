@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from cim.db.cluster import ensure_running
 from cim.db.migrate import migrate
 from cim.db.script import query
+from cim.db.server import driver_arguments
 from cim.db.tables import SCHEMA, metadata_of
 from cim.dictionary import Dictionary, load_dictionary
 from cim.errors import DatabaseError
@@ -62,7 +63,9 @@ class Database:
         self.url = ensure_running(settings)
         folders = [settings.dictionary] if settings.dictionary else []
         self.dictionary: Dictionary = load_dictionary(*folders, code_schemes=settings.code_schemes)
-        self.engine = sa.create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        self.engine = sa.create_engine(
+            self.url, pool_pre_ping=True, connect_args=driver_arguments(sa.make_url(self.url))
+        )
         try:
             with self.engine.begin() as connection:
                 migrate(connection, self.dictionary, settings.srid)
@@ -90,7 +93,10 @@ class Database:
             max_overflow=0,
             pool_timeout=patience,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5, "options": f"-c statement_timeout={int(statement * 1000)}"},
+            connect_args={
+                **driver_arguments(sa.make_url(self.url)),
+                "options": f"-c statement_timeout={int(statement * 1000)}",
+            },
         )
         return other
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 import sqlalchemy as sa
 
@@ -61,9 +63,14 @@ def connectable(url: str) -> str:
     return parsed.render_as_string(hide_password=False)
 
 
+def driver_arguments(url: sa.URL) -> dict[str, Any]:
+    """Return what psycopg is told beside a URL: after how many seconds to give up, where the URL does not say so."""
+    return {} if "connect_timeout" in url.query else {"connect_timeout": CONNECT_TIMEOUT}
+
+
 def _connect(url: sa.URL) -> psycopg.Connection[tuple[str, str | None]]:
     _, arguments = url.get_dialect()().create_connect_args(url)
-    return psycopg.connect(**{"connect_timeout": CONNECT_TIMEOUT, **arguments, "autocommit": True})
+    return psycopg.connect(**{**arguments, **driver_arguments(url), "autocommit": True})
 
 
 def _ensure_postgis(connection: psycopg.Connection[tuple[str, str | None]], url: sa.URL, version: int) -> None:

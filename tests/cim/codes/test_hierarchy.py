@@ -15,6 +15,8 @@ from cim.errors import InvalidData
 
 Run = Callable[..., None]
 Rows = Callable[[str], list[tuple[Any, ...]]]
+Until = Callable[[Callable[[], object], str], None]
+Queue = Callable[[sa.Connection], list[int]]
 GEOM = "ST_GeomFromText('MULTIPOLYGON(((500000 4300000,500010 4300000,500010 4300010,500000 4300000)))', 4548)"
 
 
@@ -128,7 +130,7 @@ def test_many_are_told_in_one_line(run: Run) -> None:
     assert "; and 1997 more" in str(refusal.value.orig).splitlines()[0]
 
 
-def test_a_parent_cannot_go_while_a_child_is_being_written(city: City, run: Run) -> None:
+def test_a_parent_cannot_go_while_a_child_is_being_written(city: City, run: Run, until: Until, queue: Queue) -> None:
     """Two transactions at once: whoever removes the parent waits for the one who has just named it, and is refused."""
     run(a_parcel(13))
     failed: list[str] = []
@@ -143,9 +145,8 @@ def test_a_parent_cannot_go_while_a_child_is_being_written(city: City, run: Run)
         writer.execute(sa.text(a_building(13)))
         remover = threading.Thread(target=remove)
         remover.start()
-        remover.join(0.3)
-        assert remover.is_alive()  # it waits
-    remover.join(30)
+        until(lambda: queue(writer), "the remover did not wait for the writer")
+    remover.join()
     assert len(failed) == 1
     assert "which was deleted" in failed[0]
 

@@ -172,7 +172,7 @@ class TestItOutlivesItsStarter:
 
     def test_a_pipe_ends_with_the_starter_and_the_server_stays(self, embedded: Settings, ask: Ask) -> None:
         command = [sys.executable, "-c", self.SCRIPT, str(embedded.home)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert ask(done.stdout.strip(), "SELECT 1") == 1
         assert done.stderr == ""
 

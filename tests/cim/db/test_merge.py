@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pyarrow as pa
 import pytest
@@ -10,6 +11,9 @@ import sqlalchemy as sa
 from cim.db.engine import Database
 from cim.db.load import MergeCounts, Rows, merge
 from cim.db.merge import AttributeField, Carried, lock_types
+
+Until = Callable[[Callable[[], object], str], None]
+Queue = Callable[[sa.Connection], list[int]]
 
 SHAPE = shapely.to_wkb(shapely.multipolygons([shapely.box(0, 0, 1, 1)]), flavor="iso", byte_order=1)
 
@@ -89,7 +93,7 @@ def test_geometry_keeps_its_bytes_and_gets_the_srid_of_the_table(database: Datab
     assert (found[0], bytes(found[1])) == (4548, SHAPE)
 
 
-def test_two_merges_of_one_type_wait_for_each_other(database: Database) -> None:
+def test_two_merges_of_one_type_wait_for_each_other(database: Database, until: Until, queue: Queue) -> None:
     second_done = threading.Event()
 
     def second() -> None:
@@ -102,8 +106,9 @@ def test_two_merges_of_one_type_wait_for_each_other(database: Database) -> None:
         lock_types(connection, ["parcel", "building"])
         thread = threading.Thread(target=second)
         thread.start()
-        assert not second_done.wait(0.3)
+        until(lambda: queue(connection), "the second did not wait for the first")
+        assert not second_done.is_set()
         merge(connection, database.table("building"), rows(["a"], height=[1.0]))
-    thread.join(10)
+    thread.join()
     assert second_done.is_set()
     assert revisions(database) == [("a", 1, "insert"), ("a", 2, "update")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +16,9 @@ from cim.city import City
 from cim.errors import DatabaseError
 from cim.settings import Settings
 
-END = sa.text(
-    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
+Until = Callable[[Callable[[], object], str], None]
+Queue = Callable[[sa.Connection], list[int]]
+EndedAt = Callable[[City, str], AbstractContextManager[None]]
 
 
 @pytest.fixture
@@ -33,37 +32,43 @@ def city(settings: Settings) -> Iterator[City]:
         yield city
 
 
-@contextmanager
-def ended_at(city: City, table: str) -> Iterator[None]:
+@pytest.fixture
+def ended_at(until: Until, queue: Queue) -> EndedAt:
     """Lock a table, and end the session that comes to wait for it."""
-    engine = sa.create_engine(city.database.url, poolclass=sa.NullPool)
-    with engine.connect() as holder, engine.connect() as other:
-        holder.execute(sa.text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
-        ended = threading.Event()
 
-        def end() -> None:
-            while not ended.wait(0.02) and not other.execute(END).all():
-                other.rollback()  # or the view would stay as it was
+    @contextmanager
+    def lock(city: City, table: str) -> Iterator[None]:
+        engine = sa.create_engine(city.database.url, poolclass=sa.NullPool)
+        with engine.connect() as holder:
+            holder.execute(sa.text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+            over = threading.Event()
 
-        ending = threading.Thread(target=end)
-        ending.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            ending.join()
-            holder.rollback()
+            def end() -> None:
+                until(lambda: over.is_set() or queue(holder), f"nobody came to {table}")
+                for waiting in queue(holder):
+                    holder.execute(sa.select(sa.func.pg_terminate_backend(waiting)))
+
+            ending = threading.Thread(target=end)
+            ending.start()
+            try:
+                yield
+            finally:
+                over.set()
+                ending.join()
+                holder.rollback()
+
+    return lock
 
 
 @pytest.mark.parametrize("table", ["cim.leaf", "city.building"])
-def test_an_audit_that_loses_its_connection(city: City, table: str) -> None:
+def test_an_audit_that_loses_its_connection(city: City, ended_at: EndedAt, table: str) -> None:
     with ended_at(city, table), pytest.raises(DatabaseError, match=r"gave up: .*and run again"):
         city.audit()
     assert city.audit().ok
 
 
 @pytest.mark.parametrize("table", ["cim.revision", "cim.tree_state"])
-def test_a_sequencer_that_loses_its_connection(city: City, table: str) -> None:
+def test_a_sequencer_that_loses_its_connection(city: City, ended_at: EndedAt, table: str) -> None:
     with city.database.engine.begin() as connection:
         connection.execute(sa.text("UPDATE city.building SET height = 3"))
     with ended_at(city, table), pytest.raises(DatabaseError, match=r"gave up: .*and run again"):
@@ -72,7 +77,7 @@ def test_a_sequencer_that_loses_its_connection(city: City, table: str) -> None:
     assert city.audit().ok
 
 
-def test_a_rebuild_that_loses_its_connection(city: City) -> None:
+def test_a_rebuild_that_loses_its_connection(city: City, ended_at: EndedAt) -> None:
     folder = city.settings.log_dir
     made = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     shutil.rmtree(folder)
@@ -85,7 +90,7 @@ def test_a_rebuild_that_loses_its_connection(city: City) -> None:
 
 @pytest.mark.parametrize("table", ["cim.revision", "city.building"])
 def test_a_replay_that_loses_its_connection(
-    city: City, settings: Settings, clone: Callable[[], str], tmp_path: Path, table: str
+    city: City, ended_at: EndedAt, settings: Settings, clone: Callable[[], str], tmp_path: Path, table: str
 ) -> None:
     with City(replace(settings, home=tmp_path / "again", database_url=clone())) as again:
         shutil.copytree(settings.keys_dir, again.settings.keys_dir)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
@@ -20,6 +20,9 @@ from cim.log.disclosure import Disclosure, verify_disclosure
 from cim.log.signer import VERIFIER
 from cim.log.verify import verify_proof
 from cim.settings import Settings
+
+Until = Callable[[Callable[[], object], str], None]
+Queue = Callable[[sa.Connection], list[int]]
 
 
 @pytest.fixture
@@ -246,7 +249,7 @@ def test_an_erasure_does_not_excuse_another_change(owned: City) -> None:
     assert findings(owned) == ["unit u1, revision 1, leaf 1: the revision is not what the entry says"]
 
 
-def test_an_erasure_waits_for_a_writer_and_erases_what_he_wrote(owned: City) -> None:
+def test_an_erasure_waits_for_a_writer_and_erases_what_he_wrote(owned: City, until: Until, queue: Queue) -> None:
     """A writer holds the row while the erasure begins: his value goes too."""
     with owned.database.engine.connect() as writer:
         writer.execute(sa.text("UPDATE city.unit SET owner_name = '陈静' WHERE code = 'u1'"))
@@ -260,7 +263,7 @@ def test_an_erasure_waits_for_a_writer_and_erases_what_he_wrote(owned: City) -> 
 
         thread = threading.Thread(target=erase)
         thread.start()
-        thread.join(0.5)
+        until(lambda: queue(writer), "the erasure did not wait for the writer")
         assert outcome == []
         writer.commit()
         thread.join()
@@ -270,7 +273,7 @@ def test_an_erasure_waits_for_a_writer_and_erases_what_he_wrote(owned: City) -> 
     assert findings(owned) == []
 
 
-def test_an_insert_at_the_same_time_as_the_erasure_of_a_deleted_object(owned: City) -> None:
+def test_an_insert_at_the_same_time_as_the_erasure_of_a_deleted_object(owned: City, until: Until, queue: Queue) -> None:
     run(owned, "DELETE FROM city.unit WHERE code = 'u1'")
     with owned.database.engine.connect() as writer:
         writer.execute(sa.text("INSERT INTO city.unit (code, owner_name) VALUES ('u1', '陈静')"))
@@ -284,7 +287,7 @@ def test_an_insert_at_the_same_time_as_the_erasure_of_a_deleted_object(owned: Ci
 
         thread = threading.Thread(target=erase)
         thread.start()
-        thread.join(0.5)
+        until(lambda: queue(writer), "the erasure did not wait for the writer")
         writer.commit()
         thread.join()
     assert [type(failure) for failure in failures] == [Conflict]

@@ -22,6 +22,8 @@ from cim.log.publisher import Publisher
 from cim.log.sequencer import sequence
 from cim.log.tree import CompactRange
 
+Until = Callable[[Callable[[], object], str], None]
+
 
 @pytest.fixture
 def publisher(database: Database) -> Publisher:
@@ -34,7 +36,7 @@ def run(database: Database, statement: str) -> None:
         connection.execute(sa.text(statement))
 
 
-def run_sequencer(database: Database, publisher: Publisher, wait: float = 20) -> CompactRange:
+def run_sequencer(database: Database, publisher: Publisher, wait: float = 300) -> CompactRange:
     with database.engine.connect() as connection:
         return sequence(LogStore(connection), publisher, wait)
 
@@ -100,7 +102,7 @@ def test_predecessors_are_found_in_batches_that_are_not_stored_yet(
     run(database, "INSERT INTO city.building (code) VALUES ('b1'), ('b2'), ('b3')")
     for name in range(4):
         run(database, f"UPDATE city.building SET name = '{name}'")
-    assert run_sequencer(database, publisher, wait=0).size == 1 + 15
+    assert run_sequencer(database, publisher).size == 1 + 15
     chains = {code: [(rev, prev, idx) for idx, c, rev, prev in leaves(database) if c == code] for code in ("b1", "b3")}
     for chain in chains.values():
         assert [rev for rev, _, _ in chain] == [1, 2, 3, 4, 5]
@@ -148,7 +150,7 @@ def test_an_object_keeps_its_order_when_an_old_transaction_changes_it_last(
 def _write_at_random(database: Database, seed: int) -> None:
     """Insert, update, roll back to savepoints, roll back, briefly or at length: on objects shared by all writers."""
     chance = random.Random(seed)
-    for _ in range(12):
+    for _ in range(6):
         with database.engine.connect() as connection:
             for _ in range(chance.randint(1, 4)):
                 with connection.begin_nested() as savepoint:
@@ -161,7 +163,7 @@ def _write_at_random(database: Database, seed: int) -> None:
                     )
                     if chance.random() < 0.2:
                         savepoint.rollback()
-            if seed < 2:
+            if seed % 8 < 2:
                 connection.execute(sa.text("SELECT pg_sleep(:s)"), {"s": chance.uniform(0.02, 0.2)})
             if chance.random() < 0.15:
                 connection.rollback()
@@ -179,7 +181,7 @@ LEFT_WITHOUT_CAUSE = sa.text(
 )
 
 
-def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publisher: Publisher) -> None:
+def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publisher: Publisher, until: Until) -> None:
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -205,19 +207,27 @@ def test_eight_writers_and_a_sequencer_all_the_time(database: Database, publishe
 
     seen: dict[str, list[int]] = defaultdict(list)
 
+    rounds = [0]
+
     def keep_reading() -> None:
         while not stop.is_set():
+            rounds[0] += 1
             with database.engine.connect() as connection:
                 for code, rev in connection.execute(sa.text("SELECT code, rev FROM city.building")):
                     if seen[code][-1:] != [rev]:
                         seen[code].append(rev)
 
     others = [threading.Thread(target=guarded(work)) for work in (keep_sequencing, keep_reading)]
-    writers = [threading.Thread(target=guarded(lambda s=s: _write_at_random(database, s))) for s in range(8)]
-    for thread in (*others, *writers):
+    for thread in others:
         thread.start()
-    for thread in writers:
-        thread.join()
+    for seeds in (range(8), range(8, 16)):
+        writers = [threading.Thread(target=guarded(lambda s=s: _write_at_random(database, s))) for s in seeds]
+        for thread in writers:
+            thread.start()
+        for thread in writers:
+            thread.join()
+        written = rounds[0]
+        until(lambda w=written: rounds[0] > w + 1 or failures, "the reader has stopped")
     stop.set()
     for thread in others:
         thread.join()

@@ -57,7 +57,7 @@ _PATH = {"openat": 1, "mkdirat": 1, "unlinkat": 1, "renameat": 3, "renameat2": 3
          "rename": 1}  # fmt: skip
 _FLAGS = {"openat": 2, "open": 1}
 
-LONGEST_PAUSE = 60
+LONGEST_PAUSE = 300
 KILL = -1
 Verdict = int
 """0 lets the call be made, KILL ends the process before it, another number is the error it fails with."""

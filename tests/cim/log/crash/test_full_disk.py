@@ -7,9 +7,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from cim.db.embedded.place import existing
 from cim.db.engine import told
 from cim.errors import CimError, DatabaseError
 from cim.settings import Settings
+
+Until = Callable[[Callable[[], object], str], None]
 
 MB = 1 << 20
 
@@ -184,18 +186,21 @@ def overfill(city: City) -> None:
             insert(city, f"c{number}-", 1000, filling=100)
 
 
-def recovered(settings: Settings) -> City:
+def recovered(settings: Settings, until: Until) -> City:
     """The city as soon as its server has recovered."""
-    for _ in range(60):
-        try:
-            return City(settings)
-        except DatabaseError:
-            time.sleep(1)
-    return City(settings)
+    opened: list[City] = []
+
+    def is_there() -> bool:
+        with suppress(DatabaseError):
+            opened.append(City(settings))
+        return bool(opened)
+
+    until(is_there, "the server did not recover")
+    return opened.pop()
 
 
 @pytest.mark.slow
-def test_a_full_disk_under_the_write_ahead_log(little_wal: tuple[Settings, Disk]) -> None:
+def test_a_full_disk_under_the_write_ahead_log(little_wal: tuple[Settings, Disk], until: Until) -> None:
     """PostgreSQL ends all sessions and recovers when there is room; what was committed is there."""
     settings, disk = little_wal
     with City(settings) as city:
@@ -206,7 +211,7 @@ def test_a_full_disk_under_the_write_ahead_log(little_wal: tuple[Settings, Disk]
         with pytest.raises(DatabaseError, match="run again"):
             overfill(city)
     disk.make_room()
-    with recovered(settings) as city:
+    with recovered(settings, until) as city:
         assert city.checkpoint() == before
         with city.database.engine.connect() as connection:
             count = "SELECT count(*), count(*) FILTER (WHERE code ^@ 'b') FROM city.building"

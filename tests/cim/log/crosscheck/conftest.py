@@ -243,7 +243,7 @@ def runner(command: list[str], environment: dict[str, str]) -> Check:
             capture_output=True,
             encoding="utf-8",
             check=False,
-            timeout=120,
+            timeout=600,
         )
 
     return run
