@@ -22,7 +22,8 @@ PATIENCE = 300
 @pytest.fixture
 def pooled(database: Database) -> Callable[[int, Check], None]:
     """Run a check in an event loop of its own, with a pool of so many connections."""
-    url = sa.make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    named = sa.make_url(database.url).set(drivername="postgresql").difference_update_query(["connect_timeout"])
+    url = named.render_as_string(hide_password=False)
 
     async def checked(size: int, check: Check) -> None:
         pool = Pool(lambda: asyncpg.connect(url), size)
