@@ -11,18 +11,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import shapely
 
-from ingest.footprint import Fabric, Roof, Triangles, room
+from ingest.footprint import Roof, Triangles, room
 from ingest.ifc import properties
+from ingest.ifc.drawing import Drawing, Outside, Subject, draw_all
 from ingest.ifc.dwellings import Room, units_of
 from ingest.ifc.geometry import Meshes, mesh
 from ingest.ifc.meaning import room_use_of, structure_of, usage_of, year_of
 from ingest.ifc.properties import Units, text
-from ingest.ifc.storeys import Floor, floors
-from ingest.ifc.structure import BuildingNode
-from ingest.shell import shell
+from ingest.ifc.storeys import Floor, levels
+from ingest.ifc.structure import BuildingNode, StoreyNode
 
 # Names under which models carry the official code of a building.
 CODE_PROPERTIES = ("BuildingCode", "不动产单元代码", "不动产单元号", "BDCDYH", "UnitCode")
@@ -86,8 +85,13 @@ def read_content(
     building_ids = _unique(node.entity.GlobalId for node in nodes)
     products = [product for node in nodes for product in (*node.fabric(), *node.rooms())]
     meshes = mesh(model, products, units.length, cores=cores)
-    for index, (node, source_id) in enumerate(zip(nodes, building_ids, strict=True)):
-        _Reader(units, content, meshes, node, source_id, index, code_property).read()
+    readers = [
+        _Reader(units, content, meshes, node, source_id, index, code_property)
+        for index, (node, source_id) in enumerate(zip(nodes, building_ids, strict=True))
+    ]
+    drawn = draw_all([reader.subject() for reader in readers], cores)
+    for reader, drawing in zip(readers, drawn, strict=True):
+        reader.read(drawing)
     repeated = sum(1 for r in (*content.buildings, *content.storeys, *content.spaces) if "#" in r.source_id)
     if repeated:
         content.warnings.append(f"{repeated} objects repeat the GlobalId of another; told apart by a counter")
@@ -105,17 +109,26 @@ class _Reader:
     source_id: str
     index: int
     code_property: str | None
+    storeys: list[StoreyNode] = field(default_factory=list)
 
-    def read(self) -> None:
-        fabric = self._fabric()
-        built = floors(self.node.storeys, fabric, self.units.length)
-        building = self._building(fabric, built)
+    def subject(self) -> Subject:
+        """Return what there is to draw of the building; from now on, its storeys are in the order of their levels."""
+        listed = levels(self.node.storeys, self.units.length)
+        self.storeys = [node for node, _ in listed]
+        found = self.meshes.triangles
+        bodies = [found[p.id()] for p in self.node.fabric() if p.id() in found]
+        return Subject(bodies, [level for _, level in listed])
+
+    def read(self, drawing: Drawing) -> None:
+        self._report_faults()
+        built = drawing.floors
+        building = self._building(drawing)
         self.content.buildings.append(building)
-        storey_ids = _unique(f"{self.source_id}/{floor.node.entity.GlobalId}" for floor in built)
+        storey_ids = _unique(f"{self.source_id}/{storey.entity.GlobalId}" for storey in self.storeys)
         spaces: list[tuple[Any, str]] = [(space, self.source_id) for space in self.node.spaces]
-        for floor, storey_id in zip(built, storey_ids, strict=True):
-            self.content.storeys.append(self._storey(floor, storey_id))
-            spaces.extend((space, storey_id) for space in floor.node.spaces)
+        for storey, floor, storey_id in zip(self.storeys, built, storey_ids, strict=True):
+            self.content.storeys.append(self._storey(storey.entity, floor, storey_id))
+            spaces.extend((space, storey_id) for space in storey.spaces)
         space_ids = _unique(f"{self.source_id}/{space.GlobalId}" for space, _ in spaces)
         numbers = dict(zip(storey_ids, (floor.number for floor in built), strict=True))
         rooms = []
@@ -132,10 +145,9 @@ class _Reader:
     def _label(self) -> str:
         return f"building {text(self.node.entity.Name) or self.source_id!r}"
 
-    def _fabric(self) -> Fabric | None:
-        """Join the triangles of the building's fabric; report what no kernel meshed."""
+    def _report_faults(self) -> None:
+        """Report what no kernel meshed, and what one ended badly on."""
         products = self.node.fabric()
-        found = [self.meshes.triangles[p.id()] for p in products if p.id() in self.meshes.triangles]
         for said, ids in (
             ("meshed by no kernel, boxes taken", self.meshes.boxed),
             ("without usable geometry, left out", self.meshes.missing),
@@ -148,9 +160,8 @@ class _Reader:
                 how = sorted({self.meshes.faults[p.id()] for p in concerned if p.id() in self.meshes.faults})
                 why = f" ({'; '.join(how)})" if how else ""
                 self.content.warnings.append(f"{self._label()}: {len(concerned)} elements {said}{why}: {named}{more}")
-        return Fabric(np.concatenate(found)) if found else None
 
-    def _building(self, fabric: Fabric | None, built: list[Floor]) -> Record:
+    def _building(self, drawing: Drawing) -> Record:
         entity = self.node.entity
         sets = properties.property_sets(entity)
         record = self._record(entity, self.source_id, None, sets)
@@ -163,7 +174,7 @@ class _Reader:
         columns["usage"] = usage_of(occupancy)
         columns["year_built"] = year_of(properties.find_property(sets, "YearOfConstruction"))
         columns["year_renovated"] = year_of(properties.find_property(sets, "YearOfLastRefurbishment"))
-        numbered = [floor.number for floor in built if floor.number is not None]
+        numbered = [floor.number for floor in drawing.floors if floor.number is not None]
         if numbered:
             columns["storeys_above"] = sum(1 for number in numbered if number > 0)
             columns["storeys_below"] = sum(1 for number in numbered if number < 0)
@@ -171,26 +182,23 @@ class _Reader:
         columns["structure"] = structure_of(used.elements())
         attributes["materials"] = dict(sorted(used.items()))
         record.codes = self._codes(entity, sets)
-        if fabric is not None:
-            self._shape(record, fabric, built)
+        if drawing.outside is not None:
+            record.shell = drawing.shell
+            self._shape(record, drawing.outside)
         else:
             self.content.warnings.append(f"{self._label()}: no geometry, read without outline and height")
         attributes["long_name"] = text(entity.LongName)
         return record
 
-    def _shape(self, record: Record, fabric: Fabric, built: list[Floor]) -> None:
-        low, high = float(fabric.low.min()), float(fabric.high.max())
-        ground = next((floor.elevation for floor in built if floor.number == 1), None)
-        # Some exporters place storeys at zero and the geometry at its height above the sea.
-        record.ground = ground if ground is not None and low - 0.5 <= ground < high else low
-        record.columns["height"] = round(high - record.ground, 3)
-        record.shell = shell(fabric.triangles)
-        plan = fabric.plan(record.ground)
+    def _shape(self, record: Record, outside: Outside) -> None:
+        record.ground = outside.ground
+        record.columns["height"] = round(outside.top - outside.ground, 3)
+        plan = outside.plan
         if plan.outline.is_empty:
             self.content.warnings.append(f"{self._label()}: the cuts above the ground enclose nothing, no footprint")
             return
         record.outline = plan.outline
-        self._roof(record, fabric, plan.outline)
+        self._roof(record, outside.roof)
         amounts = properties.quantities(self.node.entity, self.units)
         stated = next((amounts[name] for name in FOOTPRINT_QUANTITIES if name in amounts), None)
         record.columns["footprint_area"] = round(stated or plan.outline.area, 3)
@@ -205,19 +213,19 @@ class _Reader:
                 f" model covers ({plan.covered_area:.1f} m²); the model may hold only part of the building"
             )
 
-    def _roof(self, record: Record, fabric: Fabric, outline: shapely.MultiPolygon) -> None:
-        record.roof = fabric.roof(outline, record.ground)
-        if record.roof is None:
+    def _roof(self, record: Record, roof: Roof | None) -> None:
+        record.roof = roof
+        if roof is None:
             return
         record.columns |= {
-            "eaves_height": round(record.roof.eaves - record.ground, 3),
-            "ridge_height": round(record.roof.ridge - record.ground, 3),
+            "eaves_height": round(roof.eaves - record.ground, 3),
+            "ridge_height": round(roof.ridge - record.ground, 3),
         }
         record.attributes |= {
-            "roof_area": round(record.roof.outline.area, 3),
+            "roof_area": round(roof.outline.area, 3),
             "blocks": [
                 {name: round(z - record.ground, 3) for name, z in zip(_ROOF_HEIGHTS, part, strict=True)}
-                for part in record.roof.parts
+                for part in roof.parts
             ],
         }
 
@@ -233,8 +241,7 @@ class _Reader:
         found += [(name, text(properties.attribute(entity, name))) for name in ("LongName", "Tag", "Name")]
         return [(place, value) for place, value in found if value]
 
-    def _storey(self, floor: Floor, source_id: str) -> Record:
-        entity = floor.node.entity
+    def _storey(self, entity: Any, floor: Floor, source_id: str) -> Record:
         record = self._record(entity, source_id, self.source_id, properties.property_sets(entity))
         amounts = properties.quantities(entity, self.units)
         area = amounts.get("GrossFloorArea")

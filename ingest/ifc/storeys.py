@@ -6,7 +6,8 @@ get the number of storeys wrong, so a level counts only with head room above it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,35 +26,55 @@ _SIGNS_OF_USE = ("IfcDoor", "IfcWindow", "IfcStair", "IfcStairFlight")
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """A storey as a model lists it: its elevation and that of the level above, metres; whether it is seen in use."""
+
+    elevation: float
+    following: float | None
+    used: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """A storey: elevation of its level and height up to the next (metres); `number` None if it is no floor.
 
     The ground floor is 1, the floors above 2, 3, …, the first basement -1.
     """
 
-    node: StoreyNode
     elevation: float
     height: float | None
     number: int | None
     outline: shapely.MultiPolygon | None
 
 
-def floors(nodes: list[StoreyNode], fabric: Fabric | None, length_unit: float) -> list[Floor]:
-    """Return the storeys of a building from the lowest to the highest.
+def levels(nodes: list[StoreyNode], length_unit: float) -> list[tuple[StoreyNode, Level]]:
+    """Return the storeys of a building with their levels, from the lowest to the highest.
 
     Parameters
     ----------
     nodes : its storeys
-    fabric : its triangles, metres in model coordinates; None without geometry
     length_unit : metres per length unit of the project
     """
-    levels = sorted(((elevation_of(node.entity, length_unit), i) for i, node in enumerate(nodes)))
+    heights = sorted((elevation_of(node.entity, length_unit), i) for i, node in enumerate(nodes))
+    found = []
+    for position, (elevation, index) in enumerate(heights):
+        node = nodes[index]
+        following = next((e for e, _ in heights[position + 1 :] if e > elevation + 0.01), None)
+        used = bool(node.spaces) or any(p.is_a(sign) for p in node.products for sign in _SIGNS_OF_USE)
+        found.append((node, Level(elevation, following, used)))
+    return found
+
+
+def floors(listed: Sequence[Level], fabric: Fabric | None) -> list[Floor]:
+    """Return what the levels of a building are, in their order.
+
+    Parameters
+    ----------
+    listed : from the lowest to the highest
+    fabric : triangles of the building, metres in model coordinates; None without geometry
+    """
     top = float(fabric.high.max()) if fabric is not None else None
-    drafts = []
-    for position, (elevation, index) in enumerate(levels):
-        following = next((e for e, _ in levels[position + 1 :] if e > elevation + 0.01), None)
-        drafts.append(_draft(nodes[index], elevation, following, top, fabric))
-    return _numbered(drafts)
+    return _numbered([_draft(level, top, fabric) for level in listed])
 
 
 def elevation_of(entity: Any, length_unit: float) -> float:
@@ -65,21 +86,18 @@ def elevation_of(entity: Any, length_unit: float) -> float:
     return float(entity.Elevation or 0.0) * length_unit
 
 
-def _draft(
-    node: StoreyNode, elevation: float, following: float | None, top: float | None, fabric: Fabric | None
-) -> tuple[Floor, bool]:
-    ends = [end for end in (following, top) if end is not None]
-    height = min(ends) - elevation if ends else None
+def _draft(level: Level, top: float | None, fabric: Fabric | None) -> tuple[Floor, bool]:
+    ends = [end for end in (level.following, top) if end is not None]
+    height = min(ends) - level.elevation if ends else None
     outline = None
     if height is not None and height >= HEAD_ROOM and fabric is not None:
-        below = np.inf if following is None else following + 0.3
-        found = fabric.plan(elevation, top=below).outline
+        below = np.inf if level.following is None else level.following + 0.3
+        found = fabric.plan(level.elevation, top=below).outline
         outline = None if found.is_empty else found
-    used = bool(node.spaces) or any(p.is_a(sign) for p in node.products for sign in _SIGNS_OF_USE)
     enclosing = outline is not None and outline.area >= LEAST_AREA
-    is_floor = (used or enclosing) and (height is None or height >= HEAD_ROOM)
-    spacing = None if following is None else round(following - elevation, 3)
-    return Floor(node, elevation, spacing, None, outline), is_floor
+    is_floor = (level.used or enclosing) and (height is None or height >= HEAD_ROOM)
+    spacing = None if level.following is None else round(level.following - level.elevation, 3)
+    return Floor(level.elevation, spacing, None, outline), is_floor
 
 
 def _numbered(drafts: list[tuple[Floor, bool]]) -> list[Floor]:
@@ -93,6 +111,4 @@ def _numbered(drafts: list[tuple[Floor, bool]]) -> list[Floor]:
     below = [floor for floor in real if floor.elevation < ground.elevation]
     numbers |= {id(floor): count for count, floor in enumerate(above, 1)}
     numbers |= {id(floor): -count for count, floor in enumerate(reversed(below), 1)}
-    return [
-        Floor(f.node, f.elevation, f.height, numbers.get(id(f)), f.outline) if is_floor else f for f, is_floor in drafts
-    ]
+    return [replace(f, number=numbers.get(id(f))) if is_floor else f for f, is_floor in drafts]
