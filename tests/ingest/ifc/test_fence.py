@@ -43,19 +43,53 @@ def test_what_was_meshed_before_a_crash_is_kept(number: signal.Signals) -> None:
     assert np.array_equal(outcome.triangles[7], TRIANGLE)
 
 
-def test_a_fork_that_hangs_is_ended() -> None:
-    started = time.monotonic()
-    outcome = fence.run(lambda: job(lambda: time.sleep(60)), silence=0.3)
-    assert time.monotonic() - started < 10
-    assert (outcome.fault, outcome.at) == ("no answer for 0.3 s", 9)
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let only time on a core count, which is the same however much else there is to do."""
+    monkeypatch.setattr(fence, "_WAITING", 10_000)
 
 
+@pytest.mark.parametrize(
+    ("waited", "spent", "silent"),
+    [
+        (59, 59, False),
+        (60, 60, True),
+        (60, 59, False),  # it is kept waiting for a core
+        (599, 0, False),
+        (600, 0, True),  # nobody waits for a core as long as that
+    ],
+)
+def test_silence_is_time_on_a_core_and_waiting_for_ever(
+    waited: float, spent: float, silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fork = fence._Fork(process=1, descriptor=0, heard=1000.0, spent=5.0)
+    monkeypatch.setattr("ingest.ifc.fence.time.monotonic", lambda: 1000.0 + waited)
+    monkeypatch.setattr("ingest.ifc.fence.time.clock_gettime", lambda _clock: 5.0 + spent)
+    assert fork.is_silent(60.0) is silent
+
+
+@pytest.fixture
+def pipes() -> Iterator[list[tuple[int, int]]]:
+    """Two pipes, each to read from and to write to."""
+    found = [os.pipe(), os.pipe()]
+    yield found
+    for end in (*found[0], *found[1]):
+        os.close(end)
+
+
+def test_a_fork_that_waits_for_ever_is_ended(pipes: list[tuple[int, int]]) -> None:
+    outcome = fence.run(lambda: job(lambda: os.read(pipes[0][0], 1)), silence=0.1)
+    assert outcome.fault == "no answer for 0.1 s"
+
+
+@pytest.mark.usefixtures("patient")
 def test_a_fork_that_is_kept_waiting_for_a_core_is_not_taken_for_hung() -> None:
     # Asleep for thrice as long, as on a machine with more to do than cores; it used none of its time.
     outcome = fence.run(lambda: job(lambda: time.sleep(0.9)), silence=0.3)
     assert (outcome.fault, outcome.at, set(outcome.triangles)) == (None, None, {7, 8, 9})
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_fork_that_works_without_a_word_is_ended() -> None:
     def work() -> None:
         while True:
@@ -65,16 +99,22 @@ def test_a_fork_that_works_without_a_word_is_ended() -> None:
     assert (outcome.fault, outcome.at, set(outcome.triangles)) == ("no answer for 0.3 s", 9, {7, 8})
 
 
-def test_jobs_run_side_by_side_and_the_fault_of_one_is_its_own() -> None:
-    def pause() -> None:
-        time.sleep(1.0)
+def test_jobs_run_side_by_side_and_the_fault_of_one_is_its_own(pipes: list[tuple[int, int]]) -> None:
+    # Each tells the other that it is there and waits to be told: one after the other, the first would wait for ever.
+    (first_reads, second_tells), (second_reads, first_tells) = pipes
 
-    started = time.monotonic()
-    jobs = [lambda: job(pause), lambda: job(pause), lambda: job(lambda: crash(signal.SIGSEGV)), lambda: job(pause)]
+    def meet(tell: int, read: int) -> None:
+        os.write(tell, b".")
+        os.read(read, 1)
+
+    jobs = [
+        lambda: job(lambda: meet(first_tells, first_reads)),
+        lambda: job(lambda: crash(signal.SIGSEGV)),
+        lambda: job(lambda: meet(second_tells, second_reads)),
+    ]
     outcomes = fence.run_all(jobs)
-    assert time.monotonic() - started < 2.9  # three pauses one after another would take longer
-    assert [outcome.fault for outcome in outcomes] == [None, None, "SIGSEGV", None]
-    assert [set(outcome.triangles) for outcome in outcomes] == [{7, 8, 9}, {7, 8, 9}, {7, 8}, {7, 8, 9}]
+    assert [outcome.fault for outcome in outcomes] == [None, "SIGSEGV", None]
+    assert [set(outcome.triangles) for outcome in outcomes] == [{7, 8, 9}, {7, 8}, {7, 8, 9}]
 
 
 def test_a_fork_may_run_out_of_memory() -> None:

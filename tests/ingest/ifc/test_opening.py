@@ -10,7 +10,7 @@ import pytest
 from cim.errors import InvalidData
 from ingest.ifc.process import Limits, run
 
-LIMITS = Limits(seconds=120)
+LIMITS = Limits()
 
 
 def damaged(house: Any, tmp_path: Path, old: str, new: str) -> Path:
