@@ -214,6 +214,11 @@ class Scenario(Process):
     def compute(self, state: State) -> Outcome:
         """Compute the result on one state of the city; nothing but `state` and the inputs may enter it."""
 
+    def types_read(self, pack: RulePack) -> Sequence[str]:
+        """Return those of `reads` that these inputs need; for the seal to tell no more than was read."""
+        del pack
+        return self.reads
+
     def reach(self, pack: RulePack) -> Mapping[str, int]:
         """Return how far beyond the scope objects of a type are read too, in metres by feature type."""
         del pack

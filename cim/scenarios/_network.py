@@ -1,18 +1,25 @@
-"""Walking distances over a street network, in whole millimetres, so that no order of adding can matter."""
+"""Distances to the nearest of some places, on foot over a street network or straight, in whole millimetres.
+
+Whole, so that no order of adding can matter.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
+import sqlalchemy as sa
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
 Millimetres = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int64]  # n × 2, millimetres in the storage CRS
+MILLIMETRES = 1000  # in a metre
 FAR = np.iinfo(np.int64).max  # what cannot be reached, or not within the limit
 
 
@@ -32,7 +39,7 @@ class Network:
         """
         dense = shapely.segmentize(shapely.get_parts(lines), spacing)
         points, line = shapely.get_coordinates(dense, return_index=True)
-        places = np.rint(points * 1000).astype(np.int64)
+        places = np.rint(points * MILLIMETRES).astype(np.int64)
         nodes, node = _distinct(places)
         together = line[1:] == line[:-1]
         first, second = node[:-1][together], node[1:][together]
@@ -87,6 +94,62 @@ class Network:
         distance = np.full(count, FAR, np.int64)
         distance[reached] = found[reached].astype(np.int64)
         return distance
+
+
+class Straight:
+    """Straight distances from footprints."""
+
+    def __init__(self, buildings: npt.NDArray[np.object_]) -> None:
+        self.shapes = buildings
+        self.unknown = np.zeros(len(buildings), dtype=bool)
+
+    def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
+        """Return each building's distance to the nearest facility; FAR beyond the limit."""
+        found = np.full(len(self.shapes), FAR, np.int64)
+        if not facilities or not len(self.shapes):
+            return found
+        tree = shapely.STRtree(geometries(facilities))
+        (building, _), distance = tree.query_nearest(self.shapes, return_distance=True, all_matches=False)
+        whole = np.rint(distance * MILLIMETRES).astype(np.int64)
+        found[building] = np.where(whole <= limit, whole, FAR)
+        return found
+
+
+class OnFoot:
+    """Distances through the streets."""
+
+    def __init__(self, buildings: Millimetres, roads: npt.NDArray[np.object_], rules: Mapping[str, Any]) -> None:
+        self.most = rules["max_snap_m"] * MILLIMETRES
+        self.network = Network.of(roads, float(rules["node_spacing_m"]))
+        self.node, self.connector = self.network.nearest(buildings)
+        self.unknown = self.connector > self.most
+
+    def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
+        """Return each building's distance to the nearest facility; FAR beyond the limit or off the network."""
+        node, connector = self.network.nearest(points_of(facilities))
+        met = connector <= self.most
+        of_node = self.network.distances(node[met], connector[met], limit)
+        found = np.full(len(self.node), FAR, np.int64)
+        known = ~self.unknown
+        at_node = of_node[self.node[known]] if len(of_node) else np.full(int(known.sum()), FAR, np.int64)
+        total = np.where(at_node == FAR, FAR, at_node + self.connector[known] * (at_node != FAR))
+        found[known] = np.where(total <= limit, total, FAR)
+        return found
+
+
+def geometries(rows: Sequence[sa.Row[Any]]) -> npt.NDArray[np.object_]:
+    """Return the geometries of rows, in metres."""
+    return np.array(shapely.from_wkb([bytes(row.geom) for row in rows]), dtype=object)
+
+
+def points_of(rows: Sequence[sa.Row[Any]]) -> Millimetres:
+    """Return points in whole millimetres, n × 2, straight from their bytes: little endian, of two dimensions."""
+    points = np.frombuffer(b"".join([row.geom for row in rows]), dtype=_POINT)
+    whole: Millimetres = np.rint(points["place"] * MILLIMETRES).astype(np.int64)
+    return whole
+
+
+_POINT = np.dtype([("order and type", "V5"), ("place", "<f8", 2)])  # WKB of a point
 
 
 def _distinct(places: Places) -> tuple[Places, npt.NDArray[np.int64]]:

@@ -27,28 +27,35 @@ PARKS = {
         **{"x-cim-title-zh": "公园绿地"},
     ),
     "type": ["object", "null"],
-    "description": "Null where the rule pack has park_reach switched off",
+    "description": "Null where no kind asked for is one of parks, or the rule pack has park_reach switched off",
 }
+
+
+def kinds_of_parks(pack: RulePack) -> list[str]:
+    """Return the kinds of green space that are parks; none where the rule is switched off."""
+    rule = pack.rules.get(RULE)
+    return list(rule.limit["kinds"]) if rule is not None and rule.enabled else []
 
 
 def reach_of(pack: RulePack) -> int:
     """Return how far the largest parks reach, in metres; 0 where the rule is switched off."""
-    rule = pack.rules.get(RULE)
-    return max(tier["reach_m"] for tier in rule.limit["tiers"]) if rule is not None and rule.enabled else 0
+    return max(tier["reach_m"] for tier in pack.limit(RULE)["tiers"]) if kinds_of_parks(pack) else 0
 
 
-def read_parks(state: State) -> Sequence[sa.Row[Any]] | None:
-    """Return the parcels that are residential, or may be, with their land and what parks cover; None without a rule."""
-    if not reach_of(state.pack):
-        return None
+def read_parks(state: State, kinds: Sequence[str], *, explain: bool = False) -> Sequence[sa.Row[Any]]:
+    """Return the parcels that are residential, or may be, with their land and what parks of these kinds cover.
+
+    With `explain` also their leaves.
+    """
     limit = state.pack.limit(RULE)
     return state.rows(
         "park_coverage",
-        kinds=limit["kinds"],
+        kinds=list(kinds),
         land_uses=limit["land_uses"],
         areas=[tier["area_m2"] * SQUARE_CENTIMETRES for tier in limit["tiers"]],
         reaches=[tier["reach_m"] for tier in limit["tiers"]],
         reach=reach_of(state.pack),
+        explain=explain,
     )
 
 

@@ -79,7 +79,7 @@ def reading(scenario: Scenario, state: State) -> Reading:
     reach: dict[str, int] = {}
     for pack in filter(None, (state.pack, state.compared)):
         reach |= {name: max(metres, reach.get(name, 0)) for name, metres in scenario.reach(pack).items()}
-    return Reading(sorted(scenario.reads), state.scope, reach, scenario.named())
+    return Reading(sorted(scenario.types_read(state.pack)), state.scope, reach, scenario.named())
 
 
 def seal_reading(state: State, read: Reading) -> dict[str, Any]:

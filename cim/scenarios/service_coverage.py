@@ -9,14 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 import sqlalchemy as sa
 
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import decimal, step
-from cim.scenarios._network import FAR, Millimetres, Network
-from cim.scenarios._parks import PARKS, opened_parks, read_parks
+from cim.scenarios._network import FAR, MILLIMETRES, Millimetres, OnFoot, Straight, geometries, points_of
+from cim.scenarios._parks import PARKS, kinds_of_parks, opened_parks, read_parks
 from cim.scenarios._parks import coverage as coverage_by_parks
 from cim.scenarios._parks import reach_of as reach_of_parks
 from cim.scenarios._rules import RulePack
@@ -25,7 +24,6 @@ from cim.scenarios._stock import COUNTED, Stock, households, read_stock, rules_o
 from cim.scenarios._why import Opened, Sum, Term
 
 PERCENT = 100
-MILLIMETRES = 1000  # in a metre
 METRES_PER_MINUTE_OF_KMH = (1000, 60)
 REACHED = {
     "households": indicator.schema("{household}", "Households reached", "覆盖户数"),
@@ -141,7 +139,7 @@ class ServiceCoverage(Scenario):
     """Who has a service within reach, by kind and ring."""
 
     name: ClassVar[str] = "service-coverage"
-    version: ClassVar[str] = "1.1.0"
+    version: ClassVar[str] = "1.2.0"
     title: ClassVar[str] = "Service coverage"
     title_zh: ClassVar[str] = "公共服务设施覆盖"
     description: ClassVar[str] = (
@@ -150,11 +148,12 @@ class ServiceCoverage(Scenario):
         "surface of the building, straight; or, as a buffer, straight to the footprint, which overstates. A building "
         "too far from every street, or without geometry, is unknown, not out of reach. Facilities beyond the scope "
         "serve it too. A proposal's new facilities and roads count. Parks reach by their size, straight, and are told "
-        "as the share of residential land within their reach, cut at the edge of the scope."
+        "as the share of residential land within their reach, cut at the edge of the scope; where `kinds` are given, "
+        "of those among them that are parks."
     )
     description_zh: ClassVar[str] = (
         "按生活圈半径统计各类设施覆盖的户数与比例。网络法沿道路步行计距,缓冲法为直线距离(偏大);离路过远或无几何的建筑为未知。"
-        "范围外的设施同样计入,方案新增设施与道路参与计算。公园按规模确定服务半径,给出居住用地覆盖率。"
+        "范围外的设施同样计入,方案新增设施与道路参与计算。公园按规模确定服务半径,给出居住用地覆盖率;指定类别时,仅计其中的公园类别。"
     )
     reads: ClassVar[tuple[str, ...]] = ("building", "facility", "green_space", "parcel", "road")
     queries: ClassVar[tuple[str, ...]] = ("service_coverage", "building_stock", "park_coverage")
@@ -165,7 +164,7 @@ class ServiceCoverage(Scenario):
     kinds: Sequence[str] | None = parameter(
         {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "uniqueItems": True},
         "设施类别",
-        "Kinds of facility. Default: those of the rule pack.",
+        "Kinds of facility, and of parks. Default: those of the rule pack.",
         default=None,
     )
     rings: Sequence[int] | None = parameter(
@@ -195,6 +194,11 @@ class ServiceCoverage(Scenario):
         {"type": "boolean"}, "列出建筑", "Whether to list every building with its distances.", default=False
     )
 
+    def types_read(self, pack: RulePack) -> Sequence[str]:
+        """Return what is read: streets where people walk, green spaces where parks are asked for."""
+        left_out = {"road": self.mode == "buffer", "green_space": not self._parks(pack)}
+        return [name for name in self.reads if not left_out.get(name)]
+
     def reach(self, pack: RulePack) -> Mapping[str, int]:
         """Return how far away a facility still serves the scope, and a street still leads to one."""
         longest = max(self._rings(pack))
@@ -204,12 +208,13 @@ class ServiceCoverage(Scenario):
     def compute(self, state: State) -> Outcome:
         """Find every building's distance to the nearest facility of each kind, then count."""
         rings = self._rings(state.pack)
-        kinds = sorted(self.kinds or state.pack.limit("life_circles")["kinds"])
+        kinds = self._facilities(state.pack)
         stock = read_stock(state, self.membership)
         places = self._places(state, kinds)
         counted = {code: row for code, row in stock.items() if row.counted}
         distances = self._distances(state, places, list(counted), kinds, max(rings))
-        green = read_parks(state)
+        parks = self._parks(state.pack)
+        green = read_parks(state, parks) if parks else None
         entries = [
             {
                 "kind": kind,
@@ -230,7 +235,19 @@ class ServiceCoverage(Scenario):
             "objects": self._objects(counted, distances) if self.list_objects else [],
         }
         coverage = self._coverage(state, counted, places, distances)
-        return Outcome(result, coverage, lambda: _why(state.pack, counted, distances, rings, green))
+
+        def why() -> Iterator[Opened]:
+            if parks:
+                yield from opened_parks(state.pack, read_parks(state, parks, explain=True))
+            yield from _why(state.pack, counted, distances, rings)
+
+        return Outcome(result, coverage, why)
+
+    def _parks(self, pack: RulePack) -> list[str]:
+        return [kind for kind in kinds_of_parks(pack) if self.kinds is None or kind in self.kinds]
+
+    def _facilities(self, pack: RulePack) -> list[str]:
+        return sorted(set(self.kinds or pack.limit("life_circles")["kinds"]) - set(kinds_of_parks(pack)))
 
     def _rings(self, pack: RulePack) -> list[int]:
         return sorted(self.rings or pack.limit("life_circles")["rings_m"])
@@ -259,9 +276,9 @@ class ServiceCoverage(Scenario):
         buildings = found["building"]
         return _Places(
             codes=[row.code for row in buildings],
-            buildings=_points(buildings) if walked else _geometries(buildings),
+            buildings=points_of(buildings) if walked else geometries(buildings),
             facilities=found["facility"],
-            roads=_geometries(found["road"]),
+            roads=geometries(found["road"]),
         )
 
     def _distances(
@@ -274,7 +291,8 @@ class ServiceCoverage(Scenario):
         row_of = {code: number for number, code in enumerate(codes)}
         numbers = np.array([row_of.get(code, -1) for code in places.codes], dtype=np.int64)
         rows, placed = numbers[numbers >= 0], places.buildings[numbers >= 0]
-        measure = _Straight(placed) if self.mode == "buffer" else _OnFoot(placed, places.roads, state.pack)
+        walking = state.pack.limit("walking_network")
+        measure = Straight(placed) if self.mode == "buffer" else OnFoot(placed, places.roads, walking)
         found = {}
         for kind in kinds:
             certain = [row for row in places.facilities if row.kind == kind]
@@ -310,14 +328,14 @@ class ServiceCoverage(Scenario):
         ]
 
     def _coverage(self, state: State, counted: Stock, places: _Places, distances: Mapping[str, Any]) -> dict[str, Any]:
-        nowhere = [bool(least.size) and (least == 0) for _, least in distances.values()]
+        nowhere = [least == 0 for _, least in distances.values()]
         return {
             "scope": state.described(),
             "building": {
                 "members": len(counted),
                 "unknown": {
                     "households": sum(row.households is None for row in counted.values()),
-                    "place": int(np.logical_and.reduce(nowhere).sum()) if counted else 0,
+                    "place": int(np.logical_and.reduce(nowhere).sum()) if counted and nowhere else 0,
                 },
             },
             "facility": {
@@ -336,62 +354,6 @@ class _Places:
     buildings: npt.NDArray[Any]
     facilities: Sequence[sa.Row[Any]]
     roads: npt.NDArray[np.object_]
-
-
-class _Straight:
-    """Straight distances from footprints."""
-
-    def __init__(self, buildings: npt.NDArray[np.object_]) -> None:
-        self.shapes = buildings
-        self.unknown = np.zeros(len(buildings), dtype=bool)
-
-    def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
-        """Return each building's distance to the nearest facility; FAR beyond the limit."""
-        found = np.full(len(self.shapes), FAR, np.int64)
-        if not facilities or not len(self.shapes):
-            return found
-        tree = shapely.STRtree(_geometries(facilities))
-        (building, _), distance = tree.query_nearest(self.shapes, return_distance=True, all_matches=False)
-        whole = np.rint(distance * MILLIMETRES).astype(np.int64)
-        found[building] = np.where(whole <= limit, whole, FAR)
-        return found
-
-
-class _OnFoot:
-    """Distances through the streets."""
-
-    def __init__(self, buildings: Millimetres, roads: npt.NDArray[np.object_], pack: RulePack) -> None:
-        rules = pack.limit("walking_network")
-        self.most = rules["max_snap_m"] * MILLIMETRES
-        self.network = Network.of(roads, float(rules["node_spacing_m"]))
-        self.node, self.connector = self.network.nearest(buildings)
-        self.unknown = self.connector > self.most
-
-    def to(self, facilities: Sequence[sa.Row[Any]], limit: int) -> Millimetres:
-        """Return each building's distance to the nearest facility; FAR beyond the limit or off the network."""
-        node, connector = self.network.nearest(_points(facilities))
-        met = connector <= self.most
-        of_node = self.network.distances(node[met], connector[met], limit)
-        found = np.full(len(self.node), FAR, np.int64)
-        known = ~self.unknown
-        at_node = of_node[self.node[known]] if len(of_node) else np.full(int(known.sum()), FAR, np.int64)
-        total = np.where(at_node == FAR, FAR, at_node + self.connector[known] * (at_node != FAR))
-        found[known] = np.where(total <= limit, total, FAR)
-        return found
-
-
-def _geometries(rows: Sequence[sa.Row[Any]]) -> npt.NDArray[np.object_]:
-    return np.array(shapely.from_wkb([bytes(row.geom) for row in rows]), dtype=object)
-
-
-def _points(rows: Sequence[sa.Row[Any]]) -> Millimetres:
-    """Return points in whole millimetres, n × 2, straight from their bytes: little endian, of two dimensions."""
-    points = np.frombuffer(b"".join([row.geom for row in rows]), dtype=_POINT)
-    whole: Millimetres = np.rint(points["place"] * MILLIMETRES).astype(np.int64)
-    return whole
-
-
-_POINT = np.dtype([("order and type", "V5"), ("place", "<f8", 2)])  # WKB of a point
 
 
 def _households(counted: Stock) -> dict[str, Any]:
@@ -434,11 +396,8 @@ def _why(
     counted: Stock,
     distances: Mapping[str, tuple[Millimetres, Millimetres]],
     rings: Sequence[int],
-    green: Sequence[sa.Row[Any]] | None,
 ) -> Iterator[Opened]:
-    """Open what is reached into the buildings that are, or may be, and what parks reach into parcels."""
-    if green is not None:
-        yield from opened_parks(pack, green)
+    """Open what is reached into the buildings that are, or may be."""
     rules = rules_of(pack, "life_circles", "walking_network", "existing_building", "unknown_dwellings")
     everyone = households("households", counted.values())
     yield Opened("/households", COUNTED["clip"], rules, everyone)

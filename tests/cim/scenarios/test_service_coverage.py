@@ -101,6 +101,7 @@ def test_a_new_facility_of_a_proposal_serves(street: Database, put: Callable[...
 
 
 LOTS = {"land_use": "residential"}
+PARKS = ["kindergarten", "park", "pocket_park"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_parks_reach_by_their_size(
     office = {"code": f"{P1[:-1]}3", "land_use": "commercial", "geom": box(0, 100, 50, 100)}
     land = {"renewal_district": [{"code": DISTRICT, "geom": box(0, 0, 100, 400)}]}
     put(database, {**land, "parcel": [*lots, office], "green_space": [park]})
-    parks = coverage(database)["parks"]
+    parks = coverage(database, kinds=PARKS)["parks"]
     assert parks["land"]["value"] == 10_000
     assert tuple(parks["share"][end] for end in ("value", "low", "high")) == expected
 
@@ -138,13 +139,77 @@ def test_land_of_unknown_use_moves_both_sides_of_the_share(
     park = {"code": "GR-1", "kind": "park", "geom": box(-475, 0, 50, 100)}
     land = {"renewal_district": [{"code": DISTRICT, "geom": box(0, 0, 100, 400)}]}
     put(database, {**land, "parcel": lots, "green_space": [park]})
-    result = coverage(database, explain=["/"])
+    result = coverage(database, kinds=PARKS, explain=["/"])
     share = result["parks"]["share"]
     assert (share["value"], share["low"], share["high"]) == (50, 50, 75)
     assert (share["n"], share["n_known"]) == (2, 1)
     adds_up(result)
     put(database, {"green_space": [{"code": "GR-2", "kind": "pocket_park", "geom": box(75, -100, 25, 80)}]})  # 2,000 m²
-    assert coverage(database)["parks"]["share"]["value"] == 100
+    assert coverage(database, kinds=PARKS)["parks"]["share"]["value"] == 100
+
+
+def test_what_parks_cover_is_what_those_near_each_lot_do(database: Database, put: Callable[..., int], box: Any) -> None:
+    """Lots in the midst of what parks reach, at its edge, beyond it, and at the edge of the district: each against the
+    parks for itself. Some are of unknown kind."""
+    lots = [
+        {"code": f"{P1[:-3]}{i:03d}", **LOTS, "geom": box(70 * (i % 16) - 30, 70 * (i // 16) - 30, 60.5, 61.25)}
+        for i in range(256)
+    ]
+    parks = [
+        {"code": f"GR-{i}", **({"kind": kind} if kind else {}), "geom": box(x, y, 50.001, height)}
+        for i, (kind, x, y, height) in enumerate(
+            [
+                ("park", -300.123, -300.5, 130),
+                ("park", 120.25, -180, 60),
+                ("pocket_park", -150, 250.037, 60),
+                ("park", 60.5, 333.3, 60),
+                (None, -220.7, 480, 130),
+                (None, 210.1, 420.9, 60),
+                (None, 333.3, 111.1, 60),
+            ]
+        )
+    ]
+    district = {"code": DISTRICT, "geom": box(0, 0, 1000, 1000)}
+    put(database, {"renewal_district": [district], "parcel": lots, "green_space": parks})
+    covered = coverage(database, kinds=PARKS)["parks"]["covered"]
+    # Each lot for itself, against all parks: whole, in part and not at all, surely and perhaps.
+    statement = """
+        SELECT round(ST_Area(lot) * 10000) AS land, of.sure, of.perhaps
+        FROM city.parcel p, city.renewal_district d
+        CROSS JOIN LATERAL (SELECT ST_Intersection(p.geom, d.geom) AS lot) cut
+        CROSS JOIN LATERAL (
+            SELECT round(ST_Area(ST_Intersection(lot, ST_Union(reached) FILTER (WHERE kind > ''))) * 10000) AS sure,
+                   round(ST_Area(ST_Intersection(lot, ST_Union(reached))) * 10000) AS perhaps
+            FROM (SELECT kind, ST_Buffer(geom, CASE WHEN ST_Area(geom) >= 5000 THEN 500 ELSE 300 END) AS reached
+                  FROM city.green_space) g) of
+        WHERE ST_Intersects(p.geom, d.geom)"""
+    with database.engine.connect() as connection:
+        rows = connection.execute(sa.text(statement)).all()
+    assert {(row.sure > 0) + (row.sure == row.land) for row in rows} == {0, 1, 2}
+    assert {(row.perhaps > row.sure, row.sure > 0) for row in rows} >= {(False, False), (True, False), (True, True)}
+    assert covered["low"] == sum(row.sure for row in rows) / 10_000
+    assert covered["high"] == sum(row.perhaps for row in rows) / 10_000
+
+
+def test_kinds_tell_whether_parks_are_asked_for(street: Database, put: Callable[..., int], box: Any) -> None:
+    put(street, {"green_space": [{"code": "GR-1", "kind": "park", "geom": box(0, 300, 80, 80)}]})
+    put(street, {"parcel": [{"code": P1, **LOTS, "geom": box(0, 0, 100, 100)}]})
+    without, with_parks = (run(street, "service-coverage", INPUTS | {"kinds": kinds}) for kinds in (PARKS[:1], PARKS))
+    assert without["result"]["parks"] is None
+    assert with_parks["result"]["parks"]["share"]["value"] == 100
+    assert with_parks["result"]["kinds"] == without["result"]["kinds"]  # a park is no facility
+    # What was not read is in no seal, and makes nothing stale.
+    sealed = [document["assessment"]["read_set"]["objects"] for document in (without, with_parks)]
+    assert sealed == [7, 8]  # the district, three houses, the street, the kindergarten, the lot; the park
+    only = coverage(street, kinds=["park"], list_objects=True)
+    assert (only["kinds"], only["gaps"], only["parks"]["share"]["value"]) == ([], [], 100)
+    assert coverage(street, kinds=None)["parks"]["share"]["value"] == 100
+
+
+def test_streets_are_not_read_where_nobody_walks(street: Database) -> None:
+    walked, straight = (run(street, "service-coverage", INPUTS | {"mode": mode}) for mode in ("network", "buffer"))
+    counted = [document["assessment"]["read_set"]["objects"] for document in (walked, straight)]
+    assert counted == [6, 5]
 
 
 def test_minutes_are_those_of_the_speed(street: Database) -> None:
