@@ -129,10 +129,11 @@ class Process(ABC):
         unknown = sorted(given.keys() - schema["properties"].keys())
         if unknown:
             raise InvalidData(f"{cls.name} has no input {', '.join(unknown)}; it has {', '.join(schema['properties'])}")
-        from jsonschema.exceptions import best_match  # slow to load, and most commands compute nothing
+        outline = {name: _proposal.outlined(value) for name, value in given.items()}
+        if not _validator(cls).is_valid(outline):
+            from jsonschema.exceptions import best_match  # slow to load, and most commands compute nothing
 
-        error = best_match(_validator(cls).iter_errors(given))
-        if error is not None:
+            error = best_match(_validator(cls).iter_errors(given))
             raise InvalidData(f"{cls.name}: {_complaint(error, given)}")
         if isinstance(given.get("scope"), list):
             given["scope"] = sorted(set(given["scope"]))

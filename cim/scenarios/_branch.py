@@ -175,6 +175,8 @@ def _made(state: State, one: Intervention, rows: Mapping[str, Mapping[str, Mappi
 
 def _check_values(state: State, one: Intervention, type_name: str, values: Mapping[str, Any]) -> None:
     """Refuse a value that is not in its property's codelist."""
+    if not values:
+        return
     dictionary = state.database.dictionary
     for item in dictionary.type(type_name).properties:
         value = values.get(item.name)
