@@ -291,9 +291,11 @@ class RankRenewalCandidates(Scenario):
         drawn = np.random.Generator(np.random.PCG64(self.seed)).dirichlet(
             concentration * alpha / alpha.sum(), size=self.draws
         )
-        scores = values @ np.rint(drawn * MILLION).astype(np.int64).T
-        order = np.argsort(-scores, axis=0, kind="stable")[: self.top_k]
-        hits = np.bincount(order.ravel(), minlength=len(rows))
+        scores = np.rint(drawn * MILLION).astype(np.int64) @ values.T
+        # With its place in the ranking below its score no two are equal, and the first need no sorting.
+        places = scores * len(rows) - np.arange(len(rows))
+        first = np.argpartition(-places, min(self.top_k, len(rows)) - 1, axis=1)[:, : self.top_k]
+        hits = np.bincount(first.ravel(), minlength=len(rows))
         return [indicator.decimal(int(hit), self.draws, DECIMALS) for hit in hits]
 
 
@@ -323,10 +325,13 @@ def _tables(pack: RulePack, weights: Mapping[str, int]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=64)
-def _curve(points: tuple[tuple[Any, ...], ...], longest: int) -> list[int]:
-    """Return a piecewise linear function at 0 to `longest`, in millionths; it keeps its ends beyond the points."""
+def _curve(points: tuple[tuple[Any, ...], ...], longest: int) -> str:
+    """Return a piecewise linear function at 0 to `longest`, in millionths; it keeps its ends beyond the points.
+
+    As the text of an array: to write one out costs as much as to rank a district.
+    """
     curve = [(Fraction(str(at)), Fraction(str(u))) for at, u in points]
-    return [_on_curve(x, curve) for x in range(longest + 1)]
+    return f"{{{','.join(str(_on_curve(x, curve)) for x in range(longest + 1))}}}"
 
 
 def _on_curve(x: int, curve: Sequence[tuple[Fraction, Fraction]]) -> int:

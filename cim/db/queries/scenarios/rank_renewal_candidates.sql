@@ -24,21 +24,22 @@ WITH located AS MATERIALIZED (
     FROM located l
     WHERE CAST(:weigh_slack AS bigint) > 0
     GROUP BY l.parcel_code
-), plot AS MATERIALIZED (
-    SELECT p.code, cim.square_centimetres(ST_Area(p.geom)) AS area, ST_PointOnSurface(p.geom) AS point
-    FROM city.parcel_at(CAST(:size AS bigint)) p
-    WHERE CAST(:weigh_slack AS bigint) > 0 AND ST_Intersects(p.geom, CAST(:scope AS geometry))
+), zone AS MATERIALIZED (
+    SELECT z.far_cap, z.geom
+    FROM city.planning_zone_at(CAST(:size AS bigint)) z
+    WHERE CAST(:weigh_slack AS bigint) > 0 AND z.zone_kind = ANY(CAST(:zone_kinds AS text[]))
+      AND coalesce(z.effective_from <= :reference_date, true) AND ST_Intersects(z.geom, CAST(:scope AS geometry))
 ), capped AS MATERIALIZED (
-    -- OFFSET 0: one look into the index of zones for each parcel, however few the planner takes either for.
-    SELECT p.code, round(z.far_cap * p.area)::bigint AS most
-    FROM plot p
+    -- OFFSET 0: one look into the index of parcels for each zone, however few the planner takes either for.
+    SELECT p.code, round(min(z.far_cap) * p.area)::bigint AS most
+    FROM zone z
     CROSS JOIN LATERAL (
-        SELECT min(z.far_cap) AS far_cap
-        FROM city.planning_zone_at(CAST(:size AS bigint)) z
-        WHERE ST_Intersects(z.geom, p.point) AND z.zone_kind = ANY(CAST(:zone_kinds AS text[]))
-          AND coalesce(z.effective_from <= :reference_date, true)
-          AND ST_Intersects(z.geom, CAST(:scope AS geometry))
-        OFFSET 0) z
+        SELECT p.code, cim.square_centimetres(ST_Area(p.geom)) AS area, ST_PointOnSurface(p.geom) AS point
+        FROM city.parcel_at(CAST(:size AS bigint)) p
+        WHERE p.geom && z.geom AND ST_Intersects(p.geom, CAST(:scope AS geometry))
+        OFFSET 0) p
+    WHERE ST_Intersects(z.geom, p.point)
+    GROUP BY p.code, p.area
 ), served AS MATERIALIZED (
     -- Kinds of service out of reach in per mille of them; unknown where a facility of unknown kind may be the missing one.
     SELECT l.code, CASE WHEN missing.kinds = 0 OR NOT EXISTS (
