@@ -48,10 +48,11 @@ class Reading:
         """The type of the land's own record, if it has one."""
         return self.scope.type if self.scope.type in RECORDED else None
 
-    def given(self, name: str, size: int | None) -> dict[str, Any]:
+    def given(self, name: str, size: int | None, since: int | None = None) -> dict[str, Any]:
         """Return the parameters of `_objects`."""
         return {
             f"{name}_size": size,
+            f"{name}_since": since,
             "land": self.scope.wkb,
             "own": list(self.scope.codes),
             **{f"reach_{type_name}": metres for type_name, metres in self.reach.items() if metres},
@@ -84,29 +85,32 @@ def reading(scenario: Scenario, state: State) -> Reading:
 
 def seal_reading(state: State, read: Reading) -> dict[str, Any]:
     """Return the read set as a seal holds it: `objects`, `sha256`, and `leaves` as runs `[first, last]`."""
-    statement = _sealing(state.database, _Shape.of(read), state.live)
-    row = state.connection.execute(statement, read.given("read", state.size)).one()
+    statement = _sealing(state.database, _Shape.of(read), state.live, state.unwritten_since != 0)
+    row = state.connection.execute(statement, read.given("read", state.size, state.unwritten_since)).one()
     return {"objects": row.objects, "sha256": row.sha256, "leaves": row.leaves}
 
 
 # Making a statement takes longer than a small district takes to read.
 @lru_cache(maxsize=64)
-def _sealing(database: Database, shape: _Shape, live: bool) -> sa.Select[Any]:
-    found = _objects(database, shape, "read", live=live)
-    line = sa.func.concat(found.c.type, " ", found.c.code, " ", found.c.idx, "\n")
-    ordered = aggregate_order_by(sa.literal(""), found.c.type.collate("C"), found.c.code.collate("C"))
-    lines = sa.func.coalesce(sa.func.string_agg(line, ordered), "")
-    # Neighbours become one range: what is left are the runs.
-    ranges = sa.func.range_agg(sa.func.int8range(found.c.idx, found.c.idx + 1))
-    read = sa.select(
+def _sealing(database: Database, shape: _Shape, live: bool, kept: bool) -> sa.Select[Any]:
+    found = _objects(database, shape, "read", live=live, use_kept=kept)
+    # One key is sorted in half the time of two, in the same order: the space stands before all that types are made of.
+    named = sa.select((found.c.type + " " + found.c.code).collate("C").label("name"), found.c.idx).subquery("named")
+    line = named.c.name + " " + sa.cast(named.c.idx, sa.Text) + "\n"
+    lines = sa.func.coalesce(sa.func.string_agg(line, aggregate_order_by(sa.literal(""), named.c.name)), "")
+    # Neighbours are as far from their places in order as each other: what is left are the runs.
+    placed = sa.select(
+        found.c.idx, (found.c.idx - sa.func.row_number().over(order_by=found.c.idx)).label("run")
+    ).subquery("placed")
+    first, last = sa.func.min(placed.c.idx).label("first"), sa.func.max(placed.c.idx).label("last")
+    run = sa.select(first, last).group_by(placed.c.run).subquery("run")
+    first_last = sa.func.jsonb_build_array(run.c.first, run.c.last)
+    runs = sa.func.jsonb_agg(aggregate_order_by(first_last, run.c.first), type_=JSONB)
+    return sa.select(
         sa.func.count().label("objects"),
         sa.func.encode(sa.func.sha256(sa.func.convert_to(lines, "UTF8")), "hex").label("sha256"),
-        ranges.label("ranges"),
-    ).cte("read_set")
-    run = sa.func.unnest(read.c.ranges).column_valued("run")
-    first_last = sa.func.jsonb_build_array(sa.func.lower(run), sa.func.upper(run) - 1)
-    runs = sa.select(sa.func.coalesce(sa.func.jsonb_agg(first_last, type_=JSONB), sa.literal_column("'[]'::jsonb")))
-    return sa.select(read.c.objects, read.c.sha256, runs.scalar_subquery().label("leaves"))
+        sa.select(sa.func.coalesce(runs, sa.literal_column("'[]'::jsonb"))).scalar_subquery().label("leaves"),
+    ).select_from(named)
 
 
 def changes(database: Database, connection: sa.Connection, read: Reading, then: int, now: int) -> list[dict[str, Any]]:
@@ -117,7 +121,7 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
     object; `superseded_by` the object's leaf at `now`.
     """
     shape = _Shape.of(read)
-    before, after = (_objects(database, shape, name, live=False) for name in ("before", "after"))
+    before, after = (_objects(database, shape, name, live=False, use_kept=False) for name in ("before", "after"))
     same = sa.and_(before.c.type == after.c.type, before.c.code == after.c.code)
     kind, code = (sa.func.coalesce(before.c[name], after.c[name]) for name in ("type", "code"))
     latest = (
@@ -145,12 +149,15 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
     ]
 
 
-def _objects(database: Database, shape: _Shape, name: str, *, live: bool) -> sa.CTE:
-    """Return type, code and leaf index of every object read: of the live tables, or at the tree size `<name>_size`."""
+def _objects(database: Database, shape: _Shape, name: str, *, live: bool, use_kept: bool) -> sa.CTE:
+    """Return type, code and leaf index of every object read: of the live tables, or at the tree size `<name>_size`.
+
+    With `use_kept` those of parcels that are kept added up, and unwritten since `<name>_since`, are taken from there.
+    """
     land = from_wkb(sa.bindparam("land", type_=sa.LargeBinary), database.settings.srid)
     size = sa.cast(sa.bindparam(f"{name}_size"), sa.BigInteger)
-    whole = _whole_parcels(land, f"{name}_whole")
-    kept = _kept(whole, shape) if live else {}
+    whole = _whole_parcels(land, name)
+    kept = _kept(whole, shape) if use_kept else {}
     by_type: dict[str, sa.CTE] = {}
     for type_name in [*PARENTS, *sorted({*shape.types, *shape.named, *filter(None, [shape.own])} - PARENTS.keys())]:
         columns = [sa.column(c.name, c.type) for c in database.table(type_name).columns]
@@ -203,9 +210,11 @@ def _whole_parcels(land: Any, name: str) -> sa.CTE:
         sa.column("building_leaves", ARRAY(sa.BigInteger)),
     ]
     called = (
-        sa.func.cim.whole_parcels(sa.cast(sa.null(), sa.BigInteger), land).table_valued(*columns).alias("whole_parcel")
+        sa.func.cim.whole_parcels(sa.cast(sa.bindparam(f"{name}_since"), sa.BigInteger), land)
+        .table_valued(*columns)
+        .alias("whole_parcel")
     )
-    return sa.select(*called.c).cte(name).prefix_with("MATERIALIZED")
+    return sa.select(*called.c).cte(f"{name}_whole").prefix_with("MATERIALIZED")
 
 
 def _kept(whole: sa.CTE, shape: _Shape) -> dict[str, sa.CTE]:

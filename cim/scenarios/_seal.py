@@ -33,7 +33,7 @@ def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dic
 
     Parameters
     ----------
-    use_live : False reads the log even where the live tables stand at the same state; for checking, not for speed
+    use_live : False reads the log alone, not what is live or kept added up; for checking, not for speed
 
     Raises
     ------

@@ -58,6 +58,7 @@ class State:
     Attributes
     ----------
     live : the live tables stand exactly at this tree size and no writer is ahead, so they may be read instead
+    kept : what is kept added up of today may be taken, where it was so at this tree size
     as_of : when the last entry of this tree was made, RFC 3339, as the entry says it
     compared : another rule pack that the same is judged by, beside `pack`
     made : the proposal that lies on top, if any: queries then read through its branch
@@ -68,6 +69,7 @@ class State:
     database: Database
     head: TreeHead
     live: bool
+    kept: bool
     as_of: str
     reference_date: date
     pack: RulePack
@@ -86,6 +88,11 @@ class State:
     def size(self) -> int | None:
         """Tree size to hand to the as-of functions: None reads the live tables."""
         return None if self.live else self.head.size
+
+    @property
+    def unwritten_since(self) -> int | None:
+        """Tree size from which on nothing may have been written on a parcel for its kept sums to count; None: live."""
+        return None if self.live else self.head.size if self.kept else 0
 
     @property
     def branch_text(self) -> str | None:
@@ -151,7 +158,7 @@ def open_state(
     ----------
     scope : the land; None for none
     reads : feature types the scenario reads; the live tables serve only while none of them is ahead of the tree
-    use_live : False reads the log even where the live tables would do; the answer is the same
+    use_live : False reads the log alone even where the live tables would do; the answer is the same
 
     Raises
     ------
@@ -171,6 +178,7 @@ def open_state(
         database=database,
         head=head,
         live=live,
+        kept=use_live,
         as_of=last,
         reference_date=date.fromisoformat(reference_date or last[:10]),
         pack=pack,

@@ -169,6 +169,7 @@ def read_densities(
         road_status=roads["status"],
         road_missing=roads["missing"],
         aside=[] if state.made is None else state.made.parcels,
+        unwritten_since=state.unwritten_since,
     )
 
 

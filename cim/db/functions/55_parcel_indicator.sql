@@ -133,13 +133,42 @@ BEGIN
 END;
 $$;
 
--- The rows that count, of parcels that lie in a scope with all their buildings; none where a tree size is given. What is
--- covered by a scope belongs to it as a whole, however membership is judged.
+-- Parcels on which something was written by a leaf from tree size `since` on, or by what waits for its leaf: they, or
+-- what stood or stands on them.
+CREATE OR REPLACE FUNCTION cim.parcels_written(since bigint) RETURNS SETOF text
+LANGUAGE sql STABLE AS $$
+    WITH written AS MATERIALIZED (
+        SELECT r.type, r.code, r.rev, r.body
+        FROM cim.leaf l JOIN cim.revision r ON r.id = l.revision_id
+        WHERE l.idx >= since AND r.type IN ('parcel', 'building')
+        UNION ALL
+        SELECT r.type, r.code, r.rev, r.body
+        FROM (SELECT id, type, code, rev, body FROM cim.revision
+              WHERE xid >= (SELECT xid_floor FROM cim.tree_state) ORDER BY xid OFFSET 0) r
+        WHERE r.type IN ('parcel', 'building') AND NOT EXISTS (SELECT FROM cim.leaf l WHERE l.revision_id = r.id)
+    ), named AS (
+        SELECT CASE w.type WHEN 'parcel' THEN w.code ELSE w.body ->> 'parcel_code' END AS code FROM written w
+        UNION
+        SELECT (SELECT r.body ->> 'parcel_code' FROM cim.revision r
+                WHERE r.type = w.type AND r.code = w.code AND r.rev = w.rev - 1)
+        FROM written w WHERE w.type = 'building'
+    )
+    SELECT n.code FROM named n WHERE n.code IS NOT NULL;
+$$;
+
+-- The rows that count, of parcels that lie in a scope with all their buildings: as they stand, or where `size` is a tree
+-- size as they stood there, which is so while nothing was written on them. None where so much has been written since that
+-- to go through it would take longer than to measure. What is covered by a scope belongs to it as a whole, however
+-- membership is judged.
 CREATE OR REPLACE FUNCTION cim.whole_parcels(size bigint, scope geometry) RETURNS SETOF cim.parcel_indicator
 LANGUAGE sql STABLE ROWS 1000 AS $$
     SELECT i.* FROM cim.parcel_indicator i
-    WHERE size IS NULL AND ST_Covers(scope, i.extent)
-      AND NOT EXISTS (SELECT FROM cim.parcel_touched t WHERE t.code = i.code);
+    WHERE ST_Covers(scope, i.extent)
+      AND NOT EXISTS (SELECT FROM cim.parcel_touched t WHERE t.code = i.code)
+      AND CASE WHEN whole_parcels.size IS NULL THEN true
+               WHEN (SELECT s.size - whole_parcels.size <= 1000 FROM cim.tree_state s)
+               THEN i.code NOT IN (SELECT w.code FROM cim.parcels_written(whole_parcels.size) AS w (code))
+               ELSE false END;
 $$;
 
 -- Rows that count, but are not what is measured.

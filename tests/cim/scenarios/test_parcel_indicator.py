@@ -132,19 +132,20 @@ def test_buildings_that_no_longer_stand_are_told_by_their_status(city: Database,
     assert [p["n"]["value"] for p in asked(city)["parcels"] if p["code"] == P3] == [1]
 
 
-@pytest.mark.parametrize(
-    ("statement", "touched"),
-    [
-        (f"UPDATE city.building SET gross_floor_area = 1 WHERE code = '{P1}F00310000'", [P3]),
-        (f"UPDATE city.building SET parcel_code = '{P2}' WHERE code = '{P1}F00310000'", [P2, P3]),
-        (f"UPDATE city.building SET parcel_code = NULL WHERE code = '{P1}F00310000'", [P3]),
-        (f"DELETE FROM city.building WHERE code = '{P1}F00310000'", [P3]),
-        (f"INSERT INTO city.building (code, parcel_code) VALUES ('{P1}F00990000', '{P3}')", [P3]),
-        (f"UPDATE city.parcel SET name = 'x' WHERE code = '{P3}'", [P3]),
-        (f"UPDATE city.building SET gross_floor_area = 160 WHERE code = '{P1}F00310000'", []),
-        ("UPDATE city.green_space SET name = 'x'", []),
-    ],
-)
+# A write, and the parcels that it is on.
+WRITES = [
+    (f"UPDATE city.building SET gross_floor_area = 1 WHERE code = '{P1}F00310000'", [P3]),
+    (f"UPDATE city.building SET parcel_code = '{P2}' WHERE code = '{P1}F00310000'", [P2, P3]),
+    (f"UPDATE city.building SET parcel_code = NULL WHERE code = '{P1}F00310000'", [P3]),
+    (f"DELETE FROM city.building WHERE code = '{P1}F00310000'", [P3]),
+    (f"INSERT INTO city.building (code, parcel_code) VALUES ('{P1}F00990000', '{P3}')", [P3]),
+    (f"UPDATE city.parcel SET name = 'x' WHERE code = '{P3}'", [P3]),
+    (f"UPDATE city.building SET gross_floor_area = 160 WHERE code = '{P1}F00310000'", []),
+    ("UPDATE city.green_space SET name = 'x'", []),
+]
+
+
+@pytest.mark.parametrize(("statement", "touched"), WRITES)
 def test_whoever_writes_the_parcel_is_measured_again(
     city: Database, log: Callable[..., int], statement: str, touched: list[str]
 ) -> None:
@@ -155,6 +156,54 @@ def test_whoever_writes_the_parcel_is_measured_again(
     assert rows(city, "SELECT * FROM cim.parcel_touched") == []
     assert differences(city) == []
     asked(city)
+
+
+def whole(database: Database, size: int | str) -> list[str]:
+    """Codes of the parcels whose sums count at a tree size, wherever they lie."""
+    everywhere = "ST_MakeEnvelope(490000, 4310000, 510000, 4330000, (SELECT srid FROM cim.deployment))"
+    return [
+        row.code for row in rows(database, f"SELECT code FROM cim.whole_parcels({size}, {everywhere}) ORDER BY code")
+    ]
+
+
+@pytest.mark.parametrize(("statement", "touched"), WRITES)
+def test_an_earlier_state_takes_the_sums_of_what_was_not_written_since(
+    city: Database, log: Callable[..., int], statement: str, touched: list[str]
+) -> None:
+    (then,) = rows(city, "SELECT size FROM cim.tree_state")[0]
+    given = {"scope": DISTRICT, "reference_date": "2026-06-30", "level": "parcel", "as_of": then}
+    answer = canonical(run(city, "density-indicators", given))
+    untouched = [code for code in (P2, P3) if code not in touched]
+    execute(city, statement)
+    assert whole(city, then) == untouched
+    with city.engine.connect() as connection:
+        add_up_parcels(connection)  # what is deleted counts from now on, but has no leaf yet
+    assert whole(city, then) == untouched
+    log(city)
+    assert whole(city, then) == untouched
+    for use_live in (True, False):
+        assert canonical(run(city, "density-indicators", given, use_live=use_live)) == answer
+
+
+def test_an_earlier_state_is_answered_from_them(city: Database, log: Callable[..., int]) -> None:
+    (then,) = rows(city, "SELECT size FROM cim.tree_state")[0]
+    execute(
+        city,
+        f"UPDATE city.building SET gross_floor_area = 1 WHERE parcel_code = '{P1}'",
+        f"UPDATE cim.parcel_indicator SET gfa = 7770000 WHERE code = '{P3}'",
+    )
+    log(city)
+    given = {"scope": DISTRICT, "reference_date": "2026-06-30", "level": "parcel", "as_of": then}
+    forged, true = (
+        run(city, "density-indicators", given, use_live=live)["result"]["parcels"] for live in (True, False)
+    )
+    assert [[p["gfa"]["value"] for p in one if p["code"] == P3] for one in (forged, true)] == [[777.0], [160.0]]
+
+
+def test_they_are_left_where_to_go_through_the_log_takes_longer(city: Database) -> None:
+    assert whole(city, "NULL") == [P2, P3]
+    assert whole(city, "(SELECT size FROM cim.tree_state)") == [P2, P3]
+    assert whole(city, "(SELECT size - 1001 FROM cim.tree_state)") == []
 
 
 def test_what_has_no_leaf_yet_waits(city: Database, log: Callable[..., int]) -> None:

@@ -2,11 +2,11 @@
 -- Whatever divides these sums does so later. What is unknown is null and has its largest value in *_most; where
 -- footprint and floor area of one building are both unknown they move together (both_*).
 -- Parcels that lie in the scope with all their buildings are added up already, where all of these count (whole_parcel);
--- those of `aside`, which a proposal acts on, are measured like all others.
+-- those of `aside`, which a proposal acts on, are measured like all others, and those written since `unwritten_since`.
 -- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
 WITH whole_parcel AS MATERIALIZED (
     SELECT w.*, w.storeyed + w.unstoreyed * CAST(:storeys_max AS bigint) AS gfa_most
-    FROM cim.whole_parcels(CAST(:size AS bigint), CAST(:scope AS geometry)) w
+    FROM cim.whole_parcels(CAST(:unwritten_since AS bigint), CAST(:scope AS geometry)) w
     WHERE :gfa_rule = 'above_ground' AND w.code <> ALL (CAST(:aside AS text[]))
       AND w.statuses <@ CAST(:existing AS text[]) AND (w.without_status = 0 OR CAST(:missing_exists AS boolean))
       AND coalesce(w.valid_from <= :reference_date, true) AND coalesce(w.valid_to > :reference_date, true)
