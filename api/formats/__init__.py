@@ -37,7 +37,7 @@ class Page:
     reference: Reference
     state: State
     links: Links
-    features: str
+    features: bytes
     returned: int
     matched: int | None
 
@@ -52,7 +52,7 @@ class Item:
     reference: Reference
     state: State
     links: Links
-    feature: str
+    feature: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cim.errors import NotFound
 
 
 def _page(page: Page) -> bytes:
-    features = orjson.loads(b"[%s]" % page.features.encode())
+    features = orjson.loads(b"[%s]" % page.features)
     query = dict(page.request.query_params)
     name = page.feature_type.name
     here = {key: value for key, value in query.items() if key in ("as-of", "proposal")}

@@ -19,11 +19,11 @@ def _page(page: Page) -> bytes:
     if page.matched is not None:
         head["numberMatched"] = page.matched
     head["links"] = orjson.Fragment(page.links.text)
-    return b'%s,"features":[%s]}' % (orjson.dumps(head)[:-1], page.features.encode())
+    return b'%s,"features":[%s]}' % (orjson.dumps(head)[:-1], page.features)
 
 
 def _item(item: Item) -> bytes:
-    return b'%s,"links":%s}' % (item.feature.encode()[:-1], item.links.text.encode())
+    return b'%s,"links":%s}' % (item.feature[:-1], item.links.text.encode())
 
 
 FORMAT = PageFormat("json", GEOJSON, "GeoJSON", _page, _item)

@@ -29,7 +29,7 @@ def _page(page: Page) -> bytes:
         "links": orjson.Fragment(page.links.text),
         "features": [
             _placed(feature, page.feature_type, page.reference.uri)
-            for feature in orjson.loads(b"[%s]" % page.features.encode())
+            for feature in orjson.loads(b"[%s]" % page.features)
         ],
     }
     return orjson.dumps(document)

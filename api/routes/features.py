@@ -205,7 +205,7 @@ async def items(request: Request, type_name: str) -> Response:
     leaving, token, matched = output_of(request, output, asked, chosen), None, None
     if hits:
         matched, live = await site.reader.count(type_name, selection)
-        read = reader.Page("", 0, None, more=False, live=live)
+        read = reader.Page(b"", 0, None, more=False, live=live)
     else:
         limit = min(asked.get("limit", parameters.DEFAULT_LIMIT), parameters.MAX_LIMIT)
         read = await site.reader.page(type_name, selection, leaving, limit, asked.get("next"))

@@ -116,7 +116,10 @@ def select_rows(
 def select_page(
     database: Database, type_name: str, selection: Selection, output: Output, limit: int, after: str | None = None
 ) -> sa.Select[Any]:
-    """Select one page as one row: `features` (GeoJSON texts joined by commas, or None), `returned`, `last`, `more`.
+    """Select one page in its order: `feature` (bytes of GeoJSON) and, beside the last one, `last`.
+
+    Where more follow there is a row more, without a feature; where none match there is one such row, so that what else
+    is selected is told then, too. Rows, since one text of all of them would be sorted and copied as a whole.
 
     Parameters
     ----------
@@ -141,16 +144,18 @@ def select_page(
     first = matched.order_by(*order).limit(sa.literal_column(str(most(limit)))).subquery("first")
     page = sa.select(first).where(first.c[_ROW] <= count + 1).limit(count + 1).subquery("page")
     properties = geojson.properties(page, feature_type, output)
-    within = page.c[_ROW] <= count
     text = geojson.feature(page, properties, feature_type, output, database.settings.srid)
-    separator = aggregate_order_by(sa.literal_column("','", sa.Text), page.c[_ROW])
     place = sorting.place_of(page, selection.order) if selection.order else page.c.code
-    return sa.select(
-        sa.func.string_agg(text, separator).filter(within).label("features"),
-        sa.func.count().filter(within).label("returned"),
-        sa.func.max(sa.collate(place, "C")).filter(page.c[_ROW] == count).label("last"),
-        (sa.func.count() > count).label("more"),
-    ).select_from(page.join(properties, sa.true()))
+    one = sa.select(sa.literal(1)).subquery("one")
+    return (
+        sa.select(
+            sa.case((page.c[_ROW] <= count, geojson.sent(text))).label("feature"),
+            sa.case((page.c[_ROW] == count, place)).label("last"),
+        )
+        .select_from(one.outerjoin(page.join(properties, sa.true()), sa.true()))
+        .order_by(page.c[_ROW])
+        .limit(count + 1)
+    )
 
 
 def most(limit: int) -> int:
@@ -161,7 +166,7 @@ def most(limit: int) -> int:
 def select_item(
     database: Database, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None
 ) -> sa.Select[Any]:
-    """Select one object as `feature` (GeoJSON text) and `rev`; no row where there is none.
+    """Select one object as `feature` (bytes of GeoJSON) and `rev`; no row where there is none.
 
     Raises
     ------
@@ -174,7 +179,7 @@ def select_item(
     one = found.where(source.c.code == sa.bindparam("code", code, sa.Text)).subquery("one")
     properties = geojson.properties(one, feature_type, output)
     text = geojson.feature(one, properties, feature_type, output, database.settings.srid)
-    return sa.select(text.label("feature"), one.c.rev).select_from(one.join(properties, sa.true()))
+    return sa.select(geojson.sent(text).label("feature"), one.c.rev).select_from(one.join(properties, sa.true()))
 
 
 def select_changes(

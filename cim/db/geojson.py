@@ -121,3 +121,8 @@ def feature(
         sa.literal_column("'}'", sa.Text),
         type_=sa.Text,
     )
+
+
+def sent(text: sa.ColumnElement[str]) -> sa.ColumnElement[bytes]:
+    """Return a text as the bytes that the server sends of it: Python need not decode what it only passes on."""
+    return sa.func.textsend(text, type_=sa.LargeBinary)

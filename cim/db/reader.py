@@ -59,7 +59,7 @@ class Live:
 class Page:
     """One page: GeoJSON features joined by commas, how many, where the next goes on, and whether more follow."""
 
-    features: str
+    features: bytes
     returned: int
     last: str | None
     more: bool
@@ -79,7 +79,7 @@ class Changes:
 class Item:
     """One GeoJSON feature with its revision number."""
 
-    feature: str
+    feature: bytes
     rev: int
     live: Live
 
@@ -138,14 +138,16 @@ class Reader:
         def build() -> sa.Select[Any]:
             return features.select_page(self.database, type_name, selection, output, limit, after)
 
-        row = await self._one(
+        rows = await self._some(
             build,
             features.shape(self.database, selection),
             ("page", type_name, output, after is None, features.most(limit)),
             {"limit": limit, "after": after, "base": output.base},
             boxed=selection.bbox is not None,
         )
-        return Page(row["features"] or "", row["returned"], row["last"], row["more"], _live(row))
+        found = [row["feature"] for row in rows if row["feature"] is not None]
+        last = rows[limit - 1]["last"] if len(rows) >= limit else None
+        return Page(b",".join(found), len(found), last, more=len(rows) > limit, live=_live(rows[0]))
 
     async def item(
         self, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None
@@ -259,7 +261,20 @@ class Reader:
         *,
         boxed: bool = False,
     ) -> Any:
-        """Run a statement that gives one row or none; compile it where none of its form and shape came before."""
+        """Run a statement that gives one row or none."""
+        rows = await self._some(build, shape, form, given, boxed=boxed)
+        return rows[0] if rows else None
+
+    async def _some(
+        self,
+        build: Callable[[], sa.Select[Any]],
+        shape: tuple[Hashable, dict[str, object]] | None,
+        form: tuple[Hashable, ...],
+        given: Mapping[str, object],
+        *,
+        boxed: bool = False,
+    ) -> list[Any]:
+        """Run a statement, with what the live tables are at; compile it where none of its form and shape came before."""
         if shape is None:
             text, values = self._compiled(build().add_columns(*live_columns()))
         else:
@@ -271,8 +286,7 @@ class Reader:
             text, defaults = known
             current = {**shape[1], **given}
             values = {name: current.get(name, default) for name, default in defaults.items()}
-        rows = await self._rows(text, values.values(), "force_custom_plan" if boxed else "auto")
-        return rows[0] if rows else None
+        return await self._rows(text, values.values(), "force_custom_plan" if boxed else "auto")
 
     def _compiled(self, statement: sa.Executable) -> tuple[str, dict[str, Any]]:
         """Return a statement's text and its parameters by name, in the order of their numbers."""
