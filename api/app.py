@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
@@ -65,7 +66,9 @@ class Application(FastAPI):
 
     def __init__(self, router: Router, door: Callable[[ASGIApp], ASGIApp]) -> None:
         # Our own OpenAPI document stands at /api; the framework's would be 3.1 and know none of our parameters.
-        super().__init__(openapi_url=None, docs_url=None, redoc_url=None)
+        # Its telemetry would look at each request whether somebody listens; /metrics and the log tell of requests here.
+        silent = TelemetryConfig(tracing=False, metrics=False, logs=False)
+        super().__init__(openapi_url=None, docs_url=None, redoc_url=None, telemetry=silent)
         self.router = router
         self._door = door
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cim import crs
 from cim.crs import Bounds
@@ -31,12 +32,15 @@ class Reference:
     @property
     def output(self) -> Output:
         """How geometry is written in it."""
-        return Output(self.srid, self.flip, self.decimals)
+        return _output(self.srid, self.flip, self.decimals)
 
     def box(self, bounds: Bounds) -> Bounds:
         """Return a box given in the URI's axis order with x before y."""
         first, second, third, fourth = bounds
         return (second, first, fourth, third) if self.flip else bounds
+
+
+_output = lru_cache(Output)  # of a few systems, asked of with every request
 
 
 def uri_of(srid: int) -> str:

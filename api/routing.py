@@ -1,4 +1,4 @@
-"""Which handler answers a path: FastAPI's router, with plain routes in one table by their first segment."""
+"""Which handler answers a path: FastAPI's router, with plain routes in tables by two of their segments."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Router(APIRouter):
 
     def __init__(self, *others: Router, lifespan: Any = None) -> None:
         super().__init__(lifespan=lifespan, routes=[route for other in others for route in other.routes])
-        self._table: dict[str, list[_Route]] = {}
+        self._tables: dict[str, _Table] = {}
         for route in self.routes:
             assert isinstance(route, _Route)
-            self._table.setdefault(_first(route.path), []).append(route)
+            self._tables.setdefault(_first(route.path), _Table()).add(route)
 
     def add_route(
         self,
@@ -56,7 +56,7 @@ class Router(APIRouter):
             await super().app(scope, receive, send)
             return
         allowed = set[str]()
-        for route in self._table.get(_first(scope["path"].removeprefix(scope.get("root_path", ""))), ()):
+        for route in self._fitting(scope["path"].removeprefix(scope.get("root_path", ""))):
             match, found = route.matches(scope)
             if match is Match.FULL:
                 scope.update(found)
@@ -67,6 +67,31 @@ class Router(APIRouter):
         if allowed:
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
         raise HTTPException(404)
+
+    def _fitting(self, path: str) -> list[_Route]:
+        table = self._tables.get(_first(path))
+        return [] if table is None else table.of(path)
+
+
+class _Table:
+    """Routes of one first segment, in their order, apart by the word that is their third: most have one."""
+
+    def __init__(self) -> None:
+        self._any: list[_Route] = []  # where another word stands there, or none
+        self._by_word: dict[str, list[_Route]] = {}
+
+    def add(self, route: _Route) -> None:
+        """Add a route behind those that are there."""
+        word = _third(route.path)
+        if word and "{" not in word and ":path}" not in route.path.partition(f"/{word}")[0]:
+            self._by_word.setdefault(word, list(self._any)).append(route)
+            return
+        for routes in (self._any, *self._by_word.values()):
+            routes.append(route)
+
+    def of(self, path: str) -> list[_Route]:
+        """Return the routes that may have a path."""
+        return self._by_word.get(_third(path), self._any)
 
 
 class _Route(Route):
@@ -91,3 +116,9 @@ class _Route(Route):
 
 def _first(path: str) -> str:
     return path[1:].partition("/")[0]
+
+
+def _third(path: str) -> str:
+    """Return the third segment, which is empty where there are fewer."""
+    parts = path.split("/", 4)
+    return parts[3] if len(parts) > 3 else ""

@@ -33,6 +33,7 @@ GLTF = Kind("model/gltf-binary", ".glb", b"glTF\2\0\0\0")
 KINDS = (CITYJSON, GLTF)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_NAMED = re.compile(rb'"(body_file|shell_gltf)": ?"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,11 @@ class Body:
 
     content: bytes
     kind: Kind
+
+
+def may_be_named_in(text: bytes) -> bool:
+    """Tell whether the text of a feature may name bodies: one that does not, as most, need not be parsed."""
+    return _NAMED.search(text) is not None
 
 
 def named_in(properties: Mapping[str, Any]) -> Iterator[tuple[Kind, str]]:

@@ -28,8 +28,7 @@ def _page(page: Page) -> bytes:
         **({} if page.matched is None else {"numberMatched": page.matched}),
         "links": orjson.Fragment(page.links.text),
         "features": [
-            _placed(feature, page.feature_type, page.reference.uri)
-            for feature in orjson.loads(b"[%s]" % page.features)
+            _placed(feature, page.feature_type, page.reference.uri) for feature in orjson.loads(b"[%s]" % page.features)
         ],
     }
     return orjson.dumps(document)

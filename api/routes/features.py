@@ -336,7 +336,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         del headers["ETag"]
     elif links.unchanged(request, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    named = bodies.named_in(orjson.loads(found.feature)["properties"])
+    named = bodies.named_in(_properties_of(found.feature)) if bodies.may_be_named_in(found.feature) else ()
     own = _item_links(links.base_of(request), type_name, chosen.name, _OFFERS_OF_ITEM, profile)
     own = own.filled(code=links.escaped(code), **_asked_again(request)).also(
         [
@@ -348,6 +348,11 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     body = chosen.item(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.item, shown)
     headers["Link"] = own.header
     return Response(body, headers=headers, media_type=chosen.media_type)
+
+
+def _properties_of(feature: bytes) -> dict[str, Any]:
+    properties: dict[str, Any] = orjson.loads(feature)["properties"]
+    return properties
 
 
 @lru_cache(maxsize=1024)

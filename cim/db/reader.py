@@ -26,6 +26,7 @@ from cim.db.geojson import Output
 from cim.db.history import StoredLeaf
 from cim.db.pool import Pool
 from cim.db.server import normalise
+from cim.db.shared import Shared
 from cim.db.tiles import Tile
 from cim.errors import DatabaseError, InvalidFilter
 
@@ -102,6 +103,7 @@ class Reader:
         self._leaf_of = self._compiled(history.LEAF_OF)
         self._state = self._compiled(sa.select(*live_columns()))
         self._pools: dict[_Plans, Pool] = {}
+        self._public_live = Shared(self._ask_live)
 
     async def open(self) -> Self:
         """Connect.
@@ -246,7 +248,10 @@ class Reader:
         return extents
 
     async def live(self) -> Live:
-        """Return what the live tables are at."""
+        """Return what the live tables are at, asked after the call; once for all that call meanwhile."""
+        return await (self._public_live.answer() if _by_everybody() else self._ask_live())
+
+    async def _ask_live(self) -> Live:
         text, values = self._state
         return _live((await self._rows(text, values.values()))[0])
 
@@ -274,7 +279,7 @@ class Reader:
         *,
         boxed: bool = False,
     ) -> list[Any]:
-        """Run a statement, with what the live tables are at; compile it where none of its form and shape came before."""
+        """Run a statement, with what the live tables are at; compile it where none like it came before."""
         if shape is None:
             text, values = self._compiled(build().add_columns(*live_columns()))
         else:
@@ -340,7 +345,7 @@ class Reader:
         """Read with the rights of the caller; those of everybody are what the connection has anyway."""
         rights = reading()
         try:
-            if rights is None or rights.role == "cim_public":
+            if rights is None or _by_everybody():
                 return list(await connection.fetch(text, *values))
             async with connection.transaction(readonly=True):
                 await connection.execute("; ".join(rights.statements()))
@@ -354,6 +359,11 @@ class Reader:
     def _address(self) -> str:
         own = self.database.settings.api_database_url
         return _dsn(self.database.url if own is None else normalise(own).render_as_string(hide_password=False))
+
+
+def _by_everybody() -> bool:
+    rights = reading()
+    return rights is None or rights.role == "cim_public"
 
 
 class _LostConnectionError(Exception):
