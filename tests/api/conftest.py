@@ -80,7 +80,7 @@ def serving(settings: Settings, city: City | None = None) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(300)
         listener.close()
         assert not thread.is_alive()
 
@@ -105,7 +105,7 @@ def base(city: City) -> Iterator[str]:
 @pytest.fixture(scope="package")
 def http(base: str) -> Iterator[httpx.Client]:
     """Client of the served city."""
-    with httpx.Client(base_url=base, timeout=30) as client:
+    with httpx.Client(base_url=base, timeout=300) as client:
         yield client
 
 
@@ -117,7 +117,7 @@ def own(settings: Settings) -> Iterator[tuple[City, httpx.Client]]:
             table = opened.database.table("building")
             connection.execute(sa.insert(table), rows(opened.database, "building", 25))
         opened.sequence()
-        with serving(settings, opened) as address, httpx.Client(base_url=address, timeout=30) as client:
+        with serving(settings, opened) as address, httpx.Client(base_url=address, timeout=300) as client:
             yield opened, client
 
 

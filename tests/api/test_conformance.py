@@ -60,7 +60,7 @@ def base(clone: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, ser
 @pytest.fixture(scope="module")
 def api(base: str) -> Iterator[Api]:
     """The API as a client sees it."""
-    with httpx.Client(base_url=base, timeout=30) as http:
+    with httpx.Client(base_url=base, timeout=300) as http:
         yield Api(http, WRITABLE, "building")
 
 
@@ -138,7 +138,7 @@ ERRORS: dict[str, tuple[Callable[..., None], str]] = {
 @pytest.mark.parametrize("error", ERRORS)
 def test_an_api_that_errs_is_found_out(base: str, error: str) -> None:
     change, name = ERRORS[error]
-    with httpx.Client(base_url=base, transport=Erring(change), timeout=30) as http:
+    with httpx.Client(base_url=base, transport=Erring(change), timeout=300) as http:
         erring = Api(http, WRITABLE, "building")
         checks = [one for one in ASSERTIONS if one.check.__name__ == name]
         assert checks

@@ -37,7 +37,7 @@ def written(
     with (
         City(settings) as city,
         serving(settings, city) as address,
-        httpx.Client(base_url=address, timeout=30) as http,
+        httpx.Client(base_url=address, timeout=300) as http,
     ):
         yield city, http
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from limits import parse
 
 from api import body, server
 from api.gate import rate_of
 from cim.city import City
+from cim.db.pool import Pool
+from cim.db.reader import Reader
+from cim.db.stream import MAX_AT_ONCE
 from cim.errors import InvalidData
 from cim.settings import Settings
 
@@ -62,9 +67,9 @@ def test_text_is_packed_for_whom_wants_it(base: str) -> None:
 
 @pytest.fixture(scope="module")
 def limited(city: City, serving: Any) -> Iterator[httpx.Client]:
-    """The same city, served with a limit of ten requests a minute to pages of one origin."""
-    strict = replace(city.settings, api_rate="10/minute", api_origins=frozenset({"https://map.example.org"}))
-    with serving(strict, city) as address, httpx.Client(base_url=address, timeout=30) as http:
+    """The same city, served with a limit of ten requests an hour to pages of one origin."""
+    strict = replace(city.settings, api_rate="10/hour", api_origins=frozenset({"https://map.example.org"}))
+    with serving(strict, city) as address, httpx.Client(base_url=address, timeout=300) as http:
         yield http
 
 
@@ -73,14 +78,16 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_back(limited: httpx.C
     assert [answer.status_code for answer in answers] == [200] * 10 + [429]
     refused = answers[-1]
     assert refused.headers["content-type"] == "application/problem+json"
-    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert 1 <= int(refused.headers["retry-after"]) <= 3600
     assert refused.json()["title"] == "Too Many Requests"
     assert limited.get("/conformance", headers={"X-Forwarded-For": "203.0.113.6"}).status_code == 200
     assert limited.get("/health", headers={"X-Forwarded-For": "203.0.113.5"}).status_code == 200
     assert [limited.get("/conformance").status_code for _ in range(12)] == [200] * 12  # nobody on this machine
 
 
-def test_who_guesses_keys_is_soon_not_listened_to(limited: httpx.Client) -> None:
+def test_who_guesses_keys_is_soon_not_listened_to(limited: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.gate._GUESSES", parse("60/hour"))  # a busy machine may need longer than a minute
+
     def guess(number: int) -> int:
         headers = {"X-Forwarded-For": "203.0.113.9", "X-API-Key": f"cim_000000000000_{number:043d}"}
         return limited.get("/conformance", headers=headers).status_code
@@ -112,7 +119,7 @@ def connect(base: str, receive: int | None = None) -> socket.socket:
     connection = socket.socket()
     if receive is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
-    connection.settimeout(15)
+    connection.settimeout(300)
     connection.connect((host, int(port)))
     return connection
 
@@ -154,38 +161,53 @@ def test_a_body_that_never_ends_is_ended(base: str, monkeypatch: pytest.MonkeyPa
         assert b"HTTP/1.1 408 " in answered(connection)
 
 
-def test_clients_that_take_nothing_do_not_keep_exports_from_others(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+class Places(threading.BoundedSemaphore):
+    """Counts how often a place was taken."""
+
+    taken = 0
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        got = super().acquire(blocking, timeout)
+        self.taken += got
+        return got
+
+
+def test_clients_that_take_nothing_do_not_keep_exports_from_others(
+    base: str, monkeypatch: pytest.MonkeyPatch, until: Any
+) -> None:
     monkeypatch.setattr(server, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr("cim.db.stream._PATIENCE", 120.0)
+    places = Places(MAX_AT_ONCE)
+    monkeypatch.setattr("cim.db.stream._at_once", places)
     with ExitStack() as stack:
-        for _ in range(4):  # as many as there may be at once
+        for _ in range(MAX_AT_ONCE):
             connection = stack.enter_context(connect(base, receive=4096))
             connection.sendall(f"GET {ITEMS}?f=geojsonseq HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        time.sleep(0.2)
-        started = time.monotonic()
-        answer = httpx.get(f"{base}{ITEMS}", params={"f": "geojsonseq"}, timeout=20)
+        until(lambda: places.taken >= MAX_AT_ONCE, "not all exports began")
+        answer = httpx.get(f"{base}{ITEMS}", params={"f": "geojsonseq"}, timeout=300)
         assert answer.status_code == 200
-        assert time.monotonic() - started < 5
 
 
-def test_a_drained_pool_is_a_503_and_refills(own: tuple[City, httpx.Client]) -> None:
+def test_a_drained_pool_is_a_503_and_refills(
+    settings: Settings, serving: Any, monkeypatch: pytest.MonkeyPatch, until: Any, queue: Any
+) -> None:
     """More requests than connections, none of which gets on."""
-    city, http = own
-    found: list[httpx.Response] = []
-
-    def ask() -> None:
-        found.append(httpx.get(http.base_url.join(ITEMS), timeout=30))
-
-    with city.database.engine.begin() as connection:
-        connection.execute(sa.text("LOCK TABLE city.building IN ACCESS EXCLUSIVE MODE"))
-        started = time.monotonic()
-        threads = [threading.Thread(target=ask) for _ in range(14)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert time.monotonic() - started < 12
-    assert [answer.status_code for answer in found] == [503] * 14
-    assert all(int(answer.headers["retry-after"]) > 0 for answer in found)
-    details = {answer.json()["detail"].split(":")[0] for answer in found}
-    assert "the database is busy" in details
-    assert http.get(ITEMS).status_code == 200
+    monkeypatch.setattr("api.site.Reader", partial(Reader, timeout=300.0))
+    taking = Pool.take
+    monkeypatch.setattr(Pool, "take", lambda pool, _patience: taking(pool, 0.5))
+    with (
+        City(settings) as city,
+        serving(settings, city) as address,
+        httpx.Client(base_url=address, timeout=300, limits=httpx.Limits(max_connections=20)) as http,
+        ThreadPoolExecutor(10) as clients,
+    ):
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.text("LOCK TABLE city.building IN ACCESS EXCLUSIVE MODE"))
+            stuck = [clients.submit(http.get, ITEMS) for _ in range(10)]
+            until(lambda: len(queue(connection)) == 10, "not all readers wait")
+            refused = [http.get(ITEMS) for _ in range(3)]
+        assert [answer.status_code for answer in refused] == [503] * 3
+        assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
+        assert all(answer.json()["detail"].startswith("the database is busy: ") for answer in refused)
+        assert [one.result().status_code for one in stuck] == [200] * 10
+        assert http.get(ITEMS).status_code == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -154,7 +153,7 @@ new Promise((done) => {
 """
 
 
-def test_a_browser_draws_the_map_and_follows_it(browser: Any, base: str, http: httpx.Client) -> None:
+def test_a_browser_draws_the_map_and_follows_it(browser: Any, base: str, http: httpx.Client, until: Any) -> None:
     browser.open(f"{base}{ITEMS}?f=html&limit=50&filter=year_built=1953")
     drawn, painted = browser.run(DRAWN)
     features = http.get(ITEMS, params={"limit": 50, "filter": "year_built=1953"}).json()["features"]
@@ -173,11 +172,7 @@ def test_a_browser_draws_the_map_and_follows_it(browser: Any, base: str, http: h
         browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
     # Not left until it is complete: its end would be taken for that of the next page.
     reached = "location.href.includes('building-00001?') && document.readyState === 'complete'"
-    for _ in range(200):
-        if browser.run(reached):
-            break
-        time.sleep(0.05)
-    assert browser.run(reached)
+    until(lambda: browser.run(reached), "the map leads nowhere")
     assert trouble(browser, base) == []
 
 

@@ -33,7 +33,7 @@ def referring(
                 sa.insert(city.database.table("unit")), [{"code": c, "building_code": b} for c, b in units]
             )
         city.sequence()
-        with serving(city.settings, city) as address, httpx.Client(base_url=address, timeout=30) as http:
+        with serving(city.settings, city) as address, httpx.Client(base_url=address, timeout=300) as http:
             yield http
 
 

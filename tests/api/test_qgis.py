@@ -69,7 +69,7 @@ def qgis(tmp_path_factory: pytest.TempPathFactory, absent: Callable[[str], None]
     def run(program: str, *arguments: str) -> dict[str, Any]:
         done = subprocess.run(
             [PYTHON, "-c", program, *arguments],
-            env=environment, capture_output=True, text=True, timeout=120, check=False,
+            env=environment, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.stdout, done.stderr[-3000:]
         found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -110,7 +110,7 @@ def writable(
         with city.database.engine.begin() as connection:
             connection.execute(sa.insert(city.database.table("building")), [{"code": FIRST, "name": "As it was"}])
         city.sequence()
-        with serving(settings, city) as address, httpx.Client(base_url=address, timeout=30) as client:
+        with serving(settings, city) as address, httpx.Client(base_url=address, timeout=300) as client:
             yield client
 
 

@@ -60,7 +60,7 @@ def open_city(
     settings = Settings(home=tmp_path_factory.mktemp("through"), database_url=clone(), api_write="yes")
     with City(settings) as city:
         code = seeded(city)
-        with serving(settings, city) as address, httpx.Client(base_url=address, timeout=30) as http:
+        with serving(settings, city) as address, httpx.Client(base_url=address, timeout=300) as http:
             yield city, http, code
 
 
@@ -73,7 +73,7 @@ def closed_city(
     settings = Settings(home=tmp_path_factory.mktemp("closed"), database_url=clone(), api_public=public)
     with City(settings) as city:
         code = seeded(city)
-        with serving(settings, city) as address, httpx.Client(base_url=address, timeout=30) as http:
+        with serving(settings, city) as address, httpx.Client(base_url=address, timeout=300) as http:
             yield city, http, code
 
 
