@@ -96,6 +96,7 @@ def _run(database: Database, rows: int) -> None:
 def _load(database: Database, rows: int) -> None:
     """Measure the loader: the same rows by COPY and MERGE into either table."""
     plain = database.table("building").to_metadata(sa.MetaData(), schema="bench", name="plain")
+    plain.primary_key.name = "plain_pkey"
     targets = dict(zip(TABLES, (plain, database.table("building")), strict=True))
     wanted = ("name", "usage", "structure", "status", "year_built", "storeys_above", "height", "gross_floor_area")
     with database.engine.connect() as connection:

@@ -1,7 +1,7 @@
 """Bring many rows into a feature table, batch by batch: binary COPY, then one MERGE.
 
-Rows for a type that has no objects yet go straight into its table, whose spatial index is built afterwards. All other
-rows wait in a temporary table until the last has come.
+Rows for a type that has no objects yet go straight into its table, whose key and spatial index are built afterwards.
+All other rows wait in a temporary table until the last has come.
 """
 
 from __future__ import annotations
@@ -153,13 +153,13 @@ class Load:
         self._insert_only = insert_only
         self._delivered = delivered
         self._connection = connection
-        self._before: int = connection.execute(query("ingest/last_revision")).scalar_one()
         self._staged: sa.Table | None = None
         self._repeated: sa.Table | None = None
         self._new = is_new(connection, target)
         self._straight: bool | None = None
         self._copied = 0
         self._dropped: list[sa.Index] = []
+        self._keyless = False
 
     def encode(self, rows: pa.Table, *, settled: bool = True, **extra: pa.Array) -> Payload:
         """Return rows ready to be copied, with extra columns for those that have to wait.
@@ -269,20 +269,25 @@ class Load:
         """Merge what has been copied; without `geometry` the rows carried none after all."""
         if not geometry:
             self.carried = self.carried.without_geometry()
+        merged = MergeCounts(0, 0)
+        if self._keyless:
+            self._connection.execute(sa.schema.AddConstraint(self.target.primary_key, isolate_from_table=False))
         if self._staged is not None:
             # Without it the planner takes the table for empty and the join for a nested loop. The join's column will
             # do: sampling geometries takes longer than copying them.
             self._execute("ANALYZE {} (code)", self._staged)
+            before = self._connection.execute(query("ingest/last_revision")).scalar_one()
             self._connection.execute(Merge(self.target, self._staged, self.carried, insert_only=self._insert_only))
+            merged = self._recorded(before)
         self._note_delivered()
         for index in self._dropped:
             index.create(self._connection)
-        if self._staged is None:
-            return MergeCounts(self._copied, 0)
-        recorded = self._connection.execute(
-            query("ingest/count_revisions"), {"type": self.target.name, "after": self._before}
-        )
-        counts: dict[str, int] = {row.op: row.number for row in recorded}
+        return MergeCounts(self._copied + merged.inserted, merged.updated)
+
+    def _recorded(self, before: int) -> MergeCounts:
+        """Return what this transaction recorded of the type since a revision."""
+        rows = self._connection.execute(query("ingest/count_revisions"), {"type": self.target.name, "after": before})
+        counts: dict[str, int] = {row.op: row.number for row in rows}
         return MergeCounts(counts.get("insert", 0), counts.get("update", 0))
 
     def reject_repeated(self, dataset: str, layer: str) -> dict[str, int]:
@@ -323,11 +328,15 @@ class Load:
                 self._delivered.add_from(self._staged)
 
     def _drop_indexes(self) -> None:
-        """Drop the spatial index until the rows are in, if nobody is reading the table that is still empty."""
+        """Drop the key and the spatial index until the rows are in, if nobody is reading the table that is still empty.
+
+        Codes that come in no order, as provisional ones, cost a key that is there five times what it takes to build.
+        """
         spatial = [i for i in self.target.indexes if i.dialect_options["postgresql"]["using"] == "gist"]
         attempt = self._connection.begin_nested()
         try:
             patience = self._connection.execute(query("ingest/wait_at_most"), {"wait": "100ms"}).scalar_one()
+            self._connection.execute(sa.schema.DropConstraint(self.target.primary_key))
             for index in spatial:
                 index.drop(self._connection)
             self._connection.execute(query("ingest/wait_at_most"), {"wait": patience})
@@ -335,7 +344,7 @@ class Load:
             attempt.rollback()
         else:
             attempt.commit()
-            self._dropped = spatial
+            self._dropped, self._keyless = spatial, True
 
     def _waiting(self, name: str) -> sa.Table:
         """Create a temporary table for rows that wait: the carried columns of the target and the extra ones."""

@@ -141,8 +141,11 @@ def _updates(target: sa.Table, staged: sa.Table, carried: Carried) -> dict[str, 
 
 def _first_rev(target: sa.Table, staged: sa.Table) -> sa.ColumnElement[Any]:
     """Return 1 for a code that was never recorded, null for one the database is to number itself."""
-    known = sa.exists().where(REVISION.c.type == target.name, REVISION.c.code == staged.c.code)
-    return sa.case((known.correlate(staged), None), else_=1)
+    # As text: of a column SQLAlchemy would put the table into the subquery once more, and ask of all rows at once, by a
+    # walk through all revisions of the type.
+    code: sa.ColumnElement[str] = sa.literal_column(f'"{staged.name}".code', sa.Text)
+    known = sa.exists().where(REVISION.c.type == target.name, REVISION.c.code == code)
+    return sa.case((known, None), else_=1)
 
 
 def as_is(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

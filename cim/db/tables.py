@@ -65,6 +65,7 @@ def _table(metadata: sa.MetaData, feature_type: FeatureType, srid: int) -> sa.Ta
         *columns,
         comment=f"{feature_type.title_zh} {feature_type.description}".strip(),
     )
+    table.primary_key.name = f"{feature_type.name}_pkey"  # as PostgreSQL calls it
     if feature_type.geometry is not None:
         sa.Index(f"{feature_type.name}_geom", table.c.geom, postgresql_using="gist")
         if not feature_type.geometry_required:

@@ -172,10 +172,11 @@ BEGIN
 END;
 $$;
 
--- How many objects of a type name a parent that was never there, by property.
+-- How many objects of a type name a parent that was never there, by property. The planner takes a table just filled for
+-- one in which all objects name one, and reads all of it: the index of those that do is as good then, and else far better.
 CREATE OR REPLACE FUNCTION cim.count_orphans(of_type text)
 RETURNS TABLE (property text, parent text, number bigint)
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE SET enable_seqscan = off AS $$
 DECLARE
     rule record;
 BEGIN

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from cim.db.engine import Database
 from cim.db.load import MergeCounts, Rows, merge
-from cim.db.merge import AttributeField, Carried, lock_types
+from cim.db.merge import AttributeField, Carried, Merge, lock_types
 
 Until = Callable[[Callable[[], object], str], None]
 Queue = Callable[[sa.Connection], list[int]]
@@ -112,3 +112,52 @@ def test_two_merges_of_one_type_wait_for_each_other(database: Database, until: U
     thread.join()
     assert second_done.is_set()
     assert revisions(database) == [("a", 1, "insert"), ("a", 2, "update")]
+
+
+def indexes(database: Database) -> dict[str, str]:
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'city' AND tablename = 'building'"
+        )
+        return {row.indexname: row.indexdef for row in found}
+
+
+MANY = [f"b{n:05}" for n in range(5000)]
+
+
+def test_a_first_load_leaves_key_and_indexes_as_they_were(database: Database) -> None:
+    before = indexes(database)
+    assert do(database, rows(MANY, geom=[SHAPE] * len(MANY))) == MergeCounts(len(MANY), 0)
+    assert indexes(database) == before
+    with database.engine.connect() as connection:
+        keys = "SELECT conname FROM pg_constraint WHERE conrelid = 'city.building'::regclass AND contype = 'p'"
+        assert connection.exec_driver_sql(keys).scalars().all() == ["building_pkey"]
+    with pytest.raises(sa.exc.IntegrityError), database.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO city.building (code) VALUES ('b00007')")
+
+
+def test_a_first_load_does_without_taking_the_key_off_where_somebody_reads(database: Database) -> None:
+    before = indexes(database)
+    with database.engine.connect() as reader:
+        reader.exec_driver_sql("SELECT count(*) FROM city.building")
+        assert do(database, rows(MANY, geom=[SHAPE] * len(MANY))) == MergeCounts(len(MANY), 0)
+        assert reader.exec_driver_sql("SELECT count(*) FROM city.building").scalar_one() == len(MANY)
+    assert indexes(database) == before
+
+
+def test_a_code_twice_in_a_first_load_leaves_nothing(database: Database) -> None:
+    before = indexes(database)
+    with pytest.raises(sa.exc.IntegrityError, match="b00001"):
+        do(database, rows([*MANY, "b00001"]))
+    assert (indexes(database), revisions(database)) == (before, [])
+
+
+def test_earlier_revisions_are_looked_up_for_new_rows_alone(database: Database) -> None:
+    """Once for all rows, it went through every revision of the type."""
+    table = database.table("building")
+    staged = sa.Table("staged", sa.MetaData(), sa.Column("code", sa.Text), prefixes=["TEMPORARY"])
+    with database.engine.connect() as connection:
+        staged.create(connection)
+        compiled = str(Merge(table, staged, Carried([], [], [], geometry=False)).compile(connection))
+        assert compiled.count("FROM cim.revision") == 1
+        assert "FROM cim.revision, staged" not in compiled
