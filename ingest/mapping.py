@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from fnmatch import fnmatch, fnmatchcase
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
 import rfc8785
 import yaml
 
@@ -25,6 +24,9 @@ from ingest.columns import Column
 from ingest.expressions import Expression, parse
 from ingest.formats import Layer
 from ingest.formats._base import RESERVED
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 _SCHEMA = Path(__file__).with_name("mapping.schema.json")
 PUBLISHED = schemas.V1 / "mappings"
@@ -222,20 +224,22 @@ def _read(path: Path, dictionary: Dictionary) -> list[LayerMapping]:
     return [_mapping(path, part, dictionary) for part in _parts(path)]
 
 
-def _parts(path: Path) -> list[Mapping[str, Any]]:
+def _parts(path: Path, *, check: bool = True) -> list[Mapping[str, Any]]:
     """Read the mappings of one file, checked against the schema."""
     parse_text, title = _PARSERS.get(path.suffix, _PARSERS[".json"])
     try:
         document = _plain(parse_text(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidData(f"{path}: not a readable {title} file: {error}") from error
-    _check(path, document)
+    if check:
+        _check(path, document)
     parts: list[Mapping[str, Any]] = document.get("layers", [document])
     return parts
 
 
-# Asked for with every file taken in; ours do not change.
-_published = cache(_parts)
+# Asked for with every file taken in; ours do not change, and tests hold them to the schema, which takes longer than all
+# else of a small file.
+_published = cache(partial(_parts, check=False))
 
 
 def _plain(document: Any) -> Any:
@@ -253,9 +257,11 @@ def _key(key: object) -> str:
 
 
 def _check(path: Path, document: Any) -> None:
+    from jsonschema.exceptions import best_match  # slow to load, and most runs have no mapping of their own
+
     # "oneOf" would only say that neither fits: judge as what it means to be.
     several = isinstance(document, dict) and "layers" in document
-    problem = jsonschema.exceptions.best_match(_validator("several" if several else "mapping").iter_errors(document))
+    problem = best_match(_validator("several" if several else "mapping").iter_errors(document))
     if problem is not None:
         place = problem.json_path.removeprefix("$.")
         raise InvalidData(f"{path}: {place}: {problem.message}; {_SCHEMA.name} says what a mapping may hold")
@@ -343,6 +349,8 @@ def _column(given: str | Mapping[str, Any], prop: Property, dictionary: Dictiona
 
 
 @cache
-def _validator(kind: str) -> jsonschema.protocols.Validator:
+def _validator(kind: str) -> Validator:
+    from jsonschema import Draft202012Validator
+
     schema = json.loads(_SCHEMA.read_text(encoding="utf-8"))
-    return jsonschema.Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]})
+    return Draft202012Validator({"$ref": f"#/$defs/{kind}", "$defs": schema["$defs"]})
