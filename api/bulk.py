@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
 
 from starlette.concurrency import run_in_threadpool
@@ -28,10 +28,11 @@ async def answer(
     reference: Reference,
     output: Output,
     pinned: State | None,
+    tag: Callable[[State], Mapping[str, str]],
     limit: int | None,
     after: str | None,
 ) -> Response:
-    """Return the selection in a format, in code order.
+    """Return the selection in a format, in code order; `tag` gives the headers that name its state.
 
     Raises
     ------
@@ -45,6 +46,7 @@ async def answer(
     state = pinned or State.live(stream.live)
     headers = {
         **state.headers,
+        **tag(state),
         "Content-Crs": f"<{reference.uri}>",
         "Content-Disposition": f'attachment; filename="{feature_type.name}{chosen.suffix}"',
         "Vary": "Accept",

@@ -172,6 +172,9 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
 
 
 def unchanged(request: Request, etag: str) -> bool:
-    """Return whether the client holds what has this ETag: If-None-Match, compared weakly as RFC 9110 says."""
+    """Return whether the client holds what has this ETag: If-None-Match, compared weakly as RFC 9110 says.
+
+    Nobody holds what has none.
+    """
     held = request.headers.get("if-none-match")
-    return held is not None and etag in {tag.strip().removeprefix("W/") for tag in held.split(",")}
+    return held is not None and etag != "" and etag in {tag.strip().removeprefix("W/") for tag in held.split(",")}

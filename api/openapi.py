@@ -110,7 +110,7 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     items = _get("Features", f"{name}.getFeatures", f"{title}: features", many, features)
     feature = _get("Features", f"{name}.getFeature", f"{title}: one feature", one, _contents(of_item, "feature"))
     for read in (feature, items):
-        read["get"]["responses"]["409"] = _response("409")
+        read["get"]["responses"] |= {"304": _UNCHANGED, "409": _response("409")}
     feature["get"]["responses"]["303"] = {
         "description": "The code that the identifier given instead of it stands for",
         "headers": {"Location": {"schema": _TEXT}},
@@ -147,8 +147,8 @@ def _tile_paths(feature_type: FeatureType) -> dict[str, Any]:
     number = [{**_path(one), "schema": {"type": "integer"}} for one in ("tileMatrix", "tileRow", "tileCol")]
     f_tileset, here = tiles.F_TILESET.document, f"{root}/{SCHEME}"
     tile = _get("Tiles", f"{name}.getTile", f"{title}: a tile", [*number, *shared], {MVT: _BINARY})
-    tile["get"]["responses"]["409"] = _response("409")
-    tile["get"]["responses"]["204"] = {"description": "Nothing is in the tile"}
+    empty = {"description": "Nothing is in the tile"}
+    tile["get"]["responses"] |= {"204": empty, "304": _UNCHANGED, "409": _response("409")}
     return {
         root: _get(
             "Tiles", f"{name}.getTileSetsList", f"{title}: tilesets", [parameters.F_JSON.document], {JSON: _OBJECT}
@@ -251,6 +251,7 @@ def _log_paths() -> dict[str, Any]:
 
 
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+_UNCHANGED: dict[str, Any] = {"description": "The client holds it, as it says by If-None-Match"}
 
 
 def _get(tag: str, name: str, summary: str, declared: Iterable[Mapping[str, Any]], content: Mapping[str, Any]) -> Any:
@@ -308,95 +309,87 @@ def _path(name: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    links = {"type": "array", "items": _ref("link")}
-    geometry = {
-        "type": "object",
-        "nullable": True,
-        "properties": {"type": _TEXT, "coordinates": {"type": "array", "items": {}}},
-    }
     return {
-        "link": {
-            "type": "object",
-            "required": ["href", "rel"],
-            "properties": {"href": _TEXT, "rel": _TEXT, "type": _TEXT, "title": _TEXT},
-        },
-        "statusInfo": {
-            "type": "object",
-            "required": ["jobID", "status", "type"],
-            "properties": {
-                "processID": _TEXT,
-                "type": {"type": "string", "enum": ["process"]},
-                "jobID": _TEXT,
-                "status": {"type": "string", "enum": ["accepted", "running", "successful", "failed", "dismissed"]},
-                "message": _TEXT,
-                **{name: {"type": "string", "format": "date-time"} for name in ("created", "started", "finished")},
-                "links": links,
-            },
-        },
-        "confClasses": {
-            "type": "object",
-            "required": ["conformsTo"],
-            "properties": {"conformsTo": {"type": "array", "items": _TEXT}},
-        },
-        "collection": {
-            "type": "object",
-            "required": ["id", "links"],
-            "properties": {
-                "id": _TEXT,
-                "title": _TEXT,
-                "description": _TEXT,
-                "links": links,
-                "extent": _OBJECT,
-                "itemType": _TEXT,
-                "crs": {"type": "array", "items": _TEXT},
-                "storageCrs": _TEXT,
-            },
-        },
-        "collections": {
-            "type": "object",
-            "required": ["links", "collections"],
-            "properties": {"links": links, "collections": {"type": "array", "items": _ref("collection")}},
-        },
-        "feature": {
-            "type": "object",
-            "required": ["type", "id", "geometry", "properties"],
-            "properties": {
-                "type": {"type": "string", "enum": ["Feature"]},
-                "id": _TEXT,
-                "geometry": geometry,
-                "properties": _OBJECT,
-                "links": links,
-            },
-        },
-        "featureCollection": {
-            "type": "object",
-            "required": ["type", "features", "links", "timeStamp", "numberReturned"],
-            "properties": {
-                "type": {"type": "string", "enum": ["FeatureCollection"]},
-                "features": {"type": "array", "items": _ref("feature")},
-                "links": links,
-                "timeStamp": {"type": "string", "format": "date-time"},
-                "numberReturned": {"type": "integer", "minimum": 0},
-                "numberMatched": {"type": "integer", "minimum": 0},
-            },
-        },
-        "execute": {
-            "type": "object",
-            "properties": {
-                "inputs": _OBJECT,
-                "outputs": _OBJECT,
-                "response": {"type": "string", "enum": ["document", "raw"], "default": "document"},
-            },
-        },
-        "problem": {
-            "type": "object",
-            "required": ["type", "title", "status"],
-            "properties": {
-                "type": _TEXT,
-                "title": _TEXT,
-                "status": {"type": "integer"},
-                "detail": _TEXT,
-                "instance": _TEXT,
-            },
-        },
+        "link": _object(["href", "rel"], href=_TEXT, rel=_TEXT, type=_TEXT, title=_TEXT),
+        "statusInfo": _object(
+            ["jobID", "status", "type"],
+            processID=_TEXT,
+            type=_one_of("process"),
+            jobID=_TEXT,
+            status=_one_of("accepted", "running", "successful", "failed", "dismissed"),
+            message=_TEXT,
+            created=_INSTANT,
+            started=_INSTANT,
+            finished=_INSTANT,
+            links=_LINKS,
+        ),
+        "confClasses": _object(["conformsTo"], conformsTo=_array(_TEXT)),
+        **_collection_schemas(),
+        **_feature_schemas(),
+        "execute": _object(
+            [], inputs=_OBJECT, outputs=_OBJECT, response={**_one_of("document", "raw"), "default": "document"}
+        ),
+        "problem": _object(
+            ["type", "title", "status"],
+            type=_TEXT,
+            title=_TEXT,
+            status={"type": "integer"},
+            detail=_TEXT,
+            instance=_TEXT,
+        ),
     }
+
+
+def _collection_schemas() -> dict[str, Any]:
+    collection = _object(
+        ["id", "links"],
+        id=_TEXT,
+        title=_TEXT,
+        description=_TEXT,
+        links=_LINKS,
+        extent=_OBJECT,
+        itemType=_TEXT,
+        crs=_array(_TEXT),
+        storageCrs=_TEXT,
+    )
+    listed = _object(["links", "collections"], links=_LINKS, collections=_array(_ref("collection")))
+    return {"collection": collection, "collections": listed}
+
+
+def _feature_schemas() -> dict[str, Any]:
+    geometry = {"type": "object", "nullable": True, "properties": {"type": _TEXT, "coordinates": _array({})}}
+    feature = _object(
+        ["type", "id", "geometry", "properties"],
+        type=_one_of("Feature"),
+        id=_TEXT,
+        geometry=geometry,
+        properties=_OBJECT,
+        links=_LINKS,
+    )
+    page = _object(
+        ["type", "features", "links", "timeStamp", "numberReturned"],
+        type=_one_of("FeatureCollection"),
+        features=_array(_ref("feature")),
+        links=_LINKS,
+        timeStamp=_INSTANT,
+        numberReturned=_COUNT,
+        numberMatched=_COUNT,
+    )
+    return {"feature": feature, "featureCollection": page}
+
+
+def _object(required: list[str], **properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", **({"required": required} if required else {}), "properties": properties}
+
+
+def _array(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _one_of(*values: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(values)}
+
+
+_INSTANT: dict[str, Any] = {"type": "string", "format": "date-time"}
+_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
+_LINKS = _array(_ref("link"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from api import bulk, formats, links, pages, parameters, reference
 from api.access import caller_of
 from api.formats import BulkFormat, Item, Page, PageFormat
 from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, Links, json_response, link, url
-from api.preconditions import etag_of
+from api.preconditions import etag_of, etag_of_state
 from api.routing import READ, Router
 from api.schemas import Description
 from api.selecting import output_of, profile_link, profile_of, selection_of
@@ -185,13 +185,22 @@ def _declared(site: Site, feature_type: FeatureType) -> Declared:
 
 @router.route("/collections/{type_name}/items", READ)
 async def items(request: Request, type_name: str) -> Response:
-    """Give a page of features, their number, or all of them in a bulk format."""
+    """Give a page of features, their number, or all of them in a bulk format.
+
+    Its ETag is the tree size; it has none while live tables are ahead of the log, nor through a proposal.
+    """
     site, feature_type = _found(request, type_name)
     declared = _declared(site, feature_type)
     offered = declared.offered
     asked = parameters.read(request, declared.known)
     chosen = offered[formats.chosen(request, asked, offered)]
     pinned, branch = await asked_state(request, site, type_name, asked)
+    tag = partial(_tag, request, feature_type, chosen, branch)
+    if "if-none-match" in request.headers:
+        known = pinned or State.live(await site.reader.live())
+        held = tag(known)
+        if links.unchanged(request, held.get("ETag", "").removeprefix("W/")):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={**known.headers, **held, "Vary": "Accept"})
     selection = selection_of(site, asked, declared.own, pinned, branch)
     hits = asked.get("resultType") == "hits"
     if isinstance(chosen, BulkFormat):
@@ -199,7 +208,9 @@ async def items(request: Request, type_name: str) -> Response:
             named = site.storage.uri if chosen.native and "crs" not in asked else asked.get("crs")
             output = reference.named(site.references, "crs", named)
             leaving, part = output_of(request, output, asked, chosen), (asked.get("limit"), asked.get("next"))
-            return await bulk.answer(request, site, feature_type, chosen, selection, output, leaving, pinned, *part)
+            return await bulk.answer(
+                request, site, feature_type, chosen, selection, output, leaving, pinned, tag, *part
+            )
         chosen = formats.of_item()[formats.DEFAULT]
     output = reference.named(site.references, "crs", asked.get("crs"))
     leaving, token, matched = output_of(request, output, asked, chosen), None, None
@@ -219,6 +230,7 @@ async def items(request: Request, type_name: str) -> Response:
     shown = Page(request, site, feature_type, output, state, own, read.features, read.returned, matched)
     headers = {
         **state.headers,
+        **tag(state),
         "Content-Crs": f"<{output.uri}>",
         "Link": own.header,
         "Vary": "Accept",
@@ -226,6 +238,17 @@ async def items(request: Request, type_name: str) -> Response:
     }
     body = chosen.page(shown) if chosen.name == formats.DEFAULT else await run_in_threadpool(chosen.page, shown)
     return Response(body, headers=headers, media_type=chosen.media_type)
+
+
+def _tag(
+    request: Request, feature_type: FeatureType, chosen: Format, branch: str | None, state: State
+) -> dict[str, str]:
+    """Return the ETag of a page, if it has one: a weak one, since it says when it was made, too."""
+    if branch is not None or "html" in chosen.media_type:  # a page for people depends on their language as well
+        return {}
+    asked = sha256(request.scope["query_string"]).hexdigest()[:8]
+    tag = etag_of_state("p", state, feature_type, chosen.name, asked)
+    return {} if tag is None else {"ETag": f"W/{tag}"}
 
 
 @lru_cache(maxsize=1024)

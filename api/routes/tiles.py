@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Hashable, Mapping
-from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
@@ -14,8 +13,8 @@ from starlette.responses import Response
 
 from api import links, parameters, tileset
 from api.links import JSON, json_response, link, unchanged, url
+from api.preconditions import etag_of_state
 from api.routing import READ, Router
-from api.schemas import schema_digest
 from api.selecting import selection_of
 from api.site import Site, State, site_of
 from api.through import asked_state
@@ -88,25 +87,25 @@ async def tile(request: Request, type_name: str, scheme: str, zoom: int, row: in
     wanted = Tile(zoom, row, column)
     pinned, branch = await asked_state(request, site, type_name, asked)
     known = pinned or State.live(await site.reader.live())
+    tag = None if branch is not None else etag_of_state("t", known, feature_type)
     query = sorted((name, text) for name, text in request.query_params.items() if name != "as-of")
     key = (type_name, reading(), zoom, row, column, *query)
-    kept = known.kind != "ahead" and branch is None
-    if kept and unchanged(request, _etag(feature_type, known)):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(feature_type, known, tagged=True))
-    content = site.tiles.get((*key, known.size)) if kept else None
+    if tag is not None and unchanged(request, tag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(known, tag))
+    content = None if tag is None else site.tiles.get((*key, known.size))
     if content is None:
         selection = selection_of(site, asked, [parameter.name for parameter in own], pinned, branch)
         content, live = await site.reader.tile(type_name, selection, wanted, asked.get("properties"))
         known = pinned or State.live(live)
-        kept = known.kind != "ahead" and branch is None
-        if kept:
+        tag = None if branch is not None else etag_of_state("t", known, feature_type)
+        if tag is not None:
             site.tiles.put((*key, known.size), content)
-    headers = _headers(feature_type, known, tagged=kept)
+    headers = _headers(known, tag)
     if not content:
         return await _empty(site, feature_type, wanted, headers)
     if len(content) > _FEW_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
-        content = await _packed(site, (*key, known.size, "gzip"), content, kept=kept)
+        content = await _packed(site, (*key, known.size, "gzip"), content, kept=tag is not None)
     return Response(content, headers=headers, media_type=MVT)
 
 
@@ -130,17 +129,8 @@ async def _empty(site: Site, feature_type: FeatureType, wanted: Tile, headers: M
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
 
 
-def _headers(feature_type: FeatureType, state: State, *, tagged: bool) -> dict[str, str]:
-    tag = {"ETag": _etag(feature_type, state)} if tagged else {}
-    return {**state.headers, **tag, "Vary": "Accept-Encoding"}
-
-
-def _etag(feature_type: FeatureType, state: State) -> str:
-    # Who may see less holds another tile of the same state.
-    rights = reading()
-    everybody = rights is None or rights.role == "cim_public"
-    whose = "" if everybody else f"-{sha256(repr(rights).encode()).hexdigest()[:8]}"
-    return f'"t{state.size}-{schema_digest(feature_type)}{whose}"'
+def _headers(state: State, tag: str | None) -> dict[str, str]:
+    return {**state.headers, **({} if tag is None else {"ETag": tag}), "Vary": "Accept-Encoding"}
 
 
 def _shaped(request: Request, type_name: str) -> tuple[Site, FeatureType]:

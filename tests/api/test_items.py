@@ -180,6 +180,44 @@ def test_etag(own: tuple[City, httpx.Client]) -> None:
     assert changed.headers["etag"] != etag
 
 
+@pytest.mark.parametrize("asked", [{}, {"resultType": "hits"}, {"f": "csv"}, {"f": "parquet"}, {"as-of": "20"}])
+def test_etag_of_a_page(own: tuple[City, httpx.Client], asked: dict[str, str]) -> None:
+    city, http = own
+    first = http.get(ITEMS, params=asked)
+    etag = first.headers["etag"]
+    assert etag.startswith(f'W/"p{asked.get("as-of", 26)}-')
+    unchanged = http.get(ITEMS, params=asked, headers={"If-None-Match": f'"other", {etag}'})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    shared = ("etag", "cache-control", "cim-state", "cim-tree-size", "cim-tree-root")
+    assert [unchanged.headers[name] for name in shared] == [first.headers[name] for name in shared]
+    for more in ({"limit": "3"}, {"f": "geojsonseq"}, {"as-of": "21"}):
+        other = http.get(ITEMS, params=asked | more, headers={"If-None-Match": etag})
+        assert other.status_code == 200
+        assert other.headers["etag"] != etag
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.insert(city.database.table("building")), [{"code": "new"}])
+    if "as-of" in asked:
+        assert http.get(ITEMS, params=asked, headers={"If-None-Match": etag}).status_code == 304
+        return
+    city.sequence()
+    changed = http.get(ITEMS, params=asked, headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"].startswith('W/"p27-')
+
+
+def test_a_page_ahead_of_the_log_or_for_people_has_no_etag(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    assert "etag" not in http.get(ITEMS, params={"f": "html"}).headers
+    with city.database.engine.connect() as lock:
+        lock.detach()  # back in the pool it would hold the lock for ever, and the server could not end its run
+        lock.execute(sa.text("SELECT pg_advisory_lock(hashtextextended('cim.sequencer', 0))"))
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.insert(city.database.table("building")), [{"code": "new"}])
+        ahead = http.get(ITEMS, headers={"If-None-Match": '"", W/""'})
+        assert (ahead.status_code, ahead.headers["cim-state"]) == (200, "ahead")
+        assert "etag" not in ahead.headers
+
+
 def test_codes_with_reserved_characters(own: tuple[City, httpx.Client]) -> None:
     city, http = own
     strange = ["7PMM47H7+JMW", "a/b", "a/history", "100%", "a b", "?x=1#y", "贝塔", "a&b=c", "..", "a//b", "\\", '"<>']
