@@ -80,7 +80,7 @@ function rules(list, words, at, why) {
     const value = rule.value ? element("span", {}, cell("value", rule.value, words), bound) : null;
     const ask = rule.value ? opener(`${at}/${rule.rule}/value`, words, why) : null;
     return element("details", {}, element("summary", {}, light(rule.status), ` ${rule.rule} `, value ?? ""), about, ask,
-      rule.text ? element("p", {}, rule.text) : null, rule.reason ? element("p", { class: "soft" }, rule.reason) : null,
+      ...[rule.text_zh, rule.text].filter(Boolean).map((text) => element("p", {}, text)), rule.reason ? element("p", { class: "soft" }, rule.reason) : null,
       rule.offenders?.length ? table(rule.offenders, words) : null);
   }));
 }

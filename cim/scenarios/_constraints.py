@@ -147,11 +147,12 @@ def share(
         status = UNDEFINED
     else:
         status = verdict(bounds, limit, at_most=at_most)
+    shown = indicator.ratio(rule.unit, value, bounds, n=n, n_known=n_known)
     return Check(
         status=rest.pop("status", status),
-        value=indicator.ratio(rule.unit, value, bounds, n=n, n_known=n_known),
+        value=shown,
         limit=number(limit),
-        margin=margin(value, limit, at_most=at_most),
+        margin=None if shown["value"] is None else margin(value, limit, at_most=at_most),
         why=[opened(rule, "/value", *of), *rest.pop("more", ())],
         **rest,
     )

@@ -102,8 +102,8 @@ def judged(pack: RulePack, limit: Limit, chosen: Choice, options: Sequence[Optio
     torn, known = sum(o.demolished for o in picked), {"n": len(picked), "n_known": len(picked)}
     kind, _, phase = limit.name.partition(" ")
     text = {
-        BUDGET: f"第{phase}期预算 Budget of phase {phase}" if phase else "预算 Budget",
-        MUST_ACT: "D 级危房必须处置 A building of danger grade D is acted on",
+        BUDGET: (f"Budget of phase {phase}", f"第{phase}期预算") if phase else ("Budget", "预算"),
+        MUST_ACT: ("A building of danger grade D is acted on", "D 级危房必须处置"),
     }
     # How many units of the limit's own amount make one unit of what is shown.
     match kind:
@@ -125,6 +125,7 @@ def judged(pack: RulePack, limit: Limit, chosen: Choice, options: Sequence[Optio
         case _:
             value, most, unit = indicator.count("{building}", used, 0, **known), 0, Fraction(1)
     rule = pack.rules.get(limit.name)
+    told, told_zh = (rule.text, rule.text_zh) if rule else text[kind]
     margin = None
     if value["value"] is not None:
         room = exact(most) - exact(value["value"])
@@ -132,7 +133,8 @@ def judged(pack: RulePack, limit: Limit, chosen: Choice, options: Sequence[Optio
     return {
         "rule": limit.name,
         "clause": rule.clause if rule else "",
-        "text": rule.text if rule else text[kind],
+        "text": told,
+        "text_zh": told_zh,
         "status": "undefined" if margin is None else "pass",
         "value": value,
         "limit": most,

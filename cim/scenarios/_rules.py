@@ -28,11 +28,12 @@ CONFIDENCES = ("confirmed", "likely", "unsure", "design")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `limit` holds its parameters: a number, a list, or several by name."""
+    """One rule. `limit` holds its parameters: a number, a list, or several by name. `text_zh` may be empty."""
 
     id: str
     clause: str
     text: str
+    text_zh: str
     source: str
     formula: str
     limit: Any
@@ -142,7 +143,9 @@ def _whole(name: str, found: Mapping[str, tuple[Path, Mapping[str, Any]]], above
     try:
         rules = {rule["id"]: rule for rule in _whole(base, found, (*above, name))["rules"]}
         for rule in document["rules"]:
-            rules[rule["id"]] = rules.get(rule["id"], {}) | rule
+            # A text that says something else has not been translated.
+            untold = {"text-zh": ""} if "text" in rule else {}
+            rules[rule["id"]] = rules.get(rule["id"], {}) | untold | rule
     except (KeyError, TypeError) as error:
         raise InvalidData(f"{path}: a rule pack that extends another needs rules, each with its id: {error}") from error
     return {key: value for key, value in document.items() if key != "extends"} | {"rules": list(rules.values())}
@@ -167,13 +170,13 @@ def _pack(path: Path, document: Mapping[str, Any]) -> RulePack:
 
 
 def _rule(path: Path, entry: Mapping[str, Any]) -> Rule:
-    wanted = {f.name for f in fields(Rule)}
+    wanted = {f.name.replace("_zh", "-zh") for f in fields(Rule)}
     if entry.keys() != wanted:
         raise InvalidData(
             f"{path}: rule {entry.get('id')!r} must have exactly {', '.join(sorted(wanted))}; "
             f"differs in {', '.join(sorted(wanted ^ entry.keys()))}"
         )
-    rule = Rule(**entry)
+    rule = Rule(**{name.replace("-zh", "_zh"): value for name, value in entry.items()})
     if rule.confidence not in CONFIDENCES:
         raise InvalidData(
             f"{path}: confidence of rule {rule.id} must be one of {', '.join(CONFIDENCES)}, got {rule.confidence!r}"

@@ -157,7 +157,7 @@ class Opened:
 
     def shown(self) -> dict[str, Any]:
         """Return it as a result tells it."""
-        told = ("id", "clause", "text", "source", "confidence")
+        told = ("id", "clause", "text", "text_zh", "source", "confidence")
         return {
             "at": self.at,
             "formula": self.formula,

@@ -68,6 +68,7 @@ OUTPUTS = table(
                     "rule": {"type": "string"},
                     "clause": {"type": "string"},
                     "text": {"type": "string"},
+                    "text_zh": {"type": "string"},
                     "source": {"type": "string"},
                     "confidence": {"type": "string"},
                     "force": {"type": "string"},
@@ -189,7 +190,7 @@ class CheckConstraints(Scenario):
     """Hold a proposal, or the city as it is, to the rules of a pack."""
 
     name: ClassVar[str] = "check-constraints"
-    version: ClassVar[str] = "1.1.0"
+    version: ClassVar[str] = "1.2.0"
     title: ClassVar[str] = "Constraint check"
     title_zh: ClassVar[str] = "约束检查"
     description: ClassVar[str] = (
@@ -286,7 +287,7 @@ class CheckConstraints(Scenario):
             reason = f"rule pack {case.state.pack.name} has no rule {rule_id}"
             return {"rule": rule_id, **_outcome(Check(NOT_ASSESSED, reason=reason))}
         check = RULES[rule_id](rule, case) if rule.enabled else Check(NOT_ASSESSED, reason=_switched_off(rule))
-        told = ("clause", "text", "source", "confidence", "force", "formula", "enabled")
+        told = ("clause", "text", "text_zh", "source", "confidence", "force", "formula", "enabled")
         return {"rule": rule_id, **{name: getattr(rule, name) for name in told}, **_outcome(check)}
 
 

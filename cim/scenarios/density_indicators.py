@@ -95,7 +95,7 @@ class DensityIndicators(Scenario):
     """Densities as ratios of sums over a scope, and over each of its parcels."""
 
     name: ClassVar[str] = "density-indicators"
-    version: ClassVar[str] = "1.2.0"
+    version: ClassVar[str] = "1.3.0"
     title: ClassVar[str] = "Density indicators"
     title_zh: ClassVar[str] = "开发强度指标"
     description: ClassVar[str] = (

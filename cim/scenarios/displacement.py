@@ -137,7 +137,7 @@ class Displacement(Scenario):
     """Count the households that a proposal moves, by phase and tenure."""
 
     name: ClassVar[str] = "displacement"
-    version: ClassVar[str] = "1.1.0"
+    version: ClassVar[str] = "1.2.0"
     title: ClassVar[str] = "Displacement and rehousing"
     title_zh: ClassVar[str] = "居民搬迁与安置"
     description: ClassVar[str] = (

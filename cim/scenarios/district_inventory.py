@@ -115,7 +115,7 @@ class DistrictInventory(Scenario):
     """Counts, areas, dwellings, households and age of the buildings of a scope."""
 
     name: ClassVar[str] = "district-inventory"
-    version: ClassVar[str] = "1.2.0"
+    version: ClassVar[str] = "1.3.0"
     title: ClassVar[str] = "District inventory"
     title_zh: ClassVar[str] = "片区现状清单"
     description: ClassVar[str] = (

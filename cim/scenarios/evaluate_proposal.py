@@ -149,7 +149,7 @@ class EvaluateProposal(Scenario):
     """Compare proposals with the city as it is, and with each other."""
 
     name: ClassVar[str] = "evaluate-proposal"
-    version: ClassVar[str] = "1.1.0"
+    version: ClassVar[str] = "1.2.0"
     title: ClassVar[str] = "Proposal evaluation"
     title_zh: ClassVar[str] = "方案评估"
     description: ClassVar[str] = (

@@ -49,6 +49,7 @@ OUTPUTS = table(
                     "criterion": {"enum": list(CRITERIA)},
                     "weight": {"type": "integer", "minimum": 0},
                     "text": {"type": "string"},
+                    "text_zh": {"type": "string"},
                     "formula": {"type": "string"},
                     "confidence": {"type": "string"},
                 }
@@ -141,7 +142,7 @@ class RankRenewalCandidates(Scenario):
     """Rank the buildings of a scope by a weighted mean of fixed functions of what is known of them."""
 
     name: ClassVar[str] = "rank-renewal-candidates"
-    version: ClassVar[str] = "1.1.0"
+    version: ClassVar[str] = "1.2.0"
     title: ClassVar[str] = "Ranking of renewal candidates"
     title_zh: ClassVar[str] = "更新对象优选"
     description: ClassVar[str] = (
@@ -215,7 +216,7 @@ class RankRenewalCandidates(Scenario):
             "possible": None if by_nearness else rows[0].possible if rows else 0,
             "criteria": [
                 {"criterion": name, "weight": weights[name]}
-                | {key: getattr(rule, key) for key in ("text", "formula", "confidence")}
+                | {key: getattr(rule, key) for key in ("text", "text_zh", "formula", "confidence")}
                 for name, rule in rules.items()
             ],
             "ranking": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
 from typing import Any, ClassVar
 
@@ -288,8 +289,8 @@ class ServiceCoverage(Scenario):
 
         A facility of unknown kind may be of any; a building of unknown place may be anywhere.
         """
-        row_of = {code: number for number, code in enumerate(codes)}
-        numbers = np.array([row_of.get(code, -1) for code in places.codes], dtype=np.int64)
+        row_of = dict(zip(codes, range(len(codes)), strict=True))
+        numbers = np.fromiter(map(row_of.get, places.codes, repeat(-1)), np.int64, len(places.codes))
         rows, placed = numbers[numbers >= 0], places.buildings[numbers >= 0]
         walking = state.pack.limit("walking_network")
         measure = Straight(placed) if self.mode == "buffer" else OnFoot(placed, places.roads, walking)

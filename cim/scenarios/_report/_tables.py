@@ -53,6 +53,7 @@ WORDS = {
     "criterion": "指标 criterion",
     "weight": "权重 weight",
     "text": "说明 text",
+    "text_zh": "中文说明",
     "formula": "公式 formula",
     "confidence": "可信度 confidence",
     "cluster": "片区 cluster",

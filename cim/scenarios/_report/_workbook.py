@@ -97,13 +97,14 @@ def _indicators(materials: Sequence[Material]) -> Rows:
 
 
 def _constraints(materials: Sequence[Material]) -> Rows:
-    rows: Rows = [("rule", "status", "value", "unit", "low", "high", "limit", "margin", "clause", "text", "offenders")]
+    names = ("limit", "margin", "clause", "text_zh", "text")
+    rows: Rows = [("rule", "status", "value", "unit", "low", "high", *names, "offenders")]
     for material in materials:
         for rule in material.result.get("rules", []):
             value = rule["value"] or {}
             shown = (value.get(name) for name in ("value", "unit", "low", "high"))
             offenders = ", ".join(label_of(one, place) for place, one in enumerate(rule.get("offenders", [])))
-            rest = (rule.get(name) for name in ("limit", "margin", "clause", "text"))
+            rest = (rule.get(name) for name in names)
             rows.append((rule["rule"], rule["status"], *shown, *rest, offenders))
     return rows
 
@@ -144,7 +145,7 @@ def _interventions(materials: Sequence[Material]) -> Rows:
 
 
 def _rules(materials: Sequence[Material]) -> Rows:
-    names = ("id", "clause", "text", "source", "formula", "limit", "confidence", "enabled", "force", "scope")
+    names = ("id", "clause", "text_zh", "text", "source", "formula", "limit", "confidence", "enabled", "force", "scope")
     packs = {material.pack.sha256: material.pack for material in materials}
     rows: Rows = [("pack", *names)]
     for pack in packs.values():

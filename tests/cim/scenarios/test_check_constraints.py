@@ -276,6 +276,9 @@ def test_rehousing_nobody_planned_is_unknown(check: Check) -> None:
     assert (entry["value"]["low"], entry["value"]["high"]) == (46.153846, 69.230769)  # 60 to 90 of 130
     assert entry["status"] == "not_assessed"
     assert check("R3", demolish(A, rehoused_households=65), demolish(B))["status"] == "pass"  # 65 of 130 at least
+    nobody = check("R3", demolish(B))
+    assert figures(nobody) == (None, None, "not_assessed")
+    assert (nobody["value"]["low"], nobody["value"]["high"]) == (0, 100)
     assert check("R3")["status"] == "undefined"
     with pytest.raises(InvalidData, match="rehouses 101 of 100 households"):
         check("R3", demolish(A, rehoused_households=101))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cim.errors import InvalidData, NotFound
 from cim.scenarios._rules import DEFAULT, RulePack, differences, rule_pack, rule_packs
 
 PACKS = rule_packs()
+SHIPPED = json.loads((schemas.V1 / "rules" / f"{DEFAULT}.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", PACKS)
@@ -35,6 +37,18 @@ def test_every_rule_says_what_it_is_and_where_it_comes_from(name: str) -> None:
         assert rule.text, rule.id
         assert rule.source, rule.id
         assert rule.confidence == "design" or rule.clause, rule.id
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_every_rule_says_the_same_in_both_languages(name: str) -> None:
+    """The same numbers and parameters, that is; and Chinese is written in Chinese."""
+
+    def named(text: str) -> set[str]:
+        return set(re.findall(r"[0-9]+|[a-z]+_[a-z_]+", text.replace(",", "")))
+
+    for rule in PACKS[name].rules.values():
+        assert named(rule.text) == named(rule.text_zh), rule.id
+        assert re.search("[\u4e00-\u9fff]{4}", rule.text_zh), rule.id
 
 
 def test_the_first_rule_switched_on_counts() -> None:
@@ -70,7 +84,11 @@ def test_a_taken_name_is_refused(tmp_path: Path) -> None:
     [
         ({"rules": [{"id": "a"}]}, "rule 'a' must have exactly"),
         ({"rules": None}, "a rule pack needs"),
-        ({"rules": [dict.fromkeys(PACKS[DEFAULT].rules["year_bins"].__slots__, "x")]}, "confidence of rule x"),
+        (
+            {"rules": [{**dict.fromkeys(PACKS[DEFAULT].rules["year_bins"].__slots__, "x"), "text-zh": "x"}]},
+            "differs in text_zh",
+        ),
+        ({"rules": [{**SHIPPED["rules"][0], "confidence": "x"}]}, "confidence of rule existing_building"),
     ],
 )
 def test_what_is_no_rule_pack_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
@@ -124,6 +142,12 @@ def test_two_packs_are_compared(tmp_path: Path) -> None:
     assert found["R12"]["enabled"] == [False, True]
     assert found["R12"].keys() == {"enabled", "source"}
     assert differences(ours, ours) == []
+
+
+def test_a_text_that_says_something_else_keeps_no_translation(tmp_path: Path) -> None:
+    rules = [{"id": "R1", "text": "Nothing is demolished."}, {"id": "R2", "text": "Little.", "text-zh": "少量。"}]
+    ours = rule_pack("ours", city_pack(tmp_path, rules=rules))
+    assert [ours.rules[name].text_zh for name in ("R1", "R2")] == ["", "少量。"]
 
 
 @pytest.mark.parametrize(
