@@ -171,13 +171,14 @@ def demolition(rule: Rule, case: Case) -> Check:
     exempt = {row.code for row, one in rows if _exempt(row, one)}
     counting = stock.floor_area("gross_floor_area demolished, not exempt", [r for r, _ in rows if r.code not in exempt])
     counted = len(existing.terms), existing.n_known
+    known, most = existing.known, existing.most  # added up once: they are all buildings of the scope
     limit = exact(rule.limit["max"])
 
     def measure(part: Sum) -> tuple[Ratio, list[Ratio]]:
         # An unknown area of the demolished stands above and below the line at once; the share grows with it.
-        low = part.known * PERCENT, existing.known + existing.most - part.most
-        high = (part.known + part.most) * PERCENT, existing.known + part.most
-        return (part.known * PERCENT, existing.known), [low, high]
+        low = part.known * PERCENT, known + most - part.most
+        high = (part.known + part.most) * PERCENT, known + part.most
+        return (part.known * PERCENT, known), [low, high]
 
     value, bounds = measure(demolished)
     without, without_bounds = measure(counting)

@@ -42,7 +42,7 @@ class Judged:
             }
         return line | {
             "limit": number(limit),
-            "margin": None if self.value["value"] is None else margin(self.ratio, limit, at_most=at_most),
+            "margin": margin(self.ratio, limit, at_most=at_most),
             "status": verdict(self.ends, limit, at_most=at_most),
         }
 

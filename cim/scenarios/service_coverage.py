@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from operator import itemgetter
 from typing import Any, ClassVar
 
@@ -287,10 +286,10 @@ class ServiceCoverage(Scenario):
     ) -> dict[str, tuple[Millimetres, Millimetres]]:
         """Return, by kind, each building's distance to the nearest facility: known, and as near as it may be.
 
+        `codes` are those of the buildings, in order.
         A facility of unknown kind may be of any; a building of unknown place may be anywhere.
         """
-        row_of = dict(zip(codes, range(len(codes)), strict=True))
-        numbers = np.fromiter(map(row_of.get, places.codes, repeat(-1)), np.int64, len(places.codes))
+        numbers = _numbers(places.codes, codes)
         rows, placed = numbers[numbers >= 0], places.buildings[numbers >= 0]
         walking = state.pack.limit("walking_network")
         measure = Straight(placed) if self.mode == "buffer" else OnFoot(placed, places.roads, walking)
@@ -355,6 +354,21 @@ class _Places:
     buildings: npt.NDArray[Any]
     facilities: Sequence[sa.Row[Any]]
     roads: npt.NDArray[np.object_]
+
+
+def _numbers(codes: Sequence[str], among: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return where each of some codes stands among others, -1 where it does not; both in order.
+
+    Side by side: of a large city a look-up by code takes several times as long, and longer than all distances.
+    """
+    found = []
+    others = iter(enumerate(among))
+    number, other = next(others, (-1, None))
+    for code in codes:
+        while other is not None and other < code:
+            number, other = next(others, (-1, None))
+        found.append(number if other == code else -1)
+    return np.array(found, dtype=np.int64)
 
 
 def _households(counted: Stock) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from cim.db.engine import Database
 from cim.scenarios import run
 from cim.scenarios._network import FAR, Network
+from cim.scenarios.service_coverage import _numbers
 
 P1 = "130629001001GB00001"
 DISTRICT = "RD-TEST-01"
@@ -240,6 +241,20 @@ def test_straight_distances_are_those_of_postgis(unchanging: Database, street: D
                 {"ring": entry["ring"]},
             ).scalar_one()
             assert entry["buildings"]["value"] == count, entry["ring"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "among", "numbers"),
+    [
+        (["a", "c", "d", "e"], ["b", "c", "e", "f"], [-1, 1, -1, 2]),
+        (["a", "b"], [], [-1, -1]),
+        ([], ["a"], []),
+        (["a", "ab", "b"], ["a", "ab", "b"], [0, 1, 2]),
+        (["c"], ["a", "b"], [-1]),
+    ],
+)
+def test_buildings_are_found_among_those_that_count(codes: list[str], among: list[str], numbers: list[int]) -> None:
+    assert _numbers(codes, among).tolist() == numbers
 
 
 def test_a_street_recorded_twice_is_no_longer_than_once() -> None:

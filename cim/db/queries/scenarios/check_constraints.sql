@@ -13,7 +13,8 @@ WITH around AS MATERIALIZED (
       AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
       AND (CAST(:parcels AS text[]) IS NULL AND ST_Intersects(CAST(:scope AS geometry), ST_PointOnSurface(p.geom))
            OR p.code = ANY(CAST(:parcels AS text[]))
-           OR EXISTS (SELECT FROM city.green_space_at(CAST(:size AS bigint)) g
+           OR CAST(:greens AS text[]) <> '{}' AND EXISTS (
+                      SELECT FROM city.green_space_at(CAST(:size AS bigint)) g
                       WHERE g.code = ANY(CAST(:greens AS text[])) AND ST_Intersects(g.geom, p.geom)))
 ), located AS (
     SELECT b.code, b.rev, b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
