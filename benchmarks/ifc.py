@@ -6,7 +6,8 @@ Eleven real models, each contestant one process over all of them, in turn:
   without IfcOpeningElement and IfcSpace;
 - web-ifc: `OpenModel` and `StreamAllMeshes` in Node (one thread);
 - ours: `ingest()` into an empty database (open, place, footprints, storeys, rooms, areas, outside, attributes, COPY,
-  MERGE, capture), and the Merkle log with its signed checkpoint at the end.
+  MERGE, capture), and the Merkle log with its signed checkpoint at the end. Once model by model; once all in one run,
+  in one process more than there are cores, whose start counts.
 
 Then one federation of 12 models: wall seconds and peak memory. Then 25, 50 and 100 copies of small models, with
 `cim ingest --workers` one more than cores: what they take over their size, drawn into results/ifc.svg, and the share of
@@ -69,6 +70,8 @@ MANY = (25, 50, 100)
 CORES = os.cpu_count() or 1
 # One more than cores, as one of them may wait for its turn to write.
 WORKERS = CORES + 1
+# Seconds from one look at all processes to the next: each takes some thousandths of one from what is measured.
+_LOOK = 0.1
 PLOT = Path(__file__).parent / "results" / "ifc.svg"
 SRID = 8857  # Equal Earth, as the models lie on three continents
 WEB_IFC = "web-ifc@0.0.78"
@@ -149,6 +152,17 @@ def _ours(paths: list[Path], settings: Settings) -> tuple[list[Any], float]:
         return found, time.perf_counter() - start
 
 
+def _at_once(paths: list[Path], settings: Settings) -> float:
+    """Return the seconds that all models take together, read in several processes, to the signed log."""
+    with City(settings) as city:
+        ingest(city.database, [FOLDER / FIRST])
+        start = time.perf_counter()
+        report = ingest(city.database, paths, workers=WORKERS)
+        city.sequence()
+        assert not report.refused, report
+        return time.perf_counter() - start
+
+
 def _cpu() -> float:
     """Return the CPU seconds of this process, and of the hosts and readers of models below it; not of the server."""
     times = os.times()
@@ -168,7 +182,7 @@ def _settings(home: Path) -> Settings:
 def compare(paths: list[Path], rounds: int, folder: Path) -> None:
     """Print the table of the models, medians of the rounds."""
     walls: dict[str, list[list[Any]]] = {"ifcopenshell": [], "web-ifc": [], "ours": []}
-    sequencing = []
+    sequencing, together = [], []
     for turn in range(rounds):
         walls["ifcopenshell"].append(_peer(paths))
         walls["web-ifc"].append(_web_ifc(paths))
@@ -177,6 +191,9 @@ def compare(paths: list[Path], rounds: int, folder: Path) -> None:
         stop(_settings(home))
         walls["ours"].append(ours)
         sequencing.append(tail)
+        at_once = _settings(folder / f"at_once{turn}")
+        together.append(_at_once(paths, at_once))
+        stop(at_once)
     peers = "ifcopenshell wall / CPU s | web-ifc wall / CPU s | ours wall / CPU s"
     print(f"\n| model | MB | {peers} | × ifcopenshell | × web-ifc |")
     print("|---|---|---|---|---|---|---|")
@@ -192,6 +209,9 @@ def compare(paths: list[Path], rounds: int, folder: Path) -> None:
     tail = statistics.median(sequencing)
     _row(f"all, and {tail:.2f} s of signing", sum(p.stat().st_size for p in paths) / 1e6,
          totals | {"ours": [totals["ours"][0] + tail, totals["ours"][1]]})  # fmt: skip
+    wall = statistics.median(together)
+    ratios = " | ".join(f"{wall / totals[peer][0]:.2f}" for peer in ("ifcopenshell", "web-ifc"))
+    print(f"| all in one run with {WORKERS} workers | | | | {wall:.2f} | {ratios} |", flush=True)
 
 
 def _row(name: str, size: float, row: dict[str, list[float]]) -> None:
@@ -217,18 +237,19 @@ def federation(path: Path, folder: Path) -> None:
 
 
 def _peak(process: subprocess.Popen[bytes]) -> float:
-    """Return the most memory that a process and those it started held at once, shared pages counted once; MB."""
+    """Return the most memory that a process and those it started held at once, shared pages counted once; MB.
+
+    While they are looked at one after the other, one may begin or end, and what it shares would count again elsewhere:
+    such a round does not count.
+    """
     most = 0.0
+    parent = psutil.Process(process.pid)
     while process.poll() is None:
-        held = 0.0
-        try:
-            parent = psutil.Process(process.pid)
-            for one in (parent, *parent.children(recursive=True)):
-                if "postgres" not in one.name():
-                    held += one.memory_full_info().pss
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            pass
-        most = max(most, held)
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            every = [parent, *parent.children(recursive=True)]
+            held = sum(one.memory_full_info().pss for one in every if "postgres" not in one.name())
+            if every == [parent, *parent.children(recursive=True)]:
+                most = max(most, held)
         time.sleep(0.02)
     return most / 1e6
 
@@ -337,7 +358,7 @@ def _watch(process: subprocess.Popen[bytes], server: int) -> tuple[float, float]
         used |= {pid: every[pid].own + every[pid].children for pid in hosts}
         busy = sum(every[pid].state in "RD" for pid in (*ours, *_below(server, every)))
         asked.append(min(busy, CORES) / CORES)
-        time.sleep(0.05)
+        time.sleep(_LOOK)
     return sum(used.values()), statistics.mean(asked)
 
 

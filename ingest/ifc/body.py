@@ -44,15 +44,26 @@ def keep_body(
     if placement is None:
         return None, keep(to_glb(triangles, np.floor(local.min(axis=0)), {"global_id": name, "crs": None}))
     system = storage or placement.crs
-    placed = _placed(local, placement, system)
+    # Six triangles meet in a corner, and a way through three systems is long.
+    points, numbers = _distinct(local)
+    placed = _placed(points, placement, system)
     corner = np.floor(placed.min(axis=0))
     extras: dict[str, Any] = {"global_id": name, "crs": crs.name(system), "origin": corner.tolist()}
-    gltf = None if system.is_geographic else keep(to_glb(placed.reshape(-1, 3, 3), corner, extras))
+    gltf = None if system.is_geographic else keep(to_glb(placed[numbers].reshape(-1, 3, 3), corner, extras))
     blocks = _blocks(record, placement, system)
-    feature, coordinates = _feature(name, placed, blocks)
+    feature, coordinates = _feature(name, placed, numbers, blocks)
     frame = Frame((1.0, 1.0, 1.0), (0.0, 0.0, 0.0), system, system)
     (body,) = keep_all([feature], coordinates, frame, header(frame), keep)
     return body, gltf
+
+
+def _distinct(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return different points in the order in which they come, and for all points which of those they are."""
+    first, numbers = weld(points)
+    order = first.argsort()
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return points[first[order]], place[numbers]
 
 
 def _placed(points: NDArray[np.float64], placement: Placement, system: pyproj.CRS) -> NDArray[np.float64]:
@@ -88,9 +99,12 @@ def _blocks(
 
 
 def _feature(
-    name: str, corners: NDArray[np.float64], blocks: list[tuple[list[NDArray[np.float64]], NDArray[np.float64]]]
+    name: str,
+    points: NDArray[np.float64],
+    corners: NDArray[np.int64],
+    blocks: list[tuple[list[NDArray[np.float64]], NDArray[np.float64]]],
 ) -> tuple[Feature, NDArray[np.float64]]:
-    """Return the CityJSON feature and the coordinates of its vertices."""
+    """Return the CityJSON feature and the coordinates of its vertices; `corners` of triangles are numbers of points."""
     vertices: list[NDArray[np.float64]] = []
     solids = []
     start = 0
@@ -105,11 +119,10 @@ def _feature(
             roof.append(list(top))
             walls += [[[bottom[i], bottom[i - count + 1], top[i - count + 1], top[i]]] for i in range(count)]
         solids.append([[ground, roof, *walls]])
-    keys = np.rint(corners / _GRID).astype(np.int64)
-    first, numbers = weld(keys)
-    surface = numbers.reshape(-1, 3) + start
+    first, numbers = weld(np.rint(points / _GRID).astype(np.int64))
+    surface = numbers[corners].reshape(-1, 3) + start
     whole = (surface[:, 0] != surface[:, 1]) & (surface[:, 1] != surface[:, 2]) & (surface[:, 2] != surface[:, 0])
-    vertices.append(corners[first])
+    vertices.append(points[first])
     geometry: list[dict[str, Any]] = [{"type": "MultiSurface", "lod": "3", "boundaries": surface[whole][:, None]}]
     if solids:
         one = len(solids) == 1
