@@ -113,9 +113,10 @@ def check_header(path: Path, start: bytes) -> str:
 
 def _complete_header(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Put in the header records that the parser insists on and nothing of ours depends on; say which."""
-    head, end, rest = data.partition(b"ENDSEC")
+    end = data.find(b"ENDSEC")
+    head = data[: max(end, 0)]
     missing = [name for name in _RECORDS if name not in head.upper()]
-    if not missing or not end:
+    if not missing or end < 0:
         return data, ()
     for name in missing:
         # Their order is fixed: description, name, schema.
@@ -123,7 +124,7 @@ def _complete_header(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         where = head.upper().index(start or b"FILE_SCHEMA") + len(start)
         head = head[:where] + _RECORDS[name] + head[where:]
     names = ", ".join(name.decode() for name in missing)
-    return head + end + rest, (f"the header lacks {names}, which the standard asks for; read without",)
+    return head + data[end:], (f"the header lacks {names}, which the standard asks for; read without",)
 
 
 def _read_plain(path: Path) -> bytes:
