@@ -18,7 +18,7 @@ from ingest.ifc import properties
 from ingest.ifc.drawing import Drawing, Outside, Subject, draw_all
 from ingest.ifc.dwellings import Room, units_of
 from ingest.ifc.geometry import Meshes, mesh
-from ingest.ifc.meaning import room_use_of, structure_of, usage_of, year_of
+from ingest.ifc.meaning import room_use_of, storey_use_of, structure_of, usage_of, year_of
 from ingest.ifc.properties import Units, text
 from ingest.ifc.storeys import Floor, levels
 from ingest.ifc.structure import BuildingNode, StoreyNode
@@ -136,6 +136,7 @@ class _Reader:
             record = self._space(space, space_id, parent)
             self.content.spaces.append(record)
             rooms.append(Room(space, numbers.get(parent), record.columns["net_floor_area"], record.outline))
+        self._fill_uses()
         for unit in units_of(rooms):
             source_id = f"{self.source_id}/{unit.entity.GlobalId}"
             record = Record(source_id, self.source_id, self.index, unit.columns, unit.attributes, unit.point)
@@ -292,6 +293,18 @@ class _Reader:
             "property_sets": sets,
         }
         return Record(source_id, parent, self.index, {"source_global_id": entity.GlobalId}, attributes)
+
+    def _fill_uses(self) -> None:
+        """Say what each storey is used for: as it says itself, else as its rooms do."""
+        rooms: dict[str | None, list[tuple[str | None, float | None]]] = {}
+        for record in (r for r in self.content.spaces if r.building == self.index):
+            said = record.columns["usage"], record.columns["net_floor_area"]
+            rooms.setdefault(record.parent, []).append(said)
+        for storey in (r for r in self.content.storeys if r.building == self.index):
+            occupancy = properties.find_property(storey.attributes["property_sets"], "OccupancyType")
+            stated, told = usage_of(text(occupancy)), storey_use_of(rooms.get(storey.source_id, ()))
+            storey.columns["usage"] = stated or told
+            storey.attributes["usage_source"] = "occupancy_type" if stated else "rooms" if told else None
 
     def _fill_areas(self, building: Record, built: list[Floor]) -> None:
         storeys = [r for r in self.content.storeys if r.building == self.index]

@@ -55,6 +55,13 @@ _ROOM_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "outdoor": ("balcony", "terrace", "patio", "deck", "balkon", "terrasse", "阳台", "露台"),
     }
 )  # fmt: skip
+# What the use of a room (codelist space_usage) makes of a storey (codelist building_usage); others serve any use.
+_USE_BY_ROOM: Mapping[str, str] = MappingProxyType(
+    {
+        "living": "residential", "office": "office", "meeting": "office", "teaching": "education", "medical": "medical",
+        "retail": "commercial", "production": "industrial",
+    }
+)  # fmt: skip
 # Words of the type or name of a zone that is a unit of a building.
 _UNIT_WORDS = (
     "apartment", "flat", "dwelling", "dwelling unit", "housing unit", "residential unit", "wohnung", "wohneinheit",
@@ -88,6 +95,27 @@ def room_use_of(*names: str | None) -> str | None:
         if len(found) == 1:
             return found[0]
     return None
+
+
+def storey_use_of(rooms: Iterable[tuple[str | None, float | None]]) -> str | None:
+    """Return the main use (codelist building_usage) of a storey, from use (codelist space_usage) and area of its rooms.
+
+    That which four fifths of the area have where the use tells, `mixed` where two or more have a fifth each; None where
+    no room tells, or one of those that do has no area.
+    """
+    areas: dict[str, float] = {}
+    for room, area in rooms:
+        use = _USE_BY_ROOM.get(room or "")
+        if use is not None:
+            if area is None:
+                return None
+            areas[use] = areas.get(use, 0.0) + area
+    total = sum(areas.values())
+    shares = {use: area / total for use, area in areas.items() if total > 0}
+    main = [use for use, share in shares.items() if share >= _MOST]
+    if main:
+        return main[0]
+    return "mixed" if sum(share >= _SOME for share in shares.values()) > 1 else None
 
 
 def is_unit(*names: str | None) -> bool:

@@ -68,6 +68,7 @@ def _storey(record: Mapping[str, Any], spaces: Sequence[Mapping[str, Any]]) -> s
     said = [
         "no floor" if number is None else f"number {number}",
         f"at {columns['elevation']:+.2f} m",
+        columns.get("usage"),
         _measure("floor area", columns.get("gross_floor_area"), "m²"),
         f"{len(rooms)} space{'s' if len(rooms) > 1 else ''}, net {sum(rooms):,.1f} m²" if rooms else None,
     ]

@@ -44,6 +44,20 @@ def test_courtyard_stays_open() -> None:
     assert [len(part.interiors) for part in plan.outline.geoms] == [1]
 
 
+def test_balcony_canopy_and_basement_add_nothing_to_the_footprint_and_the_roof_outline_holds_the_first_two() -> None:
+    house = [ring(0, 0, 12, 10, 6), box(0, 0, 6, 12, 10, 0.2), box(0, 0, 3, 12, 10, 0.2), box(0, 0, -0.2, 12, 10, 0.2)]
+    balcony = [box(2, -1.5, 3, 4, 1.5, 0.2), box(2, -1.5, 3.2, 4, 0.1, 1.0)]  # with a parapet
+    canopy = [box(12, 2, 2.6, 3, 4, 0.2), *(box(14.6, y, -0.2, 0.2, 0.2, 2.8) for y in (2.2, 5.6))]  # on two posts
+    basement = [box(-4, -3, -3.2, 20, 16, 0.2), *(box(x, -3, -3, 0.3, 16, 2.7) for x in (-4, 15.7))]
+    fabric = footprint.Fabric(np.concatenate([*house, *balcony, *canopy, *basement]))
+    plan = fabric.plan(0.0)
+    assert plan.outline.equals(shapely.box(0, 0, 12, 10))
+    roof = fabric.roof(plan.outline, 0.0)
+    assert roof is not None
+    above = shapely.union_all([shapely.box(0, 0, 12, 10), shapely.box(2, -1.5, 6, 0), shapely.box(12, 2, 15, 6)])
+    assert roof.outline.symmetric_difference(above).area < 1e-6
+
+
 def test_joints_between_panels_are_closed_and_do_not_shift_the_outline() -> None:
     # Panels of 2.9 m with joints of 10 cm all round; the slab under them ends at their outer face.
     panels = [box(3 * i, y, 0, 2.9, 0.1, 3) for i in range(4) for y in (0.0, 8.9)]

@@ -87,6 +87,22 @@ def test_quantities_and_properties_go_before_what_is_computed(house: Any, tmp_pa
     assert row["property_sets"]["Pset_BuildingCommon"]["OccupancyType"] == "住宅楼"
 
 
+def test_a_storey_is_used_as_it_says_else_as_its_rooms_do(house: Any, tmp_path: Path) -> None:
+    basement, _, upper, _ = house.file.by_type("IfcBuildingStorey")
+    house.properties(basement, "Pset_BuildingStoreyCommon", OccupancyType="Retail shop")
+    house.space(basement, "01", "Bedroom", (0.3, 0.3, -2.8, 11.4, 9.4, 2.4))
+    # A living room of 9.3 × 9.4 m and an office of 2 × 9.4 m are four fifths and a fifth; the hall below tells nothing.
+    house.space(upper, "21", "Living", (0.3, 0.3, 3.0, 9.3, 9.4, 2.6))
+    house.space(upper, "22", "Office", (9.7, 0.3, 3.0, 2.0, 9.4, 2.6))
+    found = {r["name"]: (r["usage"], r["usage_source"]) for r in rows(read_all(house.write(tmp_path / "h.ifc"))[1])}
+    assert found == {
+        "Basement": ("commercial", "occupancy_type"),
+        "Ground floor": (None, None),
+        "Upper floor": ("residential", "rooms"),
+        "Roof": (None, None),
+    }
+
+
 CODE = "340123002004GB00011F00010000"
 
 
@@ -142,6 +158,32 @@ def test_place_given_by_the_operator_goes_first(house: Any, tmp_path: Path) -> N
     assert building.crs == crs.parse("EPSG:4326")
     assert (row["georeference_method"], row["georeference_level"]) == ("operator", None)
     assert row["geom"].distance(shapely.Point(116.1, 39.05)) < 1e-9
+
+
+def test_a_rigid_operation_into_a_crs_given_as_text(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(schema="IFC4X3_ADD2")
+    model.shell(model.storey(model.building(model.site()), "Ground", 0.0), 0, 0, 0, 12, 10, 3)
+    target = model.file.create_entity("IfcProjectedCRS", Name="city grid")
+    model.file.create_entity(
+        "IfcWellKnownText", WellKnownText=crs.parse("EPSG:4548").to_wkt(), CoordinateReferenceSystem=target
+    )
+    east, north = (model.file.create_entity("IfcLengthMeasure", value) for value in (500_000.0, 4_320_000.0))
+    model.file.create_entity(
+        "IfcRigidOperation",
+        SourceCRS=model.context,
+        TargetCRS=target,
+        FirstCoordinate=east,
+        SecondCoordinate=north,
+        Height=8.5,
+    )
+    building = read_all(model.write(tmp_path / "h.ifc"))[0]
+    (row,) = rows(building)
+    assert building.crs is not None
+    assert building.crs.to_epsg() == 4548
+    # Metres of the CRS; the model is in millimetres.
+    assert row["geom"].symmetric_difference(shapely.box(500_000, 4_320_000, 500_012, 4_320_010)).area < 1e-3
+    assert row["ground_elevation"] == 8.5
+    assert (row["georeference_method"], row["georeference_level"]) == ("rigid_operation", 50)
 
 
 def test_latitude_and_longitude_are_a_hint(builder: Callable[..., Any], tmp_path: Path) -> None:
