@@ -35,8 +35,9 @@ def do_all(tasks: Sequence[Task[Result]], processes: int) -> list[Result]:
     helpers: list[_Helper[Result]] = []
     found: dict[int, Result] = {}
     try:
-        for share in shares[1:]:
-            helpers.append(_Helper.of(tasks, share))  # noqa: PERF401 - those begun before one that cannot be are ended
+        with suppress(OSError):  # no memory or process is left for one
+            for share in shares[1:]:
+                helpers.append(_Helper.of(tasks, share))  # noqa: PERF401 - those begun before one that cannot be help
         found |= {number: tasks[number].do() for number in shares[0]}
         for helper in helpers:
             found |= helper.fetch()
@@ -68,7 +69,12 @@ class _Helper(Generic[Result]):
     @classmethod
     def of(cls, tasks: Sequence[Task[Result]], share: list[int]) -> _Helper[Result]:
         reading, writing = os.pipe()
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError:
+            os.close(reading)
+            os.close(writing)
+            raise
         if process == 0:
             os.close(reading)
             _help(tasks, share, writing)

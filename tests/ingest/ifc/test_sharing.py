@@ -43,6 +43,17 @@ def test_what_a_fork_was_ended_over_is_done_here() -> None:
     assert do_all(tasks(ended_elsewhere, partial(where, 1)), 2) == [(0, here), (1, here)]
 
 
+def test_where_no_fork_can_be_had_all_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("ingest.ifc.sharing.os.fork", refuse)
+    here = os.getpid()
+    open_before = psutil.Process().num_fds()
+    assert do_all(tasks(*(partial(where, number) for number in range(3))), 2) == [(0, here), (1, here), (2, here)]
+    assert psutil.Process().num_fds() == open_before
+
+
 @pytest.mark.parametrize("small", [True, False])
 def test_what_a_task_raises_comes_out_wherever_it_was_done(small: bool) -> None:
     def fail() -> tuple[int, int]:
