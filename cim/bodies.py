@@ -1,6 +1,7 @@
 """Bodies of buildings in three dimensions: files of the store that anyone may have.
 
-An object names them by their SHA-256: CityJSON in `body_file`, glTF in the attribute `shell_gltf`.
+An object names them by their SHA-256: CityJSON in `body_file`, glTF in the attribute `shell_gltf`. Bodies name the
+images of their textures so.
 
 The store holds other files too, whole models as departments delivered them; those are not for everyone.
 """
@@ -30,7 +31,9 @@ class Kind:
 CITYJSON = Kind("application/city+json-seq", ".city.jsonl", b'{"CityObjects":{},')
 # Binary glTF 2.0 (Khronos, section 4.4): magic number and version, the smaller byte first.
 GLTF = Kind("model/gltf-binary", ".glb", b"glTF\2\0\0\0")
-KINDS = (CITYJSON, GLTF)
+# Images of the textures of bodies (W3C PNG, 5.2; ISO/IEC 10918-1, B.1: start of image, and a marker).
+IMAGES = (Kind("image/png", ".png", b"\x89PNG\r\n\x1a\n"), Kind("image/jpeg", ".jpg", b"\xff\xd8\xff"))
+KINDS = (CITYJSON, GLTF, *IMAGES)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NAMED = re.compile(rb'"(body_file|shell_gltf)": ?"')

@@ -23,8 +23,13 @@ from numpy.typing import NDArray
 from cim.bodies import CITYJSON
 from cim.files import Keep
 from ingest.city3d.feature import DEPTHS, NO_SENSE, CityObject, Feature, Frame, Notes, lod_of, rings
+from ingest.city3d.images import is_kept
 from ingest.city3d.looks import LOOKS, looks_of
 
+_WITHOUT_IMAGES = (
+    "{n} with textures whose images are named in the files of the bodies, and not kept: pack them, PNG or JPEG, in one"
+    " zip with the model"
+)
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -126,8 +131,8 @@ def _looks(feature: Feature, notes: Notes) -> tuple[Iterator[dict[str, Any]], di
         except NO_SENSE:
             notes.add("{n} whose materials or textures make no sense: these are left out")
         else:
-            if "textures" in appearance:
-                notes.add("{n} with textures: their images are named in the files of the bodies, and not kept")
+            if not all(map(is_kept, appearance.get("textures", ()))):
+                notes.add(_WITHOUT_IMAGES)
             return iter(found), appearance
     return repeat({}), {}
 

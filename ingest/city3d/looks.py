@@ -1,8 +1,7 @@
 """How the surfaces of an object look: materials and textures, with what they need of the file, numbered anew.
 
 A geometry names, by theme, a material for each surface and a texture with its coordinates for each ring, as numbers
-of the file's `appearance`. What is kept of that is what the object uses, in the order in which it does. Images of
-textures are named as the file names them.
+of the file's `appearance`. What is kept of that is what the object uses, in the order in which it does.
 
 Source
 ------

@@ -127,6 +127,7 @@ class ReadOptions:
     srid : EPSG code of the storage CRS, for formats that compute geometry rather than read it.
     buildings : those the city has, for models that are placed by them.
     keep : takes files that the objects of a format have of their own and returns their SHA-256.
+    delivered : folder of all files that came with this one, as one delivery; None for a file that came alone.
     cores : how many processes may read one file side by side; other files are read meanwhile where it is one.
     extra : options of single formats, by name.
     """
@@ -139,6 +140,7 @@ class ReadOptions:
     srid: int | None = None
     buildings: Buildings | None = None
     keep: Keep = digest
+    delivered: Path | None = None
     cores: int = 1
     extra: Mapping[str, Any] = field(default_factory=dict)
 

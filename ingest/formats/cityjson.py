@@ -21,6 +21,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     from ingest.city3d import cityjson
     from ingest.city3d.document import Document
     from ingest.city3d.feature import Notes
+    from ingest.city3d.images import Images
     from ingest.city3d.layers import layers
     from ingest.city3d.templates import Templates
     from ingest.gdal import check_signature
@@ -29,6 +30,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     document = Document(path)
     header = cityjson.header_of(path, document.members, options.assume_crs, options.crs)
     notes = Notes()
+    Images(path, options.delivered, options.keep).call(header.appearance)
     features = cityjson.features_of_document(path, document, header)
     templates = Templates(header.templates, header.appearance, header.frame, notes)
     yield from layers(features, header.frame, cityjson.stem(path), options.keep, notes, templates.placed)

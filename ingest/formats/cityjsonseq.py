@@ -20,6 +20,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """
     from ingest.city3d import cityjson
     from ingest.city3d.feature import Notes
+    from ingest.city3d.images import Images
     from ingest.city3d.layers import layers
     from ingest.city3d.templates import Templates
     from ingest.gdal import check_signature
@@ -28,7 +29,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     with path.open("rb") as file:
         header = cityjson.header_of(path, cityjson.parse(path, next(file), "line 1"), options.assume_crs, options.crs)
         notes = Notes()
-        features = cityjson.features_of_lines(path, file, header)
+        images = Images(path, options.delivered, options.keep)
+        images.call(header.appearance)
+        features = images.of(cityjson.features_of_lines(path, file, header))
         templates = Templates(header.templates, header.appearance, header.frame, notes)
         yield from layers(features, header.frame, cityjson.stem(path), options.keep, notes, templates.placed)
 

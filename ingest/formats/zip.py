@@ -48,7 +48,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
             if source.format.kept:  # its objects name it by its digest, not the zip
                 content = options.keep(source.path.read_bytes())
                 model = Model(source.path.name, content) if source.format.whole else None
-            layers = source.format.read(source.path, replace(options, layer=None))
+            layers = source.format.read(source.path, replace(options, layer=None, delivered=folder))
             for layer in layers:
                 # The names of what is in a model tell of which file it is: they need nothing before them.
                 lineage = layer.lineage if model is None else layer.name

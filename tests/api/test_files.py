@@ -57,3 +57,12 @@ def test_what_is_no_body_is_not_found(name: str, http: httpx.Client) -> None:
     response = http.get(f"/files/{name}")
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"
+
+
+def test_the_image_a_body_names_lies_beside_it(own: tuple[City, httpx.Client]) -> None:
+    """By a reference relative to the body, as a reader of CityJSON takes it."""
+    city, http = own
+    image = b"\x89PNG\r\n\x1a\n" + b"a wall"
+    digest = keep(city.settings.files_dir, image)
+    found = http.get(f"/files/{digest}")
+    assert (found.content, found.headers["content-type"]) == (image, "image/png")

@@ -149,7 +149,10 @@ def test_materials_and_textures_are_kept_with_the_body_as_far_as_it_uses_them(tm
     assert "appearance" not in bodies["plain"]
     assert "material" not in bodies["plain"]["CityObjects"]["plain"]["geometry"][0]
     said = [w for w in layer.warnings if "textures" in w]
-    assert said == ["1 with textures: their images are named in the files of the bodies, and not kept"]
+    assert said == [
+        "1 with textures whose images are named in the files of the bodies, and not kept: pack them, PNG or JPEG, in"
+        " one zip with the model"
+    ]
 
 
 def test_looks_without_sense_are_left_out_and_said(tmp_path: Path) -> None:
