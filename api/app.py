@@ -25,6 +25,7 @@ from api.routes import (
     entry,
     features,
     files,
+    history,
     jobs,
     log,
     metrics,
@@ -122,6 +123,7 @@ def create_app(settings: Settings, city: City | None = None) -> Application:
     # In the order they are looked at.
     modules = (
         private,
+        history,
         features,
         tiles,
         log,

@@ -107,6 +107,27 @@ class Words:
         return Cell(str(value), number=isinstance(value, (int, float)))
 
 
+def changed(
+    words: Words, request: Request, feature_type: FeatureType, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[tuple[str, Cell, Cell]]:
+    """Return the public properties and attributes that differ between two bodies: label, before, after."""
+    found = []
+    for prop in feature_type.public_properties:
+        was, is_ = before.get(prop.name), after.get(prop.name)
+        if was != is_:
+            found.append((words.label(prop), words.cell(request, prop, was), words.cell(request, prop, is_)))
+    said, says = (body.get("attributes") or {} for body in (before, after))
+    keys = [key for key in sorted(said.keys() | says.keys()) if said.get(key) != says.get(key)]
+    return found + [(key, Cell(plain(said.get(key))), Cell(plain(says.get(key)))) for key in keys]
+
+
+def plain(value: Any) -> str:
+    """Return a value that the dictionary does not name as text; nothing where it is missing."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def columns(feature_type: FeatureType, rows: Sequence[Mapping[str, Any]]) -> list[Property]:
     """Return the properties that any of the rows has a value of."""
     return [p for p in feature_type.public_properties if any(row.get(p.name) is not None for row in rows)]

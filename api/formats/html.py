@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from typing import Any
 
@@ -64,10 +63,7 @@ def _item(item: Item) -> bytes:
         entries = item.site.city.history(code, type_name=name)
     if item.state.kind == "pinned":
         entries = [entry for entry in entries if entry.leaf is not None and entry.leaf < item.state.size]
-    attributes = {
-        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for key, value in (properties.get("attributes") or {}).items()
-    }
+    attributes = {key: pages.plain(value) for key, value in (properties.get("attributes") or {}).items()}
     return pages.text(
         item.request,
         item.site,

@@ -17,12 +17,12 @@ from starlette.responses import Response
 from api import bulk, formats, links, pages, parameters, reference
 from api.access import caller_of
 from api.formats import BulkFormat, Item, Page, PageFormat
-from api.links import GEOJSON, HTML, JSON, SCHEMA_JSON, Links, json_response, link, url
+from api.links import HTML, JSON, SCHEMA_JSON, Links, json_response, link, url
 from api.preconditions import etag_of, etag_of_state
 from api.routing import READ, Router
 from api.schemas import Description
 from api.selecting import output_of, profile_link, profile_of, selection_of
-from api.site import Site, State, rfc3339, site_of
+from api.site import Site, State, site_of
 from api.through import asked_state
 from cim import bodies
 from cim.crs import Bounds
@@ -288,48 +288,12 @@ def _asked_again(request: Request) -> dict[str, str]:
     return {"query": whole, "others": f"{links.query_text(query)}&" if query else "?"}
 
 
-# A code may hold a slash, so that of an item takes the rest of the path, and what lies below an item comes first.
-@router.route("/collections/{type_name}/items/{code:path}/history", READ)
-def history(request: Request, type_name: str, code: str) -> Response:
-    """Give every revision of a feature, oldest first; as of a tree size, those the log had by then."""
-    asked = parameters.read(request, [parameters.F_JSON_OR_HTML, parameters.AS_OF])
-    site, _ = _found(request, type_name)
-    head = site.city.tree_head(asked.get("as-of"))
-    pinned = State.pinned(head, fixed=asked.get("as-of", "").isdecimal()) if "as-of" in asked else None
-    entries = site.city.history(_code(code), type_name=type_name)
-    if pinned is not None:
-        entries = [entry for entry in entries if entry.leaf is not None and entry.leaf < pinned.size]
-        if not entries:
-            raise NotFound(f"{type_name} {code} was not recorded yet at tree size {pinned.size}")
-    ahead = "ahead" if any(entry.leaf is None for entry in entries) else "current"
-    state = pinned or State(head.size, head.root, head.at, ahead)
-    document = {
-        "links": [
-            link("self", links.here(request), JSON, "History"),
-            link("item", url(request, "collections", type_name, "items", code), GEOJSON, "The feature"),
-        ],
-        "revisions": [
-            {
-                "rev": entry.rev,
-                "op": entry.op,
-                "at": rfc3339(entry.at),
-                "by": entry.actor,
-                "reason": entry.reason,
-                "dataset": entry.dataset,
-                "leaf": entry.leaf,
-                "body": entry.body,
-            }
-            for entry in entries
-        ],
-    }
-    return pages.answer(request, site, asked, document, f"{type_name} {code}", headers=state.headers)
-
-
 _OF_ITEM = formats.of_item()
 _OFFERS_OF_ITEM = _offers(_OF_ITEM)
 _KNOWN_OF_ITEM = parameters.by_name([*parameters.ITEM, parameters.f_of([*_OF_ITEM, "geojson"])])
 
 
+# A code may hold a slash, so that of an item takes the rest of the path: what lies below one is looked at before.
 @router.route("/collections/{type_name}/items/{code:path}", READ)
 async def item(request: Request, type_name: str, code: str) -> Response:
     """Give one feature. Its ETag is the revision, in this form and CRS.
@@ -344,7 +308,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     output = reference.named(site.references, "crs", asked.get("crs"))
     profile = profile_of(chosen, asked)
     leaving = output_of(request, output, asked, chosen)
-    found = await site.reader.item(type_name, _code(code), pinned.size if pinned else None, leaving, branch)
+    found = await site.reader.item(type_name, as_code(code), pinned.size if pinned else None, leaving, branch)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"
         return await run_in_threadpool(_elsewhere, request, site, type_name, code, when)
@@ -420,7 +384,7 @@ def _found(request: Request, type_name: str) -> tuple[Site, FeatureType]:
     return site, site.city.database.dictionary.type(type_name)
 
 
-def _code(code: str) -> str:
+def as_code(code: str) -> str:
     """Refuse what no code can be and PostgreSQL would choke on."""
     if "\0" in code or len(code) > 512:
         raise NotFound(f"{code[:60]!r} is no code of any object")

@@ -195,3 +195,45 @@ def test_a_browser_shows_collection_and_item(path: str, browser: Any, base: str)
     assert drawn >= 1
     assert painted > 0
     assert trouble(browser, base) == []
+
+
+def test_a_history_says_what_each_revision_changed(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    table = city.database.table("building")
+    here = table.c.code == "building-00001"
+    changes: list[dict[str, Any]] = [
+        {"usage": "residential", "height": 12.5, "attributes": {"层": 3}},
+        {"usage": "office", "attributes": {"层": 3, "<b>": "x"}},
+        {"geom": sa.func.ST_Translate(table.c.geom, 1, 0)},
+    ]
+    for change in changes:
+        with city.database.engine.begin() as connection:
+            connection.execute(sa.update(table).where(here).values(**change))
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.delete(table).where(here))
+    city.sequence()
+    sections = page(http, f"{ITEMS}/building-00001/history").xpath("//main/section")
+    told = {
+        section.xpath("h2")[0].text: [
+            tuple(cell.text_content() for cell in row.xpath("th | td")) for row in section.xpath(".//tbody/tr")
+        ]
+        for section in sections
+    }
+    # Labels of building.schema.json, values of codelists/building_usage.json.
+    assert told == {
+        "Revision 5: delete": [],
+        "Revision 4: update": [],
+        "Revision 3: update": [("Use", "Residential", "Office"), ("<b>", "", "x")],
+        "Revision 2: update": [("Use", "", "Residential"), ("Height [m]", "", "12.5"), ("层", "", "3")],
+        "Revision 1: insert": [],
+    }
+    assert "geometry" in sections[1].text_content()
+    (leaf,) = sections[2].xpath(".//dl//a")
+    assert page(http, leaf.get("href")).xpath("//dd[@title='office']")[0].text == "Office"
+    chinese = page(http, f"{ITEMS}/building-00001/history", "zh").xpath("//main/section")
+    assert chinese[2].xpath(".//tbody/tr[1]/*/text()") == ["用途", "住宅", "办公"]
+
+
+def test_the_first_page_links_to_each_place_once(http: httpx.Client) -> None:
+    addresses = page(http, "/").xpath("//main//ul[@class='plain']//a/@href")
+    assert len(addresses) == len(set(addresses)) > 5
