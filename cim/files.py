@@ -180,6 +180,8 @@ class Batch:
                 if len(packing) > _FEW:
                     for path, name in packing.finish():
                         _name(path, self._folder, name)
+                    for path, name in self._packs.gather(self._aside) if self._aside else []:
+                        _name(path, self._folder, name)
                     return
                 for name in packing.digests:
                     with keeping(self._folder, packing.read(name), name):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from cim.errors import CimError, InvalidData, NotFound
-from cim.files import Batch, keep, keeping, open_stored, store_at, stored_path
+from cim.files import Batch, Store, keep, keeping, open_stored, store_at, stored_path
+from cim.packs import Packs
 
 DIGEST = sha256(b"model").hexdigest()
 
@@ -104,6 +105,52 @@ def test_the_name_of_a_pack_is_the_digest_of_its_index_which_lists_digest_place_
     expected = [d + b.to_bytes(8, "big") + n.to_bytes(8, "big") for d, (b, n) in sorted(begins.items())]
     assert listed == expected
     assert index.with_suffix(".pack").read_bytes() == b"".join(bodies)
+
+
+def packed(store: Store, number: int) -> str:
+    """Settle a pack of twenty files of its own and return the digest of one."""
+    batch = Batch(store)
+    digests = [batch.keep(b"%d %d" % (number, n)) for n in range(20)]
+    batch.settle()
+    batch.drop()
+    return digests[7]
+
+
+@pytest.mark.parametrize("url", ["memory://catalogued", None])
+def test_many_indexes_are_read_from_one_catalogue(
+    tmp_path: Path, url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "files" if url is None else store_at(url)
+    digests = [packed(store, number) for number in range(130)]
+    names = [path.name for path in (store / "packs").iterdir()]
+    assert [sum(n.endswith(s) for n in names) for s in (".pack", ".index", ".catalogue")] == [130, 130, 2]
+    read: list[str] = []
+    whole = type(store).read_bytes
+    monkeypatch.setattr(type(store), "read_bytes", lambda path: read.append(path.suffix) or whole(path))
+    fresh = Packs(store)
+    fresh.refresh()
+    # Two catalogues of 64 packs each, and two packs that are in none.
+    assert sorted(read) == [".catalogue", ".catalogue", ".index", ".index"]
+    assert [fresh.read(digest) for digest in digests] == [b"%d 7" % number for number in range(130)]
+    again = packed(store, 3)
+    assert again == digests[3]
+    assert len(list((store / "packs").iterdir())) == len(names)
+
+
+def test_a_pack_that_is_gone_is_not_found_by_its_catalogue_and_one_that_is_in_two_is_one(tmp_path: Path) -> None:
+    digests = [packed(tmp_path, number) for number in range(64)]
+    (catalogue,) = (tmp_path / "packs").glob("*.catalogue")
+    said = catalogue.read_bytes()
+    assert catalogue.stem == sha256(said).hexdigest()
+    # Two loads that end at once may both write one: this one says the last pack alone.
+    (catalogue.parent / f"{sha256(said[-1000:]).hexdigest()}.catalogue").write_bytes(said[-1000:])
+    (catalogue.parent / f"{'0' * 64}.catalogue").write_bytes(said[:-7])  # damaged
+    gone = min((tmp_path / "packs").glob("*.pack"))
+    gone.unlink()
+    gone.with_suffix(".index").unlink()
+    packs = Packs(tmp_path)
+    found = [packs.read(digest) for digest in digests]
+    assert [content is None for content in found].count(True) == 1
 
 
 def test_a_batch_that_is_dropped_leaves_nothing_and_few_files_are_kept_by_themselves(tmp_path: Path) -> None:
