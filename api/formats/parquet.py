@@ -25,7 +25,9 @@ from api.reference import CRS84
 def _write(layer: Layer) -> Iterator[bytes]:
     schema, sink = schema_of(layer), Sink()
     bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
-    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+    # A dictionary of what is never twice the same takes time to write and to read, and room.
+    repeated = [name for name in schema.names if name not in (GEOMETRY, "code")]
+    with pq.ParquetWriter(sink, schema, compression="zstd", use_dictionary=repeated) as writer:
         for batch in batches_of(layer, schema):
             writer.write_batch(batch)
             if GEOMETRY in schema.names:
