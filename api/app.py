@@ -40,6 +40,25 @@ from api.site import Site
 from cim.city import City
 from cim.settings import Settings
 
+# In the order they are looked at.
+_ROUTES = (
+    private,
+    history,
+    features,
+    tiles,
+    log,
+    entry,
+    planner,
+    editing,
+    changes,
+    files,
+    processes,
+    jobs,
+    codes,
+    vocabulary,
+    metrics,
+)
+
 _WORTH_PACKING = 1024
 _PACKED_ALREADY = (
     *DEFAULT_EXCLUDED_CONTENT_TYPES,
@@ -120,25 +139,7 @@ def create_app(settings: Settings, city: City | None = None) -> Application:
             if opened is not city:
                 opened.close()
 
-    # In the order they are looked at.
-    modules = (
-        private,
-        history,
-        features,
-        tiles,
-        log,
-        entry,
-        planner,
-        editing,
-        changes,
-        files,
-        processes,
-        jobs,
-        codes,
-        vocabulary,
-        metrics,
-    )
-    routes = Router(*(module.router for module in modules), _files, lifespan=lifespan)
+    routes = Router(*(module.router for module in _ROUTES), _files, lifespan=lifespan)
 
     rate = rate_of(settings)
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 
 from cim.crs import Bounds
-from cim.db import features, history, tiles
+from cim.db import changes, features, history, tiles
 from cim.db.access import publish, reading
 from cim.db.engine import Database
 from cim.db.features import Selection
@@ -185,7 +185,7 @@ class Reader:
         end = min(since + LEAVES, size)
 
         def build() -> sa.Select[Any]:
-            return features.select_changes(self.database, type_name, since, end, output, limit)
+            return changes.select_changes(self.database, type_name, since, end, output, limit)
 
         given = {"since": since, "end": end, "limit": limit}
         row = await self._one(build, ((), {}), ("changes", type_name, output), given)
