@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import geopandas as gpd
 import orjson
 import pyogrio
+from pyogrio.errors import DataLayerError, DataSourceError
 
 from cim.city import City
 from cim.db.state import AsOf
@@ -41,11 +43,6 @@ def export_features(
         raise InvalidData(f"{path} exists; remove it or name another file")
     head = city.tree_head(as_of) if as_of is not None else city.sequence()
     frame = city.features(type_name, where=where, as_of=head.size)
-    try:
-        with _dated(head.at):
-            write(frame.reset_index(), path, type_name)
-    except OSError as error:
-        raise InvalidData(f"cannot write {path}: {error.strerror or error}") from error
     state = {
         "path": str(path),
         "type": type_name,
@@ -53,8 +50,32 @@ def export_features(
         "tree_size": head.size,
         "tree_root": head.root.hex(),
     }
-    path.with_name(path.name + STATE_SUFFIX).write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
+    with _whole(path) as unfinished:
+        with _dated(head.at):
+            write(frame.reset_index(), unfinished, type_name)
+        _state_of(unfinished).write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2))
     return state
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; file and state get their names when both are written, or never."""
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield unfinished
+        _state_of(unfinished).replace(_state_of(path))
+        unfinished.replace(path)
+    except (OSError, DataSourceError, DataLayerError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise InvalidData(f"cannot write {path}: {reason or error}") from error
+    finally:
+        for left in (unfinished, _state_of(unfinished)):
+            with suppress(OSError):  # never made, or named by now
+                left.unlink()
+
+
+def _state_of(path: Path) -> Path:
+    return path.with_name(path.name + STATE_SUFFIX)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ Keep = Callable[[bytes], str]
 _Place = TypeVar("_Place", Path, UPath, Path | UPath)
 # So many files that a load brings are kept by themselves; more go into a pack, which is two files and a search.
 _FEW = 8
+_STAGING = ".staging"
 
 
 def store_at(url: str) -> Store:
@@ -69,9 +70,12 @@ def open_stored(folder: Store, sha256: str) -> IO[bytes]:
             packed = _packs(folder).read(sha256)
     except OSError as error:
         raise CimError(f"cannot read {folder}: {error.strerror or error}") from error
-    if packed is None:
-        raise NotFound(f"no file {sha256} in {folder}; take its source in again with `cim ingest --force`")
-    return BytesIO(packed)
+    if packed is not None:
+        return BytesIO(packed)
+    for unnamed in (folder / _STAGING).glob(f"{sha256}.*"):
+        with suppress(FileNotFoundError):  # has its name by now
+            return unnamed.open("rb")
+    raise NotFound(f"no file {sha256} in {folder}; take its source in again with `cim ingest --force`")
 
 
 @lru_cache(maxsize=8)
@@ -84,7 +88,7 @@ def keeping(folder: Store, source: Path | bytes, sha256: str) -> Iterator[None]:
     """Copy a file into the store if the block succeeds; otherwise the store is as it was.
 
     The copy is durable before the block begins and gets its name after, so that what the block commits never waits
-    for disk space.
+    for disk space. Where something comes between the two, the copy is found where it lies.
 
     Parameters
     ----------
@@ -97,27 +101,24 @@ def keeping(folder: Store, source: Path | bytes, sha256: str) -> Iterator[None]:
     CimError : the store cannot be written.
     """
     target = stored_path(folder, sha256)
-    staged = folder / ".staging" / uuid.uuid4().hex
+    staged = folder / _STAGING / f"{sha256}.{uuid.uuid4().hex}"
     name = source.name if isinstance(source, Path) else f"a file of {len(source)} bytes"
     try:
-        try:
-            known = target.exists()
-            if not known:
-                staged.parent.mkdir(parents=True, exist_ok=True)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _copy(source, staged)
-        except OSError as error:
-            raise CimError(f"cannot keep {name} in {folder}: {error.strerror or error}; make room") from error
-        yield
+        known = target.exists()
         if not known:
-            # Object stores know no renaming over a file; there two writers of one digest write the same.
-            if isinstance(staged, UPath):
-                staged.rename(target)
-            else:
-                staged.replace(str(target))
-    finally:
-        with suppress(OSError):  # never made, or named by now
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _stage(source, staged)
+    except OSError as error:
+        raise CimError(f"cannot keep {name} in {folder}: {error.strerror or error}; make room") from error
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
             staged.unlink()
+        raise
+    if not known:
+        with suppress(OSError):  # the block is done; the file stays where it is found, too
+            _rename(staged, target)
 
 
 def keep(folder: Store, data: bytes) -> str:
@@ -199,7 +200,7 @@ class Batch:
     def _make_room(self) -> Path:
         if not isinstance(self._folder, Path):
             return Path(tempfile.mkdtemp())
-        aside = self._folder / ".staging" / uuid.uuid4().hex
+        aside = self._folder / _STAGING / uuid.uuid4().hex
         aside.mkdir(parents=True)
         return aside
 
@@ -211,12 +212,33 @@ def _name(path: Path, folder: Store, name: str) -> None:
     if isinstance(target, UPath):
         _copy(path, target)
         return
-    path.replace(target)
-    handle = os.open(target.parent, os.O_RDONLY)
+    _rename(path, target)
+
+
+def _rename(path: Store, target: Store) -> None:
+    """Give a file another name in the same store, durably."""
+    if isinstance(path, UPath):
+        path.rename(target)  # object stores know no renaming over a file; two writers of one digest write the same
+        return
+    path.replace(str(target))
+    handle = os.open(str(target.parent), os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _stage(source: Path | bytes, staged: Store) -> None:
+    """Copy a file under a name that says its digest once it is whole."""
+    partial = staged.with_name(uuid.uuid4().hex)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _copy(source, partial)
+        _rename(partial, staged)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def _copy(source: Path | bytes, staged: Store) -> None:

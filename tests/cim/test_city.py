@@ -250,6 +250,18 @@ def test_an_export_is_of_one_state_and_says_which(built: City, tmp_path: Path, s
         export_features(built, "building", path)
 
 
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet"])
+def test_an_export_that_fails_leaves_nothing_and_says_why(built: City, tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(InvalidData, match=r"cannot write .*nowhere"):
+        export_features(built, "building", tmp_path / "nowhere" / f"buildings{suffix}")
+    in_the_way = tmp_path / f"buildings{suffix}.state.json"
+    in_the_way.mkdir()
+    with pytest.raises(InvalidData, match=r"cannot write .*: Is a directory"):
+        export_features(built, "building", tmp_path / f"buildings{suffix}")
+    assert list(tmp_path.glob("*buildings*")) == [in_the_way]
+    assert list(tmp_path.glob(f".*{suffix}*")) == []
+
+
 def test_status_counts_objects_and_lag(built: City) -> None:
     built.write("building", pd.DataFrame({"height": [12.0]}, index=[HOUSE]))
     status = built.status()

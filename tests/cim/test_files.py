@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cim import files
 from cim.errors import CimError, InvalidData, NotFound
 from cim.files import Batch, Store, keep, keeping, open_stored, store_at, stored_path
 from cim.packs import Packs
@@ -37,6 +38,35 @@ def test_a_block_that_fails_leaves_the_store_as_it_was(tmp_path: Path, source: P
     with pytest.raises(ValueError, match="not committed"), keeping(store, source, DIGEST):
         raise ValueError("not committed")
     assert everything(store) == []
+
+
+@pytest.mark.parametrize("url", ["memory://cut-off", None])
+def test_a_copy_whose_naming_was_cut_off_is_found(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    store = tmp_path / "files" if url is None else store_at(url)
+
+    def fail(*_: object) -> None:
+        raise OSError("power cut")
+
+    with keeping(store, source, DIGEST):
+        monkeypatch.setattr(files, "_rename", fail)
+    monkeypatch.undo()
+    assert not stored_path(store, DIGEST).exists()
+    with open_stored(store, DIGEST) as file:
+        assert file.read() == b"model"
+
+
+def test_a_copy_that_is_not_whole_is_not_found(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        with pytest.raises(NotFound):
+            open_stored(tmp_path, DIGEST)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(files, "_rename", fail)
+    with pytest.raises(CimError, match=r"cannot keep a\.ifc .*: disk full"), keeping(tmp_path, source, DIGEST):
+        pass
+    assert everything(tmp_path) == [source]
 
 
 def test_a_store_that_cannot_be_written_is_named_before_the_block(tmp_path: Path, source: Path) -> None:
