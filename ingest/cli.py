@@ -36,7 +36,7 @@ from ingest.review import write as write_review
 from ingest.sources import find
 from ingest.suggest import suggest
 
-_READABLE = ", ".join(suffix for f in formats().values() for suffix in f.suffixes)
+_READABLE = ", ".join(dict.fromkeys(suffix for f in formats().values() for suffix in f.suffixes))
 
 
 def ingest(
@@ -104,8 +104,9 @@ def ingest(
 ) -> None:
     """Take files into the city: each whole or not at all, and never twice.
 
-    Records that cannot be taken are kept with the reason: `cim rejects`. A file that is refused does not stop
-    the others; the exit code is then 3.
+    Records that cannot be taken are kept with the reason: `cim rejects`.
+
+    A file that is refused does not stop the others; the exit code is then 3.
     """
     settings = Settings.from_environment()
     if suggested:

@@ -41,19 +41,14 @@ _VALUE_OF_BYTE[_BYTES] = np.arange(len(ALPHABET))
 _CHECK_BYTES = np.array([ord(letter) if letter in ALPHABET else 0 for letter in _ISO_ALPHABET], dtype=np.uint8)
 
 
-def mint_from(type_name: str, dataset_identity: str, source_id: str) -> str:
-    """Return the provisional code of one source record: the same for the same three strings, always.
+def mint_many(type_name: str, dataset_identity: str, source_ids: Sequence[str]) -> list[str]:
+    """Return the provisional codes of records of one type and data set, in their order: the same for the same, always.
 
     Parameters
     ----------
     dataset_identity : what names the data set across deliveries, not the file's content, which changes.
-    source_id : what names the record within it.
+    source_ids : what names each record within it.
     """
-    return mint_many(type_name, dataset_identity, (source_id,))[0]
-
-
-def mint_many(type_name: str, dataset_identity: str, source_ids: Sequence[str]) -> list[str]:
-    """Return the provisional codes of many records of one type and data set, in their order."""
     # Lengths in front keep ("a", "bc") and ("ab", "c") apart.
     named = "".join(f"{len(text)}:{text}" for text in (type_name, dataset_identity))
     common = hashlib.sha256(named.encode("utf-8", "surrogatepass"))
@@ -120,7 +115,7 @@ SCHEME = CodeScheme(
     source="design of this project; check character of ISO/IEC 7064 MOD 37-2",
     version="1",
     confidence="design",
-    issuer="provisional.mint_from, out of a record's identity",
+    issuer="`cim ingest`, out of a record's identity",
     layout=Layout(
         (
             Segment("prefix", len(PREFIX), literal=PREFIX),

@@ -110,8 +110,9 @@ def verify(
 ) -> None:
     """Recompute a sealed result from the log and say whether it holds.
 
-    Exit code 0 where it is valid, 6 where what it read has changed since or it cannot be recomputed here, 3 where it is
-    not what was computed.
+    Exit code 0 where it is valid, 3 where it is not what was computed.
+
+    Exit code 6 where what it read has changed since, or where it cannot be recomputed here.
     """
     with open_city() as city:
         city.sequence()

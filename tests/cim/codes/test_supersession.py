@@ -91,7 +91,7 @@ def test_a_rename_carries_the_object_and_all_that_names_it(city: City, run: Run,
 
 
 def test_a_provisional_code_gives_way_to_the_official_one(city: City, run: Run) -> None:
-    first, official = provisional.mint_from("building", "survey", "12"), building(2)
+    (first,), official = provisional.mint_many("building", "survey", ["12"]), building(2)
     run(f"INSERT INTO city.building (code, name) VALUES ('{first}', '乙')")
     city.supersede("building", {first: official}, reason="the registry has issued the code")
     assert [(r.code, r.scheme, r.value) for r in city.resolve(first)] == [(official, "provisional", first)]
