@@ -126,7 +126,8 @@ def _write_geopackage(found: Sequence[RejectedRecord], path: Path) -> None:
 
     from ingest.gdal import pyogrio
 
-    path.unlink(missing_ok=True)
+    path.touch()  # an OSError where it cannot be written, as of the other formats; GDAL has errors of its own
+    path.unlink()
     gdal = pyogrio()
     layers: dict[tuple[str, str], list[RejectedRecord]] = {}
     for record in found:

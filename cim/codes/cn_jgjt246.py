@@ -17,6 +17,7 @@ needs a scheme of its own.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -68,49 +69,8 @@ def scheme(ten: str = "X", *, logical_buildings: bool = False) -> CodeScheme:
     """
     if ten not in ("X", "*"):
         raise InvalidData(f"a check of value 10 is written X or *, not {ten!r}")
-    body = DIGITS + "*"
-
-    def canonical(text: str) -> str:
-        code = translated(text)
-        return f"{code[:BODY]}{ten}{code[CODE:]}" if code[BODY:CODE] in _TENS and len(code) > BODY else code
-
-    def rules(code: str) -> list[Problem]:
-        expected = check_character(code[:BODY], ten)
-        if code[BODY] == expected:
-            return []
-        message = f"check character is {code[BODY]}, the places before it give {expected}: one is wrong or two swapped"
-        return [Problem("rule", CODE, message)]
-
-    def parent_of(code: str) -> str | None:
-        if code[BUILDING:BODY] == _WITHOUT_UNIT:
-            return None
-        body = code[:BUILDING] + _WITHOUT_UNIT
-        return body + check_character(body, ten)
-
-    def complete(code: str) -> str:
-        body = code.ljust(BODY, "0")
-        return body + check_character(body, ten)
-
-    def numbering_of(parent: str) -> Numbering:
-        if len(parent) == 13 and all(character in DIGITS for character in parent):
-            return Numbering(parent, parent, 4, 9999, complete)
-        if made.validate(parent, level="building") == []:
-            return Numbering(parent, parent[:BUILDING], 5, 99999, complete)
-        raise InvalidCode(
-            f"cn-jgjt246 numbers buildings under 13 digits (division, year), units under a building; "
-            f"{parent!r} is neither"
-        )
-
-    def suspects(places: Places, level: str | None) -> Mask:
-        values = np.where(places[:, :BODY] == ord("*"), 10, places[:, :BODY].astype(np.int64) - ord("0"))
-        check = (1 - values @ np.array(WEIGHTS)) % 11
-        found: Mask = places[:, BODY] != np.frombuffer((DIGITS + ten).encode(), np.uint8)[check]
-        if level is not None:
-            whole = number_at(places, BUILDING + 1, BODY) == 0
-            found |= ~whole if level == "building" else whole
-        return found
-
-    made = CodeScheme(
+    variant = _Variant(ten, logical_buildings)
+    return CodeScheme(
         name="cn-jgjt246",
         title="Building code of 2012",
         title_zh="房屋代码（JGJ/T 246-2012）",
@@ -118,25 +78,15 @@ def scheme(ten: str = "X", *, logical_buildings: bool = False) -> CodeScheme:
         version="2012, repealed 2022-07-01",
         confidence="confirmed",
         issuer="the housing authority",
-        layout=Layout(
-            (
-                Segment("division", 9, body),
-                Segment("year", 4, body),
-                Segment("building", 4, body),
-                Segment("unit", 5, body),
-                Segment("check", 1, DIGITS + ten),
-                *([Segment("logical building", 2)] if logical_buildings else []),
-            ),
-            lengths=(CODE, LOGICAL) if logical_buildings else (CODE,),
-        ),
+        layout=variant.layout(),
         levels=("building", "unit"),
-        rules=rules,
-        suspects=suspects,
-        canonical=canonical,
-        levels_of=lambda code: ("building",) if code[BUILDING:BODY] == _WITHOUT_UNIT else ("unit",),
-        parent_of=parent_of,
-        prefix_of=lambda code: code[:BUILDING] if code[BUILDING:BODY] == _WITHOUT_UNIT else code,
-        numbering_of=numbering_of,
+        rules=variant.rules,
+        suspects=variant.suspects,
+        canonical=variant.canonical,
+        levels_of=lambda code: ("building",) if _is_building(code) else ("unit",),
+        parent_of=variant.parent_of,
+        prefix_of=lambda code: code[:BUILDING] if _is_building(code) else code,
+        numbering_of=variant.numbering_of,
         examples_valid=(
             Valid("11010101020200009000003", "building"),
             Valid("11010101020200009100012", "unit"),
@@ -153,7 +103,69 @@ def scheme(ten: str = "X", *, logical_buildings: bool = False) -> CodeScheme:
             Invalid("110101010202000090000X3", "shape", 22),
         ),
     )
-    return made
+
+
+def _is_building(code: str) -> bool:
+    return code[BUILDING:BODY] == _WITHOUT_UNIT
+
+
+@dataclass(frozen=True, slots=True)
+class _Variant:
+    """What depends on how a city has the scheme."""
+
+    ten: str
+    logical_buildings: bool
+
+    def layout(self) -> Layout:
+        body = DIGITS + "*"
+        return Layout(
+            (
+                Segment("division", 9, body),
+                Segment("year", 4, body),
+                Segment("building", 4, body),
+                Segment("unit", 5, body),
+                Segment("check", 1, DIGITS + self.ten),
+                *([Segment("logical building", 2)] if self.logical_buildings else []),
+            ),
+            lengths=(CODE, LOGICAL) if self.logical_buildings else (CODE,),
+        )
+
+    def canonical(self, text: str) -> str:
+        code = translated(text)
+        return f"{code[:BODY]}{self.ten}{code[CODE:]}" if code[BODY:CODE] in _TENS and len(code) > BODY else code
+
+    def rules(self, code: str) -> list[Problem]:
+        expected = check_character(code[:BODY], self.ten)
+        if code[BODY] == expected:
+            return []
+        message = f"check character is {code[BODY]}, the places before it give {expected}: one is wrong or two swapped"
+        return [Problem("rule", CODE, message)]
+
+    def parent_of(self, code: str) -> str | None:
+        return None if _is_building(code) else self.complete(code[:BUILDING])
+
+    def complete(self, beginning: str) -> str:
+        body = beginning.ljust(BODY, "0")
+        return body + check_character(body, self.ten)
+
+    def numbering_of(self, parent: str) -> Numbering:
+        if len(parent) == 13 and all(character in DIGITS for character in parent):
+            return Numbering(parent, parent, 4, 9999, self.complete)
+        if scheme(self.ten, logical_buildings=self.logical_buildings).validate(parent, level="building") == []:
+            return Numbering(parent, parent[:BUILDING], 5, 99999, self.complete)
+        raise InvalidCode(
+            f"cn-jgjt246 numbers buildings under 13 digits (division, year), units under a building; "
+            f"{parent!r} is neither"
+        )
+
+    def suspects(self, places: Places, level: str | None) -> Mask:
+        values = np.where(places[:, :BODY] == ord("*"), 10, places[:, :BODY].astype(np.int64) - ord("0"))
+        check = (1 - values @ np.array(WEIGHTS)) % 11
+        found: Mask = places[:, BODY] != np.frombuffer((DIGITS + self.ten).encode(), np.uint8)[check]
+        if level is not None:
+            whole = number_at(places, BUILDING + 1, BODY) == 0
+            found |= ~whole if level == "building" else whole
+        return found
 
 
 SCHEME = scheme()

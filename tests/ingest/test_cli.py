@@ -233,6 +233,7 @@ def test_rejects_as_a_table_for_a_spreadsheet(cim: Any, tmp_path: Path, write: W
     assert (row["_reject_file"], row["code"], row["名"]) == ("building.geojson", "1", "楼")
     assert row["_reject_reason"].startswith("code: cn-bdcdyh refuses '1'")
     cim("rejects", "--export", tmp_path / "rejects.xlsx", fails=InvalidData)
+    cim("rejects", "--export", tmp_path / "nowhere" / "rejects.gpkg", fails=FileNotFoundError)
 
 
 @pytest.mark.parametrize(
