@@ -55,8 +55,8 @@ WITH located AS MATERIALIZED (
             WHERE f.kind = k.kind AND ST_DWithin(f.geom, l.geom, CAST(:service_ring AS bigint))
               AND ST_DWithin(f.geom, CAST(:scope AS geometry), CAST(:service_ring AS bigint)))) missing
     WHERE CAST(:weigh_service AS bigint) > 0
-), judged AS MATERIALIZED (
-    -- MATERIALIZED: written into what follows, each of these would be looked up half a dozen times.
+), judged AS (
+    -- OFFSET 0: written into what follows, each of these would be looked up half a dozen times.
     SELECT l.code, l.rev, l.danger_grade, l.heritage,
            CASE WHEN l.age >= 0 THEN (CAST(:age AS bigint[]))[least(l.age, cardinality(CAST(:age AS bigint[])) - 1) + 1]
                 END AS age,
@@ -81,7 +81,8 @@ WITH located AS MATERIALIZED (
     LEFT JOIN occupied o ON o.building_code = l.code
     LEFT JOIN used u ON u.parcel_code = l.parcel_code
     LEFT JOIN capped c ON c.code = l.parcel_code
-), weighed AS MATERIALIZED (
+    OFFSET 0
+), weighed AS (
     SELECT j.*,
            coalesce(j.age, 0) * CAST(:weigh_age AS bigint)
            + coalesce(j.structure, 0) * CAST(:weigh_structure AS bigint)
@@ -100,6 +101,7 @@ WITH located AS MATERIALIZED (
            + CASE WHEN j.slack IS NULL THEN CAST(:weigh_slack AS bigint) ELSE 0 END
            + CASE WHEN j.service IS NULL THEN CAST(:weigh_service AS bigint) ELSE 0 END AS open
     FROM judged j
+    OFFSET 0
 ), scored AS MATERIALIZED (
     SELECT w.*, cim.half_even(w.known, CAST(:weights AS bigint)) AS score,
            cim.half_even(w.known + w.open * 1000000, CAST(:weights AS bigint)) AS score_most
