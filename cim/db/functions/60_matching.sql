@@ -20,7 +20,7 @@ $$;
 
 -- How the minted, undecided rows and the objects no waiting row has yet cover each other, where they do by `touch` at
 -- least. `aligned` is the overlap once the row is moved so that both centroids meet, where the overlap itself is
--- between `touch` and `same`.
+-- between `touch` and `same`. What is common is at most as large as either, which its rounding may deny.
 CREATE OR REPLACE FUNCTION cim.overlaps(staged regclass, target regclass, touch float8, same float8)
 RETURNS TABLE (record bigint, code text, of_record float8, of_object float8, overlap float8, aligned float8)
 LANGUAGE plpgsql AS $$
@@ -29,7 +29,8 @@ BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH met AS MATERIALIZED (
             SELECT u.record, t.code::text AS code, s.geom AS ours, t.geom AS theirs,
-                   ST_Area(ST_Intersection(s.geom, t.geom)) AS common, ST_Area(s.geom) AS one, ST_Area(t.geom) AS other
+                   least(ST_Area(ST_Intersection(s.geom, t.geom)), ST_Area(s.geom), ST_Area(t.geom)) AS common,
+                   ST_Area(s.geom) AS one, ST_Area(t.geom) AS other
             FROM unmatched u
             JOIN %1$s s ON s.record_ = u.record
             JOIN %2$s t ON t.geom && s.geom
@@ -41,9 +42,10 @@ BEGIN
                    common / nullif(one + other - common, 0) AS overlap
             FROM met m
         ), moved AS (
-            SELECT h.*, CASE WHEN h.overlap >= $1 AND h.overlap < $2 THEN ST_Area(ST_Intersection(h.theirs,
-                ST_Translate(h.ours, ST_X(ST_Centroid(h.theirs)) - ST_X(ST_Centroid(h.ours)),
-                                     ST_Y(ST_Centroid(h.theirs)) - ST_Y(ST_Centroid(h.ours))))) END AS again
+            SELECT h.*, CASE WHEN h.overlap >= $1 AND h.overlap < $2 THEN least(h.one, h.other,
+                ST_Area(ST_Intersection(h.theirs,
+                    ST_Translate(h.ours, ST_X(ST_Centroid(h.theirs)) - ST_X(ST_Centroid(h.ours)),
+                                         ST_Y(ST_Centroid(h.theirs)) - ST_Y(ST_Centroid(h.ours)))))) END AS again
             FROM shares h
             WHERE greatest(h.of_record, h.of_object) >= $1
         )
