@@ -183,14 +183,14 @@ class LogStore:
         with self.connection.begin():
             return bytes(self.connection.execute(query("log/stored_root")).scalar_one())
 
-    def recorded(self, start: int, end: int) -> list[tuple[Leaf, Revision]]:
-        """Return the leaves start to end with the revisions they stand for, read by a connection of its own."""
+    def recorded(self, start: int, end: int) -> tuple[list[Leaf], list[Revision]]:
+        """Return the leaves start to end, and the revisions they stand for, read by a connection of its own."""
         with self.connection.engine.connect() as reader:
             span = _span(start, end)
             ids = dict(reader.execute(query("log/leaf_span"), span).mappings().one())
             rows = _binary(reader, "log/audit_leaves", span | ids)
         rows.sort(key=itemgetter(-3))
-        return [(Leaf(row[-3], row[0], row[12], row[-2], row[-1]), revision_of(row[:-3])) for row in rows]
+        return [*map(Leaf._make, map(_LEAF, rows))], [revision_of(row[:-3]) for row in rows]
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
@@ -279,3 +279,4 @@ def revision_of(row: Sequence[Any]) -> Revision:
 
 
 _PRIVATE = Revision._fields.index("private")
+_LEAF = itemgetter(-3, 0, Revision._fields.index("prev"), -2, -1)  # of a row of log/audit_leaves

@@ -24,6 +24,7 @@ CLOCK_STEP = timedelta(minutes=1)  # a server's clock may be set back
 Progress = Callable[[int, int], None]
 Object = tuple[str, str]
 """(type, code)"""
+Recorded = tuple[list[Leaf], list[Revision]]
 Place = tuple[int, int]
 """(leaf, revision number) of an object's last revision"""
 
@@ -103,8 +104,8 @@ class AuditStore(Protocol):
     def stored_root(self) -> bytes:
         """Return the root that the database says its tree has."""
 
-    def recorded(self, start: int, end: int) -> list[tuple[Leaf, Revision]]:
-        """Return the leaves start to end with the revisions they stand for."""
+    def recorded(self, start: int, end: int) -> Recorded:
+        """Return the leaves start to end, in order, and the revisions they stand for, one for each."""
 
     def latest(self, objects: Sequence[Object], before: int) -> dict[Object, Place]:
         """Return leaf and number of the objects' last revision below a leaf, of those that have one."""
@@ -185,8 +186,8 @@ class _Leaves:
         """Check every leaf; return the roots of the stored hashes at the sizes that were ever signed or stored."""
         wanted = sorted({self._size, *(s for s in self._publisher.signed_sizes() if s <= self._size)})
         roots = {self._first: self._tree.root()}
-        for start, end, rows in self._batches():
-            leaves = self._check_batch(start, end, rows)
+        for start, end, (leaves, revisions) in self._batches():
+            self._check_batch(start, end, leaves, revisions)
             for cut in [*(s for s in wanted if start < s <= end), end]:
                 held = self._tree.size
                 self._tree.append([leaf.hash for leaf in leaves if held <= leaf.idx < cut])
@@ -195,46 +196,46 @@ class _Leaves:
             progress(end, self._size)
         return roots
 
-    def _batches(self) -> Iterator[tuple[int, int, list[tuple[Leaf, Revision]]]]:
-        """Yield start, end and leaves of each batch; the database reads the next one meanwhile."""
+    def _batches(self) -> Iterator[tuple[int, int, Recorded]]:
+        """Yield start, end and content of each batch; the database reads the next one meanwhile."""
         spans = [(start, min(start + BATCH, self._size)) for start in range(self._first, self._size, BATCH)]
         with ThreadPoolExecutor(1) as ahead:
             coming = [ahead.submit(self._store.recorded, *span) for span in spans[:1]]
             for number, span in enumerate(spans, 1):
-                rows = coming.pop().result()
+                recorded = coming.pop().result()
                 coming += [ahead.submit(self._store.recorded, *following) for following in spans[number : number + 1]]
-                yield *span, rows
+                yield *span, recorded
 
-    def _check_batch(self, start: int, end: int, rows: list[tuple[Leaf, Revision]]) -> list[Leaf]:
-        leaves = [leaf for leaf, _ in rows]
+    def _check_batch(self, start: int, end: int, leaves: list[Leaf], revisions: list[Revision]) -> None:
         if [leaf.idx for leaf in leaves] != list(range(start, end)):
             missing = min(set(range(start, end)) - {leaf.idx for leaf in leaves})
             self._findings.append(Finding("the leaf, or the revision it stands for, is missing", leaf=missing))
         if self._first:
-            unknown = {(r.type, r.code) for _, r in rows} - self._latest.keys()
+            unknown = {(r.type, r.code) for r in revisions} - self._latest.keys()
             self._latest |= self._store.latest(sorted(unknown), self._first)
-        differing = _differing(leaves, [revision for _, revision in rows])
-        for place, (leaf, revision) in enumerate(rows):
-            problems = self._follow(leaf, revision)
-            if place in differing:
-                problems = (*self._explain(leaf, revision), *problems)
-            for problem in problems:
-                self._findings.append(Finding(problem, revision.type, revision.code, revision.rev, leaf.idx))
-        self._findings += _check_times(rows, self._store.heads_around(start, end))
+        misplaced = dict(self._misplaced(leaves, revisions))
+        for place in sorted({*_differing(leaves, revisions), *misplaced}):
+            leaf, revision = leaves[place], revisions[place]
+            self._findings += [_finding(problem, leaf, revision) for problem in self._explain(leaf, revision)]
+            if place in misplaced:
+                self._findings.append(_finding(misplaced[place], leaf, revision))
+        self._findings += _check_times(leaves, revisions, self._store.heads_around(start, end))
         for idx, problem in self._publisher.tile_differences(start, leaves):
-            kind, code, rev = next(((r.type, r.code, r.rev) for leaf, r in rows if leaf.idx == idx), _UNKNOWN)
-            self._findings.append(Finding(problem, kind, code, rev, idx))
-        return leaves
+            place = bisect_left(leaves, idx, key=lambda leaf: leaf.idx)
+            there = place < len(leaves) and leaves[place].idx == idx
+            self._findings.append(
+                _finding(problem, leaves[place], revisions[place]) if there else Finding(problem, leaf=idx)
+            )
 
-    def _follow(self, leaf: Leaf, revision: Revision) -> tuple[str, ...]:
-        """Say what is wrong with a leaf's place in the chain of its object."""
-        key = (revision.type, revision.code)
-        idx, rev = self._latest.get(key, _NONE)
-        self._latest[key] = (leaf.idx, revision.rev)
-        if leaf.prev == idx and revision.rev == rev + 1:
-            return ()
-        got = f"got {revision.rev} with {leaf.prev}"
-        return (f"expected revision {rev + 1} with predecessor leaf {idx}, {got}",)
+    def _misplaced(self, leaves: list[Leaf], revisions: list[Revision]) -> Iterator[tuple[int, str]]:
+        """Yield where a leaf does not follow the one before of its object, and how it stands."""
+        latest = self._latest
+        for place, (leaf, revision) in enumerate(zip(leaves, revisions, strict=True)):
+            key, stands = (revision.type, revision.code), revision.rev
+            idx, rev = latest.get(key, _NONE)
+            latest[key] = (leaf.idx, stands)
+            if stands != rev + 1 or leaf.prev != idx:
+                yield place, f"expected revision {rev + 1} with predecessor leaf {idx}, got {stands} with {leaf.prev}"
 
     def _explain(self, leaf: Leaf, revision: Revision) -> Iterator[str]:
         """Yield why a stored entry is not its leaf hash, or a revision not its entry; nothing where all was erased."""
@@ -262,7 +263,6 @@ class _Leaves:
                 yield f"the value of {name} is not there, and no erasure was recorded"
 
 
-_UNKNOWN: tuple[str | None, str | None, int | None] = (None, None, None)
 _NONE: tuple[int | None, int] = (None, 0)  # leaf and number of the revision before an object's first
 
 
@@ -280,24 +280,29 @@ def _differing(leaves: Sequence[Leaf], revisions: Sequence[Revision]) -> frozens
     return frozenset(place for place, (w, e, c, h) in enumerate(compared) if w != e or c != h)
 
 
-def _check_times(rows: Sequence[tuple[Leaf, Revision]], heads: Sequence[TimedHead]) -> Iterator[Finding]:
+def _check_times(
+    leaves: Sequence[Leaf], revisions: Sequence[Revision], heads: Sequence[TimedHead]
+) -> Iterator[Finding]:
     """Bound the time of each revision by the heads before and after its leaf."""
-    indices = [leaf.idx for leaf, _ in rows]
-    cuts = [0, *(bisect_left(indices, head.size) for head in heads), len(rows)]
+    indices, times = [leaf.idx for leaf in leaves], [revision.at for revision in revisions]
+    cuts = [0, *(bisect_left(indices, head.size) for head in heads), len(leaves)]
     for before, after, start, end in zip([None, *heads], [*heads, None], cuts, cuts[1:], strict=False):
-        earliest = before and before.at - LONGEST_TRANSACTION
-        latest = after and after.at + CLOCK_STEP
-        times = [revision.at for _, revision in rows[start:end]]
-        if not times or ((not earliest or min(times) >= earliest) and (not latest or max(times) <= latest)):
+        if start == end:
             continue
-        for leaf, revision in rows[start:end]:
-            at = revision.at
-            if before and earliest and at < earliest:
-                problem = f"back-dated to {at}: the log had only {before.size} leaves at {before.at}"
-                yield Finding(problem, revision.type, revision.code, revision.rev, leaf.idx)
-            if after and latest and at > latest:
-                problem = f"post-dated to {at}: the log had it in its {after.size} leaves at {after.at}"
-                yield Finding(problem, revision.type, revision.code, revision.rev, leaf.idx)
+        if before and min(times[start:end]) < (earliest := before.at - LONGEST_TRANSACTION):
+            said = f"the log had only {before.size} leaves at {before.at}"
+            for place in range(start, end):
+                if times[place] < earliest:
+                    yield _finding(f"back-dated to {times[place]}: {said}", leaves[place], revisions[place])
+        if after and max(times[start:end]) > (latest := after.at + CLOCK_STEP):
+            said = f"the log had it in its {after.size} leaves at {after.at}"
+            for place in range(start, end):
+                if times[place] > latest:
+                    yield _finding(f"post-dated to {times[place]}: {said}", leaves[place], revisions[place])
+
+
+def _finding(problem: str, leaf: Leaf, revision: Revision) -> Finding:
+    return Finding(problem, revision.type, revision.code, revision.rev, leaf.idx)
 
 
 def _hashes_in(entry: bytes) -> tuple[dict[str, str], tuple[int, bytes] | None]:

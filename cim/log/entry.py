@@ -188,8 +188,8 @@ def _refuse_constant(text: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_int=_read_integer, parse_float=_read_decimal, parse_constant=_refuse_constant)
 
 
-def body_bytes(text: str) -> bytes:
-    """Return the JCS bytes of the text of a jsonb object; attributes whose value is null are left out.
+def body_bytes(text: bytes) -> bytes:
+    """Return the JCS bytes of the text of a jsonb object, UTF-8; attributes whose value is null are left out.
 
     Raises
     ------
@@ -198,15 +198,17 @@ def body_bytes(text: str) -> bytes:
     (body,) = plain_bodies([text])
     if body is not None:
         return write_all([body])[0]
-    return canonicalize({key: item for key, item in parse_body(text).items() if item is not None})
+    return canonicalize(
+        {key: item for key, item in parse_body(text.decode("utf-8", "surrogatepass")).items() if item is not None}
+    )
 
 
-def plain_bodies(texts: Sequence[str]) -> list[dict[str, Any] | None]:
+def plain_bodies(texts: Sequence[bytes]) -> list[dict[str, Any] | None]:
     """Read the texts of jsonb objects that `write_all` writes as `body_bytes` does; None stands where that is in doubt.
 
     Parameters
     ----------
-    texts : as PostgreSQL gives them, each an object from its first brace to its last
+    texts : as PostgreSQL gives them, in UTF-8, each an object from its first brace to its last
     """
     together = _plain(texts)
     if together is not None:
@@ -214,7 +216,7 @@ def plain_bodies(texts: Sequence[str]) -> list[dict[str, Any] | None]:
     return [found[0] if (found := _plain([text])) else None for text in texts]
 
 
-def _plain(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+def _plain(texts: Sequence[bytes]) -> list[dict[str, Any]] | None:
     """Return the bodies, where nothing but the order of their keys and spaces would be changed in any, else None.
 
     orjson writes strings as JCS does, and numbers with the same digits, but 10.0 and exponents otherwise. Where what
@@ -223,7 +225,7 @@ def _plain(texts: Sequence[str]) -> list[dict[str, Any]] | None:
     U+10000. Doubt is left to `parse_body` and `canonicalize`.
     """
     try:
-        given = f"[{','.join(texts)}]".encode()
+        given = b"[%b]" % b",".join(texts)
         bodies = orjson.loads(given)
         again = orjson.dumps(bodies, option=orjson.OPT_STRICT_INTEGER)
     except (ValueError, TypeError):  # among them lone surrogates, and integers beyond 2^53 - 1

@@ -182,12 +182,14 @@ class Publisher:
         for tile in range(start // WIDTH, -(-min(start + len(leaves), published) // WIDTH)):
             width = min(WIDTH, published - tile * WIDTH)
             part = held[max(0, tile * WIDTH - start) : (tile + 1) * WIDTH - start]
+            entries, hashes = [leaf.entry for leaf in part], [leaf.hash for leaf in part]
             try:
-                row, bundle = reader.tile(0, tile, width), reader.bundle(tile, width)
+                row = reader.tile(0, tile, width)
+                if row == b"".join(hashes) and reader.holds(tile, entries):
+                    continue
+                bundle = reader.bundle(tile, width)
             except CimError as error:
                 yield tile * WIDTH, str(error)
-                continue
-            if row == b"".join([leaf.hash for leaf in part]) and bundle == [leaf.entry for leaf in part]:
                 continue
             for leaf in part:
                 place = leaf.idx % WIDTH

@@ -44,7 +44,7 @@ Placed = MutableMapping[tuple[str, str, int], int]
 class Revision(NamedTuple):
     """A captured revision, as the database has it.
 
-    `body` and `superseded` are JSON text, `private` maps field to (salt, value).
+    `body` is JSON text in UTF-8, `superseded` JSON text, `private` maps field to (salt, value).
     """
 
     id: int
@@ -56,7 +56,7 @@ class Revision(NamedTuple):
     actor: str
     reason: str | None
     dataset: str | None
-    body: str | None
+    body: bytes | None
     srid: int | None
     geometry_sha256: bytes | None
     prev: int | None
@@ -226,15 +226,17 @@ def _render_some(revisions: Sequence[Revision], prevs: Sequence[int | None]) -> 
     last: tuple[object, ...] = ()
     shared: dict[str, Any] = {}
     for revision, prev in zip(revisions, prevs, strict=True):
-        _, kind, code, rev, op, at, actor, reason, dataset, text, srid, digest, _, private, *ended = revision
+        _, kind, code, rev, op, at, actor, reason, dataset, text, srid, digest, _, private, erased, superseded = (
+            revision
+        )
         body = None if text is None else next(bodies)
-        if any(ended) or op not in _PLAIN or (body is None) != (text is None):
+        if erased or superseded or op not in _PLAIN or (body is None) != (text is None):
             apart.append(len(documents))
             documents.append({})
             continue
         if last != (statement := (kind, op, at, actor, reason, dataset)):
             shared, last = shared_members(*statement), statement
-        document = shared | {"code": code, "prev": prev, "rev": rev}
+        document = {**shared, "code": code, "prev": prev, "rev": rev}
         if body is not None:
             document["body"] = body
         if digest is not None and srid is not None:

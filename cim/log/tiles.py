@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from struct import pack
+from struct import Struct
 
 from cim.errors import AuditFailed, Conflict, InvalidData, NotFound
 from cim.log._files import locked, make_folder, sync_names, write_files
@@ -35,6 +35,7 @@ STRIDE = 32 * WIDTH  # entries asked for at once when publishing
 ENTRIES = "entries"
 CHECKPOINT = "checkpoint"
 STAGING = ".staging"
+_LENGTH = Struct(">H")
 
 Range = Callable[[int, int], Sequence[bytes]]
 """(start, end) -> what belongs to the leaves start, start + 1, … end - 1."""
@@ -73,11 +74,11 @@ def write_bundle(entries: Sequence[bytes]) -> bytes:
     ------
     InvalidData : an entry is longer than 65,535 bytes.
     """
-    parts: list[bytes] = []
-    for entry in entries:
-        if len(entry) > MAX_ENTRY:
-            raise InvalidData(f"an entry has at most {MAX_ENTRY} bytes, got {len(entry)}")
-        parts += (pack(">H", len(entry)), entry)
+    lengths = [*map(len, entries)]
+    if max(lengths, default=0) > MAX_ENTRY:
+        raise InvalidData(f"an entry has at most {MAX_ENTRY} bytes, got {max(lengths)}")
+    parts = [b""] * (2 * len(entries))
+    parts[::2], parts[1::2] = map(_LENGTH.pack, lengths), entries
     return b"".join(parts)
 
 
@@ -315,6 +316,10 @@ class TileReader:
     def bundle(self, index: int, width: int = WIDTH) -> list[bytes]:
         """Return the first `width` entries of a bundle, from the file of that width where there is one; as `entry`."""
         return self._bundle(index, width)[:width]
+
+    def holds(self, index: int, entries: Sequence[bytes]) -> bool:
+        """Tell whether there is a bundle of just these entries; NotFound where none holds so many."""
+        return self._read(ENTRIES, index, len(entries))[1] == write_bundle(entries)
 
     def checkpoint(self) -> str:
         """Return the signed checkpoint as published.

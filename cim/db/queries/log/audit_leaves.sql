@@ -1,6 +1,6 @@
 -- Leaves first to end, in any order, with the revisions they stand for, whose ids lie between first_id and last_id: that
 -- said, each batch reads its own stretch of the revisions.
-SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body::text AS body,
+SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, substr(jsonb_send(r.body), 2) AS body,
        ST_SRID(r.geom) AS srid, sha256(ST_AsBinary(r.geom, 'NDR')) AS geometry_sha256,
        l.prev,
        p.private,

@@ -1,6 +1,6 @@
 -- Revisions of a span of ids that lie below the horizon and have no leaf, in order, each with its predecessor's leaf.
 -- Sub-selects stand where few rows need them: most revisions of a bulk load are first ones, without a leaf.
-SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, r.body::text AS body,
+SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, substr(jsonb_send(r.body), 2) AS body,
        ST_SRID(r.geom) AS srid, sha256(ST_AsBinary(r.geom, 'NDR')) AS geometry_sha256,
        CASE WHEN r.rev > 1 THEN (
            SELECT l.idx FROM cim.revision p JOIN cim.leaf l ON l.revision_id = p.id
