@@ -42,7 +42,7 @@ def _value(values: Array, nested: bool) -> Array:
     if nested:
         return values
     if pa.types.is_string(kind):
-        return _quoted(values)
+        return quoted(values)
     text = values.cast(pa.string())
     if pa.types.is_integer(kind) and kind.bit_width == 64:
         exact = pc.and_(pc.less_equal(values, MAX_INTEGER), pc.greater_equal(values, -MAX_INTEGER))
@@ -50,7 +50,8 @@ def _value(values: Array, nested: bool) -> Array:
     return text
 
 
-def _quoted(texts: Array) -> Array:
+def quoted(texts: Array) -> Array:
+    """Return texts as JSON strings, spelt as RFC 8785 has them; null stays null."""
     if isinstance(texts, pa.ChunkedArray):  # the mask below may have no chunks
         texts = pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], texts.type)
     plain = pc.binary_join_element_wise('"', texts, '"', "")

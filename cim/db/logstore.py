@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from operator import itemgetter
 from struct import Struct
 from typing import Any
 
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.errors import Conflict
+from cim.log.audit import Recorded
 from cim.log.entry import parse_body
 from cim.log.sequencer import Leaf, Revision
 from cim.log.tree import CompactRange
@@ -183,14 +183,19 @@ class LogStore:
         with self.connection.begin():
             return bytes(self.connection.execute(query("log/stored_root")).scalar_one())
 
-    def recorded(self, start: int, end: int) -> tuple[list[Leaf], list[Revision]]:
-        """Return the leaves start to end, and the revisions they stand for, read by a connection of its own."""
-        with self.connection.engine.connect() as reader:
+    def recorded(self, start: int, end: int, limit: int) -> Iterator[Recorded]:
+        """Yield the leaves start to end with their revisions, `limit` at once, read by a connection of its own."""
+        from cim.db.recorded import read  # Arrow and ADBC take a while to load
+
+        return read(self.connection.engine.url, start, end, limit)
+
+    def revisions(self, start: int, end: int) -> dict[int, Revision]:
+        """Return the revisions that the leaves start to end stand for, by leaf."""
+        with self.connection.begin():
             span = _span(start, end)
-            ids = dict(reader.execute(query("log/leaf_span"), span).mappings().one())
-            rows = _binary(reader, "log/audit_leaves", span | ids)
-        rows.sort(key=itemgetter(-3))
-        return [*map(Leaf._make, map(_LEAF, rows))], [revision_of(row[:-3]) for row in rows]
+            ids = dict(self.connection.execute(query("log/leaf_span"), span).mappings().one())
+            rows = _binary(self.connection, "log/audit_leaves", span | ids)
+        return {row[-3]: revision_of(row[:-3]) for row in rows}
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
@@ -271,12 +276,13 @@ def _span(start: int, end: int) -> dict[str, int]:
 
 def revision_of(row: Sequence[Any]) -> Revision:
     """Return the columns of log/pending as a Revision, whose private values come as JSON text."""
-    private = row[_PRIVATE]
-    if private is None:
-        return Revision._make(row)
-    revision, held = Revision._make(row), parse_body(private)
-    return revision._replace(private={field: (bytes.fromhex(salt), value) for field, (salt, value) in held.items()})
+    revision, private = Revision._make(row), row[_PRIVATE]
+    return revision if private is None else revision._replace(private=private_of(private))
+
+
+def private_of(text: str) -> dict[str, tuple[bytes, object]]:
+    """Return private values, given as JSON text of {field: [salt in hex, value]}, as {field: (salt, value)}."""
+    return {field: (bytes.fromhex(salt), value) for field, (salt, value) in parse_body(text).items()}
 
 
 _PRIVATE = Revision._fields.index("private")
-_LEAF = itemgetter(-3, 0, Revision._fields.index("prev"), -2, -1)  # of a row of log/audit_leaves

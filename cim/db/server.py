@@ -110,3 +110,8 @@ def _where(url: sa.URL) -> str:
     host = url.host or url.query.get("host") or "the local socket"
     port = f":{url.port}" if url.port else ""
     return f"database {url.database or '(default)'!r} on {host}{port}"
+
+
+def libpq_uri(url: sa.URL) -> str:
+    """Return an address as libpq, and ADBC with it, reads it, its password included."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from cim.db.access import reading
 from cim.db.engine import Database
 from cim.db.reader import Live, live_columns
+from cim.db.server import libpq_uri
 from cim.errors import DatabaseError, InvalidFilter
 
 BATCH_BYTES = 4 << 20
@@ -51,7 +52,7 @@ class Stream:
         self._connection: Any = None
         self._closed = False
         try:
-            self._connection = connect(_uri(database))
+            self._connection = connect(libpq_uri(sa.make_url(database.url)))
             with self._connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 cursor.execute(f"SET LOCAL statement_timeout = {int(TIMEOUT * 1000)}")
@@ -109,10 +110,6 @@ def _written(database: Database, statement: sa.Select[Any]) -> str:
     with database.engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         return psycopg.ClientCursor(driver).mogrify(str(compiled), compiled.params)
-
-
-def _uri(database: Database) -> str:
-    return sa.make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _told(error: Exception) -> Exception:

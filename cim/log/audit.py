@@ -7,13 +7,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from cim.errors import CimError
 from cim.log._memory import uncollected
 from cim.log.publisher import Publisher
-from cim.log.sequencer import Leaf, Revision, render, render_all
+from cim.log.sequencer import Revision, render
 from cim.log.tree import CompactRange, leaf_hash, leaf_hashes
 
 BATCH = 8_192  # whole tiles
@@ -24,7 +24,6 @@ CLOCK_STEP = timedelta(minutes=1)  # a server's clock may be set back
 Progress = Callable[[int, int], None]
 Object = tuple[str, str]
 """(type, code)"""
-Recorded = tuple[list[Leaf], list[Revision]]
 Place = tuple[int, int]
 """(leaf, revision number) of an object's last revision"""
 
@@ -92,10 +91,37 @@ class TimedHead(Protocol):
         """When the log had so many leaves, with time zone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Leaves in order, with the revisions they stand for, as columns.
+
+    Attributes
+    ----------
+    idx, prev, entry, hash : of the leaf: its index, its predecessor, entry bytes and leaf hash
+    type, code, rev : of the revision
+    at : time of the revision, microseconds since 1970 in UTC
+    doubtful : places, from 0, at which the entry is not what `render` writes of the revision, or may not be
+    """
+
+    idx: list[int]
+    prev: list[int | None]
+    entry: list[bytes]
+    hash: list[bytes]
+    type: list[str]
+    code: list[str]
+    rev: list[int]
+    at: list[int]
+    doubtful: list[int]
+
+    def finding(self, place: int, problem: str) -> Finding:
+        """Return a finding at a place."""
+        return Finding(problem, self.type[place], self.code[place], self.rev[place], self.idx[place])
+
+
 class AuditStore(Protocol):
     """What the audit asks of the database; implemented by `cim.db.logstore`.
 
-    `recorded` and `live_differences` may run in threads of their own, beside the others.
+    `live_differences` may run in a thread of its own, beside the others.
     """
 
     def tree(self) -> CompactRange:
@@ -104,8 +130,11 @@ class AuditStore(Protocol):
     def stored_root(self) -> bytes:
         """Return the root that the database says its tree has."""
 
-    def recorded(self, start: int, end: int) -> Recorded:
-        """Return the leaves start to end, in order, and the revisions they stand for, one for each."""
+    def recorded(self, start: int, end: int, limit: int) -> Iterator[Recorded]:
+        """Yield the leaves start to end with their revisions, those of `limit` indices at once."""
+
+    def revisions(self, start: int, end: int) -> dict[int, Revision]:
+        """Return the revisions that the leaves start to end stand for, by leaf."""
 
     def latest(self, objects: Sequence[Object], before: int) -> dict[Object, Place]:
         """Return leaf and number of the objects' last revision below a leaf, of those that have one."""
@@ -186,74 +215,78 @@ class _Leaves:
         """Check every leaf; return the roots of the stored hashes at the sizes that were ever signed or stored."""
         wanted = sorted({self._size, *(s for s in self._publisher.signed_sizes() if s <= self._size)})
         roots = {self._first: self._tree.root()}
-        for start, end, (leaves, revisions) in self._batches():
-            self._check_batch(start, end, leaves, revisions)
-            for cut in [*(s for s in wanted if start < s <= end), end]:
-                held = self._tree.size
-                self._tree.append([leaf.hash for leaf in leaves if held <= leaf.idx < cut])
+        starts = range(self._first, self._size, BATCH)
+        for start, recorded in zip(starts, self._store.recorded(self._first, self._size, BATCH), strict=True):
+            end = min(start + BATCH, self._size)
+            self._check_batch(start, end, recorded)
+            for cut in [*(s for s in wanted if start < s < end), end]:
+                held, ends = (bisect_left(recorded.idx, size) for size in (self._tree.size, cut))
+                self._tree.append(recorded.hash[held:ends])
                 if cut in wanted:
                     roots[cut] = self._tree.root()
             progress(end, self._size)
         return roots
 
-    def _batches(self) -> Iterator[tuple[int, int, Recorded]]:
-        """Yield start, end and content of each batch; the database reads the next one meanwhile."""
-        spans = [(start, min(start + BATCH, self._size)) for start in range(self._first, self._size, BATCH)]
-        with ThreadPoolExecutor(1) as ahead:
-            coming = [ahead.submit(self._store.recorded, *span) for span in spans[:1]]
-            for number, span in enumerate(spans, 1):
-                recorded = coming.pop().result()
-                coming += [ahead.submit(self._store.recorded, *following) for following in spans[number : number + 1]]
-                yield *span, recorded
-
-    def _check_batch(self, start: int, end: int, leaves: list[Leaf], revisions: list[Revision]) -> None:
-        if [leaf.idx for leaf in leaves] != list(range(start, end)):
-            missing = min(set(range(start, end)) - {leaf.idx for leaf in leaves})
+    def _check_batch(self, start: int, end: int, recorded: Recorded) -> None:
+        if recorded.idx != list(range(start, end)):
+            missing = min(set(range(start, end)) - set(recorded.idx))
             self._findings.append(Finding("the leaf, or the revision it stands for, is missing", leaf=missing))
         if self._first:
-            unknown = {(r.type, r.code) for r in revisions} - self._latest.keys()
+            unknown = set(zip(recorded.type, recorded.code, strict=True)) - self._latest.keys()
             self._latest |= self._store.latest(sorted(unknown), self._first)
-        misplaced = dict(self._misplaced(leaves, revisions))
-        for place in sorted({*_differing(leaves, revisions), *misplaced}):
-            leaf, revision = leaves[place], revisions[place]
-            self._findings += [_finding(problem, leaf, revision) for problem in self._explain(leaf, revision)]
-            if place in misplaced:
-                self._findings.append(_finding(misplaced[place], leaf, revision))
-        self._findings += _check_times(leaves, revisions, self._store.heads_around(start, end))
-        for idx, problem in self._publisher.tile_differences(start, leaves):
-            place = bisect_left(leaves, idx, key=lambda leaf: leaf.idx)
-            there = place < len(leaves) and leaves[place].idx == idx
-            self._findings.append(
-                _finding(problem, leaves[place], revisions[place]) if there else Finding(problem, leaf=idx)
-            )
+        self._check_entries(start, end, recorded)
+        self._findings += _check_times(recorded, self._store.heads_around(start, end))
+        for idx, problem in self._publisher.tile_differences(recorded.idx, recorded.entry, recorded.hash):
+            place = bisect_left(recorded.idx, idx)
+            known = recorded.idx[place : place + 1] == [idx]
+            self._findings.append(recorded.finding(place, problem) if known else Finding(problem, leaf=idx))
 
-    def _misplaced(self, leaves: list[Leaf], revisions: list[Revision]) -> Iterator[tuple[int, str]]:
+    def _check_entries(self, start: int, end: int, recorded: Recorded) -> None:
+        """Check entries against leaf hashes, revisions and the revisions before; look closer where anything differs."""
+        misplaced = dict(self._misplaced(recorded))
+        doubtful = {*recorded.doubtful, *misplaced}
+        hashed = leaf_hashes(recorded.entry)
+        if hashed != recorded.hash:
+            doubtful |= {place for place, digest in enumerate(hashed) if digest != recorded.hash[place]}
+        revisions = self._store.revisions(start, end) if doubtful else {}
+        for place in sorted(doubtful):
+            problems = self._explain(recorded, place, revisions.get(recorded.idx[place]))
+            self._findings += [recorded.finding(place, problem) for problem in problems]
+            if place in misplaced:
+                self._findings.append(recorded.finding(place, misplaced[place]))
+
+    def _misplaced(self, recorded: Recorded) -> Iterator[tuple[int, str]]:
         """Yield where a leaf does not follow the one before of its object, and how it stands."""
         latest = self._latest
-        for place, (leaf, revision) in enumerate(zip(leaves, revisions, strict=True)):
-            key, stands = (revision.type, revision.code), revision.rev
-            idx, rev = latest.get(key, _NONE)
-            latest[key] = (leaf.idx, stands)
-            if stands != rev + 1 or leaf.prev != idx:
-                yield place, f"expected revision {rev + 1} with predecessor leaf {idx}, got {stands} with {leaf.prev}"
+        objects = zip(recorded.type, recorded.code, strict=True)
+        stands = zip(objects, recorded.idx, recorded.prev, recorded.rev, strict=True)
+        for place, (key, idx, prev, rev) in enumerate(stands):
+            before, number = latest.get(key, _NONE)
+            latest[key] = (idx, rev)
+            if prev != before or rev != number + 1:
+                yield place, f"expected revision {number + 1} with predecessor leaf {before}, got {rev} with {prev}"
 
-    def _explain(self, leaf: Leaf, revision: Revision) -> Iterator[str]:
+    def _explain(self, recorded: Recorded, place: int, revision: Revision | None) -> Iterator[str]:
         """Yield why a stored entry is not its leaf hash, or a revision not its entry; nothing where all was erased."""
-        if leaf_hash(leaf.entry) != leaf.hash:
+        entry, prev = recorded.entry[place], recorded.prev[place]
+        if leaf_hash(entry) != recorded.hash[place]:
             yield "the stored entry does not hash to the stored leaf hash"
+        if revision is None:  # it went while the audit looked
+            yield "the revision is missing"
+            return
         try:
-            yield from self._explain_entry(leaf, revision)
+            yield from self._explain_entry(entry, prev, revision)
         except CimError as error:
             yield f"the revision cannot be written as an entry: {error}"
 
-    def _explain_entry(self, leaf: Leaf, revision: Revision) -> Iterator[str]:
-        if render(revision, leaf.prev) == leaf.entry:
+    def _explain_entry(self, entry: bytes, prev: int | None, revision: Revision) -> Iterator[str]:
+        if render(revision, prev) == entry:
             return
-        promised, geometry = _hashes_in(leaf.entry)
+        promised, geometry = _hashes_in(entry)
         gone = promised.keys() - (revision.private or {}).keys()
         lost = geometry is not None and revision.geometry_sha256 is None
         whole = revision._replace(srid=geometry[0], geometry_sha256=geometry[1]) if geometry and lost else revision
-        if render(whole, leaf.prev, {name: promised[name] for name in gone}) != leaf.entry:
+        if render(whole, prev, {name: promised[name] for name in gone}) != entry:
             yield "the revision is not what the entry says"
             return
         if geometry and lost:
@@ -266,43 +299,34 @@ class _Leaves:
 _NONE: tuple[int | None, int] = (None, 0)  # leaf and number of the revision before an object's first
 
 
-def _differing(leaves: Sequence[Leaf], revisions: Sequence[Revision]) -> frozenset[int] | range:
-    """Return at which places an entry does not hash to its leaf, or is not what its revision is written as."""
-    entries = [leaf.entry for leaf in leaves]
-    try:
-        written = render_all(revisions, [leaf.prev for leaf in leaves])
-    except CimError:
-        return range(len(leaves))  # one of them cannot be written: look at each
-    hashed, hashes = leaf_hashes(entries), [leaf.hash for leaf in leaves]
-    if written == entries and hashed == hashes:
-        return frozenset()
-    compared = zip(written, entries, hashed, hashes, strict=True)
-    return frozenset(place for place, (w, e, c, h) in enumerate(compared) if w != e or c != h)
-
-
-def _check_times(
-    leaves: Sequence[Leaf], revisions: Sequence[Revision], heads: Sequence[TimedHead]
-) -> Iterator[Finding]:
+def _check_times(recorded: Recorded, heads: Sequence[TimedHead]) -> Iterator[Finding]:
     """Bound the time of each revision by the heads before and after its leaf."""
-    indices, times = [leaf.idx for leaf in leaves], [revision.at for revision in revisions]
-    cuts = [0, *(bisect_left(indices, head.size) for head in heads), len(leaves)]
+    times = recorded.at
+    cuts = [0, *(bisect_left(recorded.idx, head.size) for head in heads), len(times)]
     for before, after, start, end in zip([None, *heads], [*heads, None], cuts, cuts[1:], strict=False):
         if start == end:
             continue
-        if before and min(times[start:end]) < (earliest := before.at - LONGEST_TRANSACTION):
+        if before and min(times[start:end]) < (earliest := _microseconds(before.at - LONGEST_TRANSACTION)):
             said = f"the log had only {before.size} leaves at {before.at}"
             for place in range(start, end):
                 if times[place] < earliest:
-                    yield _finding(f"back-dated to {times[place]}: {said}", leaves[place], revisions[place])
-        if after and max(times[start:end]) > (latest := after.at + CLOCK_STEP):
+                    yield recorded.finding(place, f"back-dated to {_instant(times[place])}: {said}")
+        if after and max(times[start:end]) > (latest := _microseconds(after.at + CLOCK_STEP)):
             said = f"the log had it in its {after.size} leaves at {after.at}"
             for place in range(start, end):
                 if times[place] > latest:
-                    yield _finding(f"post-dated to {times[place]}: {said}", leaves[place], revisions[place])
+                    yield recorded.finding(place, f"post-dated to {_instant(times[place])}: {said}")
 
 
-def _finding(problem: str, leaf: Leaf, revision: Revision) -> Finding:
-    return Finding(problem, revision.type, revision.code, revision.rev, leaf.idx)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+
+
+def _microseconds(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def _hashes_in(entry: bytes) -> tuple[dict[str, str], tuple[int, bytes] | None]:

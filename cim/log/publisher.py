@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -13,22 +14,6 @@ from cim.log.proof import TlogProof
 from cim.log.signer import LogSigner
 from cim.log.tiles import WIDTH, Range, TileReader, TileWriter
 from cim.log.tree import HASH_LENGTH, CompactRange
-
-
-class HashedEntry(Protocol):
-    """A leaf as the database holds it."""
-
-    @property
-    def idx(self) -> int:
-        """Index of the leaf."""
-
-    @property
-    def entry(self) -> bytes:
-        """Bytes of the entry."""
-
-    @property
-    def hash(self) -> bytes:
-        """Leaf hash, 32 bytes."""
 
 
 class Head(Protocol):
@@ -166,34 +151,50 @@ class Publisher:
         except CimError as error:
             yield str(error)
 
-    def tile_differences(self, start: int, leaves: Sequence[HashedEntry]) -> Iterator[tuple[int, str]]:
+    def tile_differences(
+        self, indices: Sequence[int], entries: Sequence[bytes], hashes: Sequence[bytes]
+    ) -> Iterator[tuple[int, str]]:
         """Yield (leaf, problem) where a published tile or bundle does not hold what the database does.
 
         Parameters
         ----------
-        leaves : leaves from index `start` on, in order.
+        indices, entries, hashes : leaves in order, as the database holds them
         """
         try:
             published = self.published().size
         except CimError:
             return
         reader = TileReader(self.folder)
-        held = [leaf for leaf in leaves if leaf.idx < published]
-        for tile in range(start // WIDTH, -(-min(start + len(leaves), published) // WIDTH)):
-            width = min(WIDTH, published - tile * WIDTH)
-            part = held[max(0, tile * WIDTH - start) : (tile + 1) * WIDTH - start]
-            entries, hashes = [leaf.entry for leaf in part], [leaf.hash for leaf in part]
-            try:
-                row = reader.tile(0, tile, width)
-                if row == b"".join(hashes) and reader.holds(tile, entries):
-                    continue
-                bundle = reader.bundle(tile, width)
-            except CimError as error:
-                yield tile * WIDTH, str(error)
-                continue
-            for leaf in part:
-                place = leaf.idx % WIDTH
-                if row[place * HASH_LENGTH : (place + 1) * HASH_LENGTH] != leaf.hash:
-                    yield leaf.idx, "the published tile has another leaf hash than the database"
-                if bundle[place] != leaf.entry:
-                    yield leaf.idx, "the published bundle has another entry than the database"
+        start = 0
+        while start < len(indices) and indices[start] < published:
+            tile = indices[start] // WIDTH
+            end = bisect_left(indices, min((tile + 1) * WIDTH, published), start)
+            yield from _differences(
+                reader,
+                tile,
+                min(WIDTH, published - tile * WIDTH),
+                indices[start:end],
+                entries[start:end],
+                hashes[start:end],
+            )
+            start = end
+
+
+def _differences(
+    reader: TileReader, tile: int, width: int, indices: Sequence[int], entries: Sequence[bytes], hashes: Sequence[bytes]
+) -> Iterator[tuple[int, str]]:
+    """Compare a published tile, and its bundle, with leaves of it; a whole one at once."""
+    try:
+        row = reader.tile(0, tile, width)
+        if row == b"".join(hashes) and reader.holds(tile, entries):
+            return
+        bundle = reader.bundle(tile, width)
+    except CimError as error:
+        yield tile * WIDTH, str(error)
+        return
+    for idx, entry, digest in zip(indices, entries, hashes, strict=True):
+        place = idx % WIDTH
+        if row[place * HASH_LENGTH : (place + 1) * HASH_LENGTH] != digest:
+            yield idx, "the published tile has another leaf hash than the database"
+        if bundle[place] != entry:
+            yield idx, "the published bundle has another entry than the database"

@@ -242,7 +242,7 @@ def _render_some(revisions: Sequence[Revision], prevs: Sequence[int | None]) -> 
         if digest is not None and srid is not None:
             document["geometry"] = {"sha256": digest.hex(), "srid": srid}
         if private:
-            document["private"] = _commitments(private)
+            document["private"] = commitments(private)
         documents.append(document)
     entries = write_all(documents)
     apart += [place for place, entry in enumerate(entries) if len(entry) > MAX_ENTRY]
@@ -254,16 +254,17 @@ def _render_some(revisions: Sequence[Revision], prevs: Sequence[int | None]) -> 
 _PLAIN = frozenset({"insert", "update", "delete"})
 
 
-def _commitments(private: Mapping[str, tuple[bytes, object]]) -> dict[str, str]:
+def commitments(private: Mapping[str, tuple[bytes, object]]) -> dict[str, str]:
+    """Return the commitments of private fields, given as (salt, value)."""
     return {name: commitment(name, salt, value) for name, (salt, value) in private.items()}
 
 
-def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] = MappingProxyType({})) -> bytes:
+def render(revision: Revision, prev: int | None, promised: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """Return the entry bytes of a revision whose predecessor's leaf is `prev`.
 
     Parameters
     ----------
-    commitments : those of private fields whose value and salt the revision no longer has
+    promised : commitments of private fields whose value and salt the revision no longer has
 
     Raises
     ------
@@ -274,9 +275,9 @@ def render(revision: Revision, prev: int | None, commitments: Mapping[str, str] 
         if revision.geometry_sha256 is None or revision.srid is None
         else (revision.srid, revision.geometry_sha256.hex())
     )
-    private = commitments
+    private = promised
     if revision.private is not None:
-        private = {**commitments} | _commitments(revision.private)
+        private = {**promised} | commitments(revision.private)
     return entry_bytes(
         type=revision.type,
         code=revision.code,

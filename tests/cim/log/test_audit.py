@@ -128,6 +128,92 @@ def test_entry_and_leaf_hash_rewritten_together(database: Database, publisher: P
     assert "the root of the stored leaves is not the root stored" in found
 
 
+def test_what_is_spelt_in_any_way_is_no_finding(database: Database, publisher: Publisher) -> None:
+    """Statements of all kinds in one batch, and leaves that do not stand in the order of their revisions."""
+    odd = {
+        "actor": '"\\\n\x01\x7f楼\U0001f600',
+        "reason": "a\tb",
+        "attributes": '{"\U0001f600": 1, "\ue000": [1e300, null]}',
+    }
+    with database.engine.connect() as early, database.engine.connect() as late:
+        early.execute(sa.text("SELECT pg_current_xact_id()"))
+        late.execute(sa.text("INSERT INTO city.building (code) VALUES ('late')"))
+        early.execute(sa.text("SELECT cim.set_context(:actor, :reason, 'sha256 of none')"), odd)
+        early.execute(
+            sa.text("INSERT INTO city.building (code, name, attributes) VALUES ('early', :actor, :attributes)"), odd
+        )
+        early.commit()
+        sequence(LogStore(early), publisher)
+        late.commit()
+    run(database, "DELETE FROM city.building WHERE code = 'b9'")
+    run(database, "UPDATE city.building SET geom = ST_GeomFromText('MULTIPOLYGON EMPTY', 4548) WHERE code = 'b8'")
+    with database.engine.connect() as connection:
+        assert sequence(LogStore(connection), publisher, 20).size == 306
+        ids = connection.execute(sa.text("SELECT revision_id FROM cim.leaf ORDER BY idx")).scalars().all()
+    assert ids != sorted(ids)
+    assert findings(database, publisher) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "at = at + interval '1 microsecond'",
+        "op = 'insert'",
+        "actor = actor || ' '",
+        "reason = ''",
+        "dataset = 'sha256:00'",
+        "body = body || '{\"height\": 3.00000000000000001}'",
+        'body = body || \'{"height": "3"}\'',
+        "body = body || '{\"more\": 1}'",
+        "body = body - 'name'",
+        "body = '{}'",
+        "body = NULL",
+        "geom = ST_GeomFromText('MULTIPOLYGON EMPTY', 4548)",
+        "op = 'erase', erased = '{name}'",
+    ],
+)
+def test_a_revision_edited_ever_so_slightly(database: Database, publisher: Publisher, change: str) -> None:
+    run(
+        database,
+        "ALTER TABLE cim.revision DISABLE TRIGGER ALL",
+        f"UPDATE cim.revision SET {change} WHERE code = 'b7' AND rev = 2",
+    )
+    told = [finding for finding in findings(database, publisher) if "leaf 301" in finding]
+    assert len(told) == 1
+    assert "the revision is not what the entry says" in told[0] or "cannot be written as an entry" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"body":{', '"body": {'),
+        ('{"height":3,"name":"甲"}', '{"name":"甲","height":3}'),
+        ('"height":3', '"height":3.0'),
+        ('"height":3', '"height":3e0'),
+        ('"height":3', '"height":2,"height":3'),
+        ('"name":"甲"', '"name":"\\u7532"'),
+        ('"name":"甲"', '"name":"甲","usage":null'),
+        ('"code":"b7"', '"code":"b8","code":"b7"'),
+        ('"prev":7', '"prev":07'),
+        (',"v":1}', ',"v":1,"x":1}'),
+        (',"v":1}', ',"v":1}\n'),
+    ],
+)
+def test_an_entry_of_the_same_meaning_in_another_spelling(
+    database: Database, publisher: Publisher, old: str, new: str
+) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE cim.leaf DISABLE TRIGGER ALL"))
+        entry = bytes(connection.execute(sa.text("SELECT entry FROM cim.leaf WHERE idx = 301")).scalar_one()).decode()
+        assert old in entry
+        connection.execute(
+            sa.text("UPDATE cim.leaf SET entry = :entry, hash = sha256('\\x00'::bytea || :entry) WHERE idx = 301"),
+            {"entry": entry.replace(old, new).encode()},
+        )
+    told = "building b7, revision 2, leaf 301: the revision is not what the entry says"
+    assert told in findings(database, publisher)
+
+
 def test_a_leaf_cut_off(database: Database, publisher: Publisher) -> None:
     run(database, *unlocked("cim.leaf", "DELETE FROM cim.leaf WHERE idx = 301"))
     found = "\n".join(findings(database, publisher))
