@@ -234,22 +234,24 @@ class _Leaves:
         if self._first:
             unknown = set(zip(recorded.type, recorded.code, strict=True)) - self._latest.keys()
             self._latest |= self._store.latest(sorted(unknown), self._first)
-        self._check_entries(start, end, recorded)
+        self._check_entries(recorded)
         self._findings += _check_times(recorded, self._store.heads_around(start, end))
         for idx, problem in self._publisher.tile_differences(recorded.idx, recorded.entry, recorded.hash):
             place = bisect_left(recorded.idx, idx)
             known = recorded.idx[place : place + 1] == [idx]
             self._findings.append(recorded.finding(place, problem) if known else Finding(problem, leaf=idx))
 
-    def _check_entries(self, start: int, end: int, recorded: Recorded) -> None:
+    def _check_entries(self, recorded: Recorded) -> None:
         """Check entries against leaf hashes, revisions and the revisions before; look closer where anything differs."""
         misplaced = dict(self._misplaced(recorded))
-        doubtful = {*recorded.doubtful, *misplaced}
+        places = {*recorded.doubtful, *misplaced}
         hashed = leaf_hashes(recorded.entry)
         if hashed != recorded.hash:
-            doubtful |= {place for place, digest in enumerate(hashed) if digest != recorded.hash[place]}
-        revisions = self._store.revisions(start, end) if doubtful else {}
-        for place in sorted(doubtful):
+            places |= {place for place, digest in enumerate(hashed) if digest != recorded.hash[place]}
+        if not places:
+            return
+        revisions = self._store.revisions(recorded.idx[min(places)], recorded.idx[max(places)] + 1)
+        for place in sorted(places):
             problems = self._explain(recorded, place, revisions.get(recorded.idx[place]))
             self._findings += [recorded.finding(place, problem) for problem in problems]
             if place in misplaced:
