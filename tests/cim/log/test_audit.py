@@ -214,6 +214,25 @@ def test_an_entry_of_the_same_meaning_in_another_spelling(
     assert told in findings(database, publisher)
 
 
+def test_only_what_differs_is_in_doubt(database: Database, publisher: Publisher) -> None:
+    """Else every audit would go over all revisions one by one, with the same findings."""
+    run(database, "INSERT INTO city.unit (code, owner_name) VALUES ('u1', '王芳')")
+    run(database, "INSERT INTO city.building (code, height, attributes) VALUES ('odd', 1e-7, '{\"b\": [1.50, 1e30]}')")
+    with database.engine.connect() as connection:
+        store = LogStore(connection)
+        size = sequence(store, publisher, 20).size
+
+        def doubtful() -> list[int]:
+            return [batch.idx[place] for batch in store.recorded(0, size, 256) for place in batch.doubtful]
+
+        assert doubtful() == []
+        run(
+            database,
+            *unlocked("cim.revision", "UPDATE cim.revision SET actor = '' WHERE code IN ('b7', 'u1') AND rev = 1"),
+        )
+        assert doubtful() == [7, 302]
+
+
 def test_a_leaf_cut_off(database: Database, publisher: Publisher) -> None:
     run(database, *unlocked("cim.leaf", "DELETE FROM cim.leaf WHERE idx = 301"))
     found = "\n".join(findings(database, publisher))
