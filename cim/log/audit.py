@@ -134,7 +134,7 @@ class AuditStore(Protocol):
         """Yield the leaves start to end with their revisions, those of `limit` indices at once."""
 
     def revisions(self, start: int, end: int) -> dict[int, Revision]:
-        """Return the revisions that the leaves start to end stand for, by leaf."""
+        """Return the revisions that the leaves start to end stand for, by leaf; without those that cannot be read."""
 
     def latest(self, objects: Sequence[Object], before: int) -> dict[Object, Place]:
         """Return leaf and number of the objects' last revision below a leaf, of those that have one."""
@@ -273,8 +273,8 @@ class _Leaves:
         entry, prev = recorded.entry[place], recorded.prev[place]
         if leaf_hash(entry) != recorded.hash[place]:
             yield "the stored entry does not hash to the stored leaf hash"
-        if revision is None:  # it went while the audit looked
-            yield "the revision is missing"
+        if revision is None:
+            yield "the revision cannot be read"
             return
         try:
             yield from self._explain_entry(entry, prev, revision)
@@ -312,12 +312,12 @@ def _check_times(recorded: Recorded, heads: Sequence[TimedHead]) -> Iterator[Fin
             said = f"the log had only {before.size} leaves at {before.at}"
             for place in range(start, end):
                 if times[place] < earliest:
-                    yield recorded.finding(place, f"back-dated to {_instant(times[place])}: {said}")
+                    yield recorded.finding(place, _dated("back", times[place], said))
         if after and max(times[start:end]) > (latest := _microseconds(after.at + CLOCK_STEP)):
             said = f"the log had it in its {after.size} leaves at {after.at}"
             for place in range(start, end):
                 if times[place] > latest:
-                    yield recorded.finding(place, f"post-dated to {_instant(times[place])}: {said}")
+                    yield recorded.finding(place, _dated("post", times[place], said))
 
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -327,8 +327,11 @@ def _microseconds(at: datetime) -> int:
     return (at - _EPOCH) // _MICROSECOND
 
 
-def _instant(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+def _dated(how: str, microseconds: int, said: str) -> str:
+    try:
+        return f"{how}-dated to {_EPOCH + timedelta(microseconds=microseconds)}: {said}"
+    except OverflowError:
+        return "dated beyond the calendar"
 
 
 def _hashes_in(entry: bytes) -> tuple[dict[str, str], tuple[int, bytes] | None]:

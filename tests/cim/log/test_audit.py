@@ -214,6 +214,16 @@ def test_an_entry_of_the_same_meaning_in_another_spelling(
     assert told in findings(database, publisher)
 
 
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "20000-01-01Z", "0044-03-15Z BC"])
+def test_a_time_beyond_the_calendar(database: Database, publisher: Publisher, at: str) -> None:
+    change = f"UPDATE cim.revision SET at = '{at}' WHERE code = 'b7' AND rev = 1"
+    run(database, *unlocked("cim.revision", change))
+    found = findings(database, publisher)
+    assert "building b7, revision 1, leaf 7: the revision cannot be read" in found
+    assert "building b7, revision 1, leaf 7: dated beyond the calendar" in found
+    assert len(found) == 2
+
+
 def test_only_what_differs_is_in_doubt(database: Database, publisher: Publisher) -> None:
     """Else every audit would go over all revisions one by one, with the same findings."""
     run(database, "INSERT INTO city.unit (code, owner_name) VALUES ('u1', '王芳')")
