@@ -193,8 +193,8 @@ def test_a_drained_pool_is_a_503_and_refills(
 ) -> None:
     """More requests than connections, none of which gets on."""
     monkeypatch.setattr("api.site.Reader", partial(Reader, timeout=300.0))
-    taking = Pool.take
-    monkeypatch.setattr(Pool, "take", lambda pool, _patience: taking(pool, 0.5))
+    taking, patience = Pool.take, [300.0]
+    monkeypatch.setattr(Pool, "take", lambda pool, _patience: taking(pool, patience[0]))
     with (
         City(settings) as city,
         serving(settings, city) as address,
@@ -205,7 +205,9 @@ def test_a_drained_pool_is_a_503_and_refills(
             connection.execute(sa.text("LOCK TABLE city.building IN ACCESS EXCLUSIVE MODE"))
             stuck = [clients.submit(http.get, ITEMS) for _ in range(10)]
             until(lambda: len(queue(connection)) == 10, "not all readers wait")
+            patience[0] = 0.5
             refused = [http.get(ITEMS) for _ in range(3)]
+            patience[0] = 300.0
         assert [answer.status_code for answer in refused] == [503] * 3
         assert all(int(answer.headers["retry-after"]) > 0 for answer in refused)
         assert all(answer.json()["detail"].startswith("the database is busy: ") for answer in refused)
