@@ -89,6 +89,8 @@ def server_url() -> Iterator[sa.URL]:
         pytest.skip(f"no PostGIS: {error}")
     if settings.database_url is None:
         _hurry(url)
+        stop(settings)
+        ensure_running(settings)
     yield sa.make_url(url).update_query_dict({"connect_timeout": str(PATIENCE)})
     if (process := status(settings).pid) is not None:
         os.kill(process, signal.SIGQUIT)  # at once: nobody reads again what a shutdown would write out
@@ -97,7 +99,11 @@ def server_url() -> Iterator[sa.URL]:
 
 
 def _hurry(url: str) -> None:
-    """Let the server leave writing out to the system: no test pulls the plug, and killed processes lose nothing."""
+    """Let the server, from its next start, leave writing out to the system, and take little memory.
+
+    No test pulls the plug, and killed processes lose nothing. There is a server for each worker: with an eighth of the
+    memory each, many processors would bring the system to kill one.
+    """
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -105,7 +111,7 @@ def _hurry(url: str) -> None:
         connection.exec_driver_sql("ALTER SYSTEM SET max_wal_size = '8GB'")
         # A transaction that no test knows of would hold back the log and change plans, now and then.
         connection.exec_driver_sql("ALTER SYSTEM SET autovacuum = off")
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
+        connection.exec_driver_sql("ALTER SYSTEM SET shared_buffers = '256MB'")
     engine.dispose()
 
 
