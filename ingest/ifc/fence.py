@@ -9,16 +9,19 @@ which it is, so that the one element at fault is known.
 from __future__ import annotations
 
 import faulthandler
+import fcntl
 import gc
 import os
 import select
 import signal
+import stat
 import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +92,7 @@ def _work(job: Job, writing: int) -> None:
     faulthandler.disable()  # the crash is expected, and reported
     gc.disable()  # it would write to every object, and so copy what is shared
     try:
+        _read_alone()
         with os.fdopen(writing, "wb") as pipe:
             for key, triangles in job():
                 if triangles is None:
@@ -108,6 +112,24 @@ def _work(job: Job, writing: int) -> None:
         with suppress(BaseException):
             sys.stderr.flush()
         os._exit(code)
+
+
+def _read_alone() -> None:
+    """Open anew every file that is open to be read: forks share the place in it that they read from.
+
+    The parser seeks, then reads what is asked for; between the two, another fork would move it elsewhere.
+    """
+    for name in os.listdir("/proc/self/fd") if Path("/proc/self/fd").is_dir() else ():  # noqa: PTH208 - numbers are wanted
+        with suppress(OSError):  # that of the folder itself is closed by now
+            shared = int(name)
+            if (
+                stat.S_ISREG(os.fstat(shared).st_mode)
+                and fcntl.fcntl(shared, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+            ):
+                own = os.open(f"/proc/self/fd/{shared}", os.O_RDONLY | os.O_CLOEXEC)
+                os.lseek(own, os.lseek(shared, 0, os.SEEK_CUR), os.SEEK_SET)
+                os.dup2(own, shared, inheritable=False)
+                os.close(own)
 
 
 @dataclass(slots=True)

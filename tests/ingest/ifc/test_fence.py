@@ -117,6 +117,23 @@ def test_jobs_run_side_by_side_and_the_fault_of_one_is_its_own(pipes: list[tuple
     assert [set(outcome.triangles) for outcome in outcomes] == [{7, 8, 9}, {7, 8}, {7, 8, 9}]
 
 
+def test_forks_read_the_same_open_file_each_at_a_place_of_its_own(pipes: list[tuple[int, int]], tmp_path: Path) -> None:
+    (tmp_path / "model.ifc").write_bytes(bytes(range(100)))
+    (first_reads, second_tells), (second_reads, first_tells) = pipes
+    with (tmp_path / "model.ifc").open("rb", buffering=0) as file:
+
+        def read(at: int, tell: int, wait: int) -> Iterator[tuple[int, Triangles | None]]:
+            file.seek(at)
+            os.write(tell, b".")
+            os.read(wait, 1)  # by now both have sought their place
+            yield 1, np.full((1, 3, 3), float(file.read(1)[0]))
+
+        outcomes = fence.run_all(
+            [lambda: read(10, first_tells, first_reads), lambda: read(70, second_tells, second_reads)]
+        )
+    assert [outcome.triangles[1][0, 0, 0] for outcome in outcomes] == [10.0, 70.0]
+
+
 def test_a_fork_may_run_out_of_memory() -> None:
     def fill() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (2**30, resource.getrlimit(resource.RLIMIT_AS)[1]))
