@@ -240,18 +240,23 @@ def _peak(process: subprocess.Popen[bytes]) -> float:
     """Return the most memory that a process and those it started held at once, shared pages counted once; MB.
 
     While they are looked at one after the other, one may begin or end, and what it shares would count again elsewhere:
-    such a round does not count.
+    such a round does not count. One that has ended is there until its parent asks how.
     """
     most = 0.0
     parent = psutil.Process(process.pid)
     while process.poll() is None:
         with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-            every = [parent, *parent.children(recursive=True)]
-            held = sum(one.memory_full_info().pss for one in every if "postgres" not in one.name())
-            if every == [parent, *parent.children(recursive=True)]:
+            alive = _alive(parent)
+            held = sum(one.memory_full_info().pss for one in alive if "postgres" not in one.name())
+            if alive == _alive(parent):
                 most = max(most, held)
         time.sleep(0.02)
     return most / 1e6
+
+
+def _alive(parent: psutil.Process) -> list[psutil.Process]:
+    every = [parent, *parent.children(recursive=True)]
+    return [one for one in every if one.status() != psutil.STATUS_ZOMBIE]
 
 
 @dataclass(frozen=True)
