@@ -38,7 +38,8 @@ def base_of(request: Request) -> str:
     """Return the address of the API as the client knows it, without a slash at its end."""
     scope = request.scope
     host = next((value for name, value in scope["headers"] if name == b"host"), None)
-    return _base(scope["scheme"], host, scope.get("server"), scope.get("root_path", ""))
+    server = scope.get("server")  # of servers other than ours it may come as a list
+    return _base(scope["scheme"], host, server and tuple(server), scope.get("root_path", ""))
 
 
 @lru_cache(maxsize=256)

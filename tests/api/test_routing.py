@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.links import base_of
 from api.routing import READ, Router
 
 PATHS = (
@@ -102,3 +103,10 @@ def test_methods_of_all_that_fit_are_told() -> None:
 def test_first_segment_is_a_word() -> None:
     with pytest.raises(ValueError, match="must be a word"):
         Router().add_route("/{anything}", lambda request: Response())
+
+
+@pytest.mark.parametrize("server", [("127.0.0.1", 8000), ["127.0.0.1", 8000]])
+def test_a_server_tells_its_address_as_whatever_it_likes(server: object) -> None:
+    """The ASGI specification says an iterable of two."""
+    request = Request({"type": "http", "scheme": "http", "headers": [], "server": server, "root_path": "/city"})
+    assert base_of(request) == "http://127.0.0.1:8000/city"
