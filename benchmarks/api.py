@@ -122,12 +122,14 @@ def _measure(home: Path, url: sa.URL, count: int, seconds: int) -> None:
             more = {"DATABASE_URL": host, "TIPG_DB_SCHEMAS": '["city"]', "TIPG_MAX_FEATURES_PER_QUERY": "10000"}
             contestants.append(stack.enter_context(_serving("tipg", [tipg], "tipg.main:app", more)))
         postmaster = int(next(home.rglob("postmaster.pid")).read_text().split()[0])
+        watching = stack.enter_context(sa.create_engine(url, isolation_level="AUTOCOMMIT").connect())
         for _ in range(ROUNDS):
             for title, paths in _requests(count).items():
                 for contestant in contestants:
                     mine = paths.get(contestant.name.partition(",")[0])
                     if mine is None or ("tile" not in title and contestant.name.endswith("kept")):
                         continue
+                    _settle(watching)
                     window = _window(home, contestant, mine, seconds, postmaster)
                     contestant.windows.setdefault(title, []).append(window)
         _print(contestants, _requests(count))
@@ -230,6 +232,13 @@ def _free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
+
+
+def _settle(watching: sa.Connection) -> None:
+    """Wait until the database is done with what clients asked for and no longer wait for, such as pages deep down."""
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+    while watching.exec_driver_sql(busy).scalar_one():
+        time.sleep(0.1)
 
 
 def _window(home: Path, contestant: Contestant, paths: list[str], seconds: int, postmaster: int) -> Window:
