@@ -1,8 +1,8 @@
 """Municipal component code 城市管理部件代码: county, class, sequence; 16 digits.
 
-Classes are those of the codelist `component_class`. Main classes from 21 up are each city's own: a city
-that uses some makes its scheme with `with_classes`. Numberings differ between standards, so a component
-keeps the name of its class scheme beside its code.
+Classes are those of the codelist `component_class`. Main classes from 21 up are each city's own: `with_classes`
+makes the scheme of a city that has some; no setting of a deployment takes their list yet. Numberings differ
+between standards, so a component keeps the name of its class scheme beside its code.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _rules(classes: Callable[[], frozenset[str]]) -> Callable[[str], list[Proble
         main = found[:2]
         if any(other.startswith(main) for other in classes()):
             return [Problem("rule", 9, f"main class {main} has no sub-class {found[2:]}")]
-        return [Problem("rule", 7, f"no main class {main}; if it is the city's own, load the city's class list")]
+        return [Problem("rule", 7, f"no published main class {main}; a deployment cannot take a city's own yet")]
 
     return rules
 
