@@ -165,13 +165,13 @@ class Reader:
             return features.select_item(self.database, type_name, code, tree_size, output, branch)
 
         selection = Selection(tree_size=tree_size, branch=branch)
-        row = await self._one(
+        rows = await self._some(
             build,
             features.shape(self.database, selection),
             ("item", type_name, output),
             {"code": code, "base": output.base},
         )
-        return None if row is None else Item(row["feature"], row["rev"], _live(row))
+        return Item(rows[0]["feature"], rows[0]["rev"], _live(rows[0])) if rows else None
 
     async def changes(self, type_name: str, since: int, size: int, output: Output, limit: int) -> Changes:
         """Read revisions of a type whose leaves are `since` or later, below tree size `size`, in leaf order.
@@ -188,7 +188,7 @@ class Reader:
             return changes.select_changes(self.database, type_name, since, end, output, limit)
 
         given = {"since": since, "end": end, "limit": limit}
-        row = await self._one(build, ((), {}), ("changes", type_name, output), given)
+        (row,) = await self._some(build, ((), {}), ("changes", type_name, output), given)
         following = row["last"] + 1 if row["more"] else end
         return Changes(row["changes"] or "", row["returned"], following if following < size else None)
 
@@ -204,7 +204,7 @@ class Reader:
             return features.select_count(self.database, type_name, selection)
 
         shape, boxed = features.shape(self.database, selection), selection.bbox is not None
-        row = await self._one(build, shape, ("count", type_name), {}, boxed=boxed)
+        (row,) = await self._some(build, shape, ("count", type_name), {}, boxed=boxed)
         return row["matched"], _live(row)
 
     async def tile(
@@ -223,7 +223,7 @@ class Reader:
             return tiles.select_tile(self.database, type_name, selection, values, columns)
 
         form = ("tile", type_name, columns, *values)
-        row = await self._one(build, features.shape(self.database, selection), form, values, boxed=True)
+        (row,) = await self._some(build, features.shape(self.database, selection), form, values, boxed=True)
         return bytes(row["tile"]), _live(row)
 
     async def leaf(self, code: str, type_name: str | None, size: int | None) -> StoredLeaf:
@@ -256,19 +256,6 @@ class Reader:
         return _live((await self._rows(text, values.values()))[0])
 
     # ------------------------------------------------------------------ statements
-
-    async def _one(
-        self,
-        build: Callable[[], sa.Select[Any]],
-        shape: tuple[Hashable, dict[str, object]] | None,
-        form: tuple[Hashable, ...],
-        given: Mapping[str, object],
-        *,
-        boxed: bool = False,
-    ) -> Any:
-        """Run a statement that gives one row or none."""
-        rows = await self._some(build, shape, form, given, boxed=boxed)
-        return rows[0] if rows else None
 
     async def _some(
         self,
