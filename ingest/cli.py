@@ -150,10 +150,7 @@ def ingest(
         }
     observed = [file.observed for file in report.files if isinstance(file.observed, Observed)]
     if review is not None:
-        around = {c.code: c for seen in observed for c in seen.candidates}
-        records = [record for seen in observed for record in seen.undecided]
-        number = write_review(review, records, list(around.values()), settings.srid)
-        typer.echo(f"{number} records to be decided upon written to {review}", err=True)
+        _write_review(observed, review, settings.srid)
     if page is not None:
         top = None if head is None else (head.size, head.root.hex())
         write_page(report, observed, page, srid=settings.srid, origin=settings.origin, head=top, usages=usages)
@@ -170,6 +167,14 @@ def ingest(
             if lag.revisions:
                 typer.echo(f"not in that tree: {lag}; `cim status` shows when they are", err=True)
     report.raise_refused()
+
+
+def _write_review(observed: Sequence[Observed], path: Path, srid: int) -> None:
+    """Write what nobody could place, with the objects around it, for a person to decide."""
+    around = {candidate.code: candidate for seen in observed for candidate in seen.candidates}
+    records = [record for seen in observed for record in seen.undecided]
+    number = write_review(path, records, list(around.values()), srid)
+    typer.echo(f"{number} records to be decided upon written to {path}", err=True)
 
 
 def _numbers(text: str | None) -> tuple[float, ...] | None:
