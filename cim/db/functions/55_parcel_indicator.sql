@@ -81,6 +81,8 @@ BEGIN
                    (sum(b.footprint * b.storeys_above) FILTER (WHERE b.above IS NULL))::bigint AS storeyed,
                    (sum(b.footprint) FILTER (WHERE b.above IS NULL AND b.storeys_above IS NULL))::bigint AS unstoreyed,
                    array_agg(b.code ORDER BY b.code) AS codes, array_agg(b.leaf ORDER BY b.code) AS leaves,
+                   sum(b.households)::bigint AS households, count(b.households) AS households_known,
+                   min(b.year_built) AS oldest_year, cim.millimetres(max(b.height)) AS top_height,
                    bool_and(b.fit) AS fit
             FROM building b
             GROUP BY b.parcel_code
@@ -91,7 +93,8 @@ BEGIN
                coalesce(s.statuses, '{}'), coalesce(s.without_status, 0), coalesce(s.buildings, 0),
                coalesce(s.footprint, 0), coalesce(s.gfa, 0), coalesce(s.gfa_known, 0),
                coalesce(s.storeyed, 0), coalesce(s.unstoreyed, 0),
-               p.leaf, coalesce(s.codes, '{}'), coalesce(s.leaves, '{}')
+               p.leaf, coalesce(s.codes, '{}'), coalesce(s.leaves, '{}'),
+               coalesce(s.households, 0), coalesce(s.households_known, 0), s.oldest_year, s.top_height
         FROM parcel p LEFT JOIN standing s ON s.parcel_code = p.code
         WHERE s.fit IS NOT FALSE;
 END;

@@ -22,8 +22,8 @@ from cim.settings import Settings
 from tests.cim.scenarios.conftest import CITY, DISTRICT, P1, P2, box, building
 
 P3 = "130629001001GB00003"
-# A third parcel, which lies in the district with both its buildings: 10 × 8 m of 2 storeys with 160 m², and 6 × 5 m
-# of 3 storeys whose floor area nobody knows.
+# A third parcel, which lies in the district with both its buildings: 10 × 8 m of 2 storeys and 6.2 m with 160 m² and 4
+# households, of 1985; and 6 × 5 m of 3 storeys, of 1979, whose floor area, height and households nobody knows.
 WHOLE: dict[str, list[dict[str, Any]]] = {
     "parcel": [{"code": P3, "geom": box(10, 60, 30, 20), "valid_from": "2001-05-01"}],
     "building": [
@@ -34,9 +34,12 @@ WHOLE: dict[str, list[dict[str, Any]]] = {
             status="in_use",
             storeys_above=2,
             gross_floor_area=160.0,
+            households=4,
+            year_built=1985,
+            height=6.2,
             valid_to="2040-01-01",
         ),
-        building(32, box(30, 70, 6, 5), parcel_code=P3, storeys_above=3, valid_from="1999-01-01"),
+        building(32, box(30, 70, 6, 5), parcel_code=P3, storeys_above=3, year_built=1979, valid_from="1999-01-01"),
     ],
 }
 
@@ -89,6 +92,7 @@ def test_the_sums_of_a_parcel_are_those_on_paper(city: Database) -> None:
     assert (row.land, row.buildings, row.footprint) == (6_000_000, 2, 1_100_000)
     assert (row.gfa, row.gfa_known, row.storeyed, row.unstoreyed) == (1_600_000, 1, 900_000, 0)
     assert (row.statuses, row.without_status) == (["in_use"], 1)
+    assert (row.households, row.households_known, row.oldest_year, row.top_height) == (4, 1, 1979, 6_200)
     assert (str(row.valid_from), str(row.valid_to)) == ("2001-05-01", "2040-01-01")
     assert row.building_codes == [f"{P1}F00310000", f"{P1}F00320000"]
     leaves = rows(
