@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.access import Access, Caller
-from api.cache import Cache
 from api.metrics import Metrics
 from api.reference import Reference, references
 from api.sequencing import Sequencing
 from api.work import Worker
 from cim.city import City
-from cim.db.reader import Live, Reader
+from cim.db.cache import Cache
+from cim.db.live import Live
+from cim.db.reader import Reader
 from cim.db.state import TreeHead
 
 _MAX_HEADS = 1024

@@ -13,7 +13,7 @@ from typing import Any
 
 import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
 
 from cim.crs import Bounds
 from cim.db import geojson, sorting
@@ -114,16 +114,17 @@ def select_rows(
 
 
 def select_page(
-    database: Database, type_name: str, selection: Selection, output: Output, limit: int, after: str | None = None
+    database: Database, type_name: str, selection: Selection, limit: int, after: str | None = None
 ) -> sa.Select[Any]:
-    """Select one page in its order: `feature` (bytes of GeoJSON) and, beside the last one, `last`.
+    """Select which objects are on one page, in its order: one row of `codes`, `revs` and `last`.
 
-    Where more follow there is a row more, without a feature; where none match there is one such row, so that what else
-    is selected is told then, too. Rows, since one text of all of them would be sorted and copied as a whole.
+    The first two are arrays of text: of other arrays asyncpg asks the server by functions that readers may not call.
+    Where more follow they hold one more; where none match they are null. What the objects look like tells
+    `select_named`: who has seen a revision need not have it written again.
 
     Parameters
     ----------
-    after : what `last` of the page before was
+    after : what `last` of the page before was; null on a page that is not full
     limit : at least 1
 
     Raises
@@ -131,10 +132,10 @@ def select_page(
     As `select_rows`.
     """
     feature_type = database.dictionary.type(type_name)
-    check_path(output.srid, database.settings.srid)
     source = source_of(database, type_name, selection.tree_size, selection.branch)
     order = _order(source, feature_type, selection.order)
-    matched = sa.select(*geojson.columns(source, feature_type), sa.func.row_number().over(order_by=order).label(_ROW))
+    names = dict.fromkeys(["code", "rev", *(key.name for key in selection.order)])
+    matched = sa.select(*(source.c[name] for name in names), sa.func.row_number().over(order_by=order).label(_ROW))
     matched = matched.where(*conditions(database, feature_type, source, selection))
     if after is not None:
         matched = matched.where(_beyond(source, feature_type, selection.order, after))
@@ -143,19 +144,13 @@ def select_page(
     count = sa.bindparam("limit", limit, sa.Integer)
     first = matched.order_by(*order).limit(sa.literal_column(str(most(limit)))).subquery("first")
     page = sa.select(first).where(first.c[_ROW] <= count + 1).limit(count + 1).subquery("page")
-    properties = geojson.properties(page, feature_type, output)
-    text = geojson.feature(page, properties, feature_type, output, database.settings.srid)
     place = sorting.place_of(page, selection.order) if selection.order else page.c.code
-    one = sa.select(sa.literal(1)).subquery("one")
-    return (
-        sa.select(
-            sa.case((page.c[_ROW] <= count, geojson.sent(text))).label("feature"),
-            sa.case((page.c[_ROW] == count, place)).label("last"),
-        )
-        .select_from(one.outerjoin(page.join(properties, sa.true()), sa.true()))
-        .order_by(page.c[_ROW])
-        .limit(count + 1)
-    )
+    columns: list[sa.ColumnElement[Any]] = [
+        sa.func.array_agg(aggregate_order_by(page.c.code, page.c[_ROW])).label("codes"),
+        sa.func.array_agg(aggregate_order_by(sa.cast(page.c.rev, sa.Text), page.c[_ROW])).label("revs"),
+        sa.func.max(place).filter(page.c[_ROW] == count).label("last"),
+    ]
+    return sa.select(*columns)
 
 
 def most(limit: int) -> int:
@@ -166,20 +161,45 @@ def most(limit: int) -> int:
 def select_item(
     database: Database, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None
 ) -> sa.Select[Any]:
-    """Select one object as `feature` (bytes of GeoJSON) and `rev`; no row where there is none.
+    """Select one object as `feature` (bytes of GeoJSON), `code` and `rev`; no row where there is none.
 
     Raises
     ------
     NotFound : no such type. CrsError : the output CRS cannot be reached.
     """
+    source = source_of(database, type_name, tree_size, branch)
+    return _finished(database, type_name, source, _ordered(source) == sa.bindparam("code", code, sa.Text), output)
+
+
+def select_named(
+    database: Database,
+    type_name: str,
+    codes: Sequence[str],
+    tree_size: int | None,
+    output: Output,
+    branch: str | None = None,
+) -> sa.Select[Any]:
+    """Select those objects of the codes that there are, as `select_item` does one, in no order.
+
+    Raises
+    ------
+    As `select_item`.
+    """
+    source = source_of(database, type_name, tree_size, branch)
+    named = _ordered(source) == sa.any_(sa.bindparam("codes", list(codes), ARRAY(sa.Text)))
+    return _finished(database, type_name, source, named, output)
+
+
+def _finished(
+    database: Database, type_name: str, source: sa.FromClause, wanted: sa.ColumnElement[bool], output: Output
+) -> sa.Select[Any]:
     feature_type = database.dictionary.type(type_name)
     check_path(output.srid, database.settings.srid)
-    source = source_of(database, type_name, tree_size, branch)
-    found = sa.select(*geojson.columns(source, feature_type), source.c.rev)
-    one = found.where(source.c.code == sa.bindparam("code", code, sa.Text)).subquery("one")
-    properties = geojson.properties(one, feature_type, output)
-    text = geojson.feature(one, properties, feature_type, output, database.settings.srid)
-    return sa.select(geojson.sent(text).label("feature"), one.c.rev).select_from(one.join(properties, sa.true()))
+    found = sa.select(*geojson.columns(source, feature_type), source.c.rev).where(wanted).subquery("found")
+    properties = geojson.properties(found, feature_type, output)
+    text = geojson.feature(found, properties, feature_type, output, database.settings.srid)
+    finished = sa.select(geojson.sent(text).label("feature"), found.c.code, found.c.rev)
+    return finished.select_from(found.join(properties, sa.true()))
 
 
 def select_features(
@@ -385,6 +405,9 @@ _ROW = "row number"
 
 
 def _ordered(source: sa.FromClause) -> sa.ColumnElement[str]:
-    """Code in code-point order. A function's column has the database's collation, the table's has "C" already."""
+    """Code in code-point order, which is that of its indexes: asked in another, a state of the log is read as a whole.
+
+    A function's column has the database's collation, the table's has "C" already.
+    """
     column = source.c.code
     return column if isinstance(source, sa.Alias) and isinstance(source.element, sa.Table) else sa.collate(column, "C")

@@ -123,11 +123,14 @@ def types_of(connection: sa.Connection, code: str, types: Sequence[str]) -> list
 
 
 def select_object(table: sa.Table, size: int | None, code: str) -> sa.Select[Any]:
-    """Select one object's row, live or at a tree size, with its geometry as WKB."""
+    """Select one object's row, live or at a tree size, with its geometry as WKB.
+
+    By the collation that codes are indexed in, which a function's column has lost.
+    """
     at = getattr(getattr(sa.func, SCHEMA), f"{table.name}_at")
     source = at(sa.cast(size, sa.BigInteger)).table_valued(*(c.name for c in table.c)).alias("o")
     columns = [sa.func.ST_AsBinary(c).label(c.name) if c.name == "geom" else c for c in source.c]
-    return sa.select(*columns).where(source.c.code == code)
+    return sa.select(*columns).where(sa.collate(source.c.code, "C") == code)
 
 
 def counts(connection: sa.Connection, metadata: sa.MetaData) -> dict[str, int]:

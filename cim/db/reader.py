@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from typing import Any, Literal, Self, get_args
 
 import asyncpg
@@ -20,19 +21,25 @@ from sqlalchemy.dialects.postgresql import asyncpg as asyncpg_dialect
 from cim.crs import Bounds
 from cim.db import changes, features, history, tiles
 from cim.db.access import publish, reading
+from cim.db.cache import Cache
 from cim.db.engine import Database
 from cim.db.features import Selection
 from cim.db.geojson import Output
 from cim.db.history import StoredLeaf
+from cim.db.live import Live, live_columns, live_of, with_live
 from cim.db.pool import Pool
 from cim.db.server import normalise
 from cim.db.shared import Shared
+from cim.db.spatial import check_path
 from cim.db.tiles import Tile
 from cim.errors import DatabaseError, InvalidFilter
 
 # libpq's names that asyncpg takes in a URL as well; it would send any other to the server as a setting.
 _URL_OPTIONS = ("host", "port", "sslmode", "sslcert", "sslkey", "sslrootcert", "target_session_attrs")
 _MAX_STATEMENTS = 512
+_KEPT = 64 << 20  # bytes of finished features, some 40,000 buildings
+# Of objects that change between the two reads of a page only those are read again, so that it soon ends.
+_ATTEMPTS = 8
 # A page of changes looks at so many leaves at most: those of a rare type may be few among millions, and a page must
 # not take longer than a read may. A look at one costs about 10 µs.
 LEAVES = 50_000
@@ -45,15 +52,6 @@ _SESSION = {
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What the live tables were read at: the tree's size and root (32 bytes), and whether they are ahead of it."""
-
-    size: int
-    root: bytes
-    ahead: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +89,15 @@ class Item:
 _Plans = Literal["auto", "force_custom_plan"]
 
 
+# An object's code and revision number, as text; None for a row of a branch that never was one.
+_Revision = tuple[str, str | None]
+
+
 class Reader:
-    """A pool of read-only connections to a database. Open it in the event loop that uses it, and close it there."""
+    """A pool of read-only connections to a database. Open it in the event loop that uses it, and close it there.
+
+    Finished features are kept for pages: which of them a caller sees is asked of the database each time.
+    """
 
     def __init__(self, database: Database, *, connections: int = 10, timeout: float = 5.0) -> None:
         self.database = database
@@ -103,6 +108,7 @@ class Reader:
         self._leaf_of = self._compiled(history.LEAF_OF)
         self._state = self._compiled(sa.select(*live_columns()))
         self._pools: dict[_Plans, Pool] = {}
+        self._kept = Cache(_KEPT)
         self._public_live = Shared(self._ask_live)
 
     async def open(self) -> Self:
@@ -136,20 +142,59 @@ class Reader:
         ------
         NotFound, InvalidFilter, CrsError : as `features.select_page`. DatabaseError : unreachable, busy, or too slow.
         """
+        check_path(output.srid, self.database.settings.srid)
 
         def build() -> sa.Select[Any]:
-            return features.select_page(self.database, type_name, selection, output, limit, after)
+            return with_live(features.select_page(self.database, type_name, selection, limit, after))
 
-        rows = await self._some(
-            build,
-            features.shape(self.database, selection),
-            ("page", type_name, output, after is None, features.most(limit)),
-            {"limit": limit, "after": after, "base": output.base},
-            boxed=selection.bbox is not None,
-        )
-        found = [row["feature"] for row in rows if row["feature"] is not None]
-        last = rows[limit - 1]["last"] if len(rows) >= limit else None
-        return Page(b",".join(found), len(found), last, more=len(rows) > limit, live=_live(rows[0]))
+        shape, form = features.shape(self.database, selection), ("page", type_name, after is None, features.most(limit))
+        given, boxed = {"limit": limit, "after": after}, selection.bbox is not None
+        finished: dict[_Revision, bytes] = {}
+        for _ in range(_ATTEMPTS):
+            (row,) = await self._some(build, shape, form, given, boxed=boxed)
+            found = list(zip(row["codes"] or (), row["revs"] or (), strict=True))
+            shown = found[:limit]
+            await self._finish(type_name, selection, output, shown, finished)
+            if all(revision in finished for revision in shown):
+                joined = b",".join([finished[revision] for revision in shown])
+                return Page(joined, len(shown), row["last"], more=len(found) > limit, live=live_of(row))
+        raise DatabaseError("these objects change faster than they can be read; try again")
+
+    async def _finish(
+        self,
+        type_name: str,
+        selection: Selection,
+        output: Output,
+        revisions: list[_Revision],
+        finished: dict[_Revision, bytes],
+    ) -> None:
+        """Add features to the finished ones: as they were kept, else as the database has them by now.
+
+        A revision never changes, so what was kept of it is what the database would write. Rows of a branch are none.
+        """
+        seen = (type_name, selection.tree_size is None, repr(output))
+        kept = sha256(repr(seen).encode()).digest() if selection.branch is None else None
+        missing = []
+        for revision in revisions:
+            known = None if kept is None else self._kept.get((kept, revision))
+            if known is not None:
+                finished[revision] = known
+            elif revision not in finished:
+                missing.append(revision[0])
+        if not missing:
+            return
+
+        def build() -> sa.Select[Any]:
+            asked = (missing, selection.tree_size, output, selection.branch)
+            return features.select_named(self.database, type_name, *asked)
+
+        shape = features.shape(self.database, Selection(tree_size=selection.tree_size, branch=selection.branch))
+        given = {"codes": missing, "base": output.base}
+        for row in await self._some(build, shape, ("named", type_name, output), given):
+            revision = (row["code"], None if row["rev"] is None else str(row["rev"]))
+            finished[revision] = row["feature"]
+            if kept is not None:
+                self._kept.put((kept, revision), row["feature"])
 
     async def item(
         self, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None
@@ -162,7 +207,7 @@ class Reader:
         """
 
         def build() -> sa.Select[Any]:
-            return features.select_item(self.database, type_name, code, tree_size, output, branch)
+            return with_live(features.select_item(self.database, type_name, code, tree_size, output, branch))
 
         selection = Selection(tree_size=tree_size, branch=branch)
         rows = await self._some(
@@ -171,7 +216,7 @@ class Reader:
             ("item", type_name, output),
             {"code": code, "base": output.base},
         )
-        return Item(rows[0]["feature"], rows[0]["rev"], _live(rows[0])) if rows else None
+        return Item(rows[0]["feature"], rows[0]["rev"], live_of(rows[0])) if rows else None
 
     async def changes(self, type_name: str, since: int, size: int, output: Output, limit: int) -> Changes:
         """Read revisions of a type whose leaves are `since` or later, below tree size `size`, in leaf order.
@@ -201,11 +246,11 @@ class Reader:
         """
 
         def build() -> sa.Select[Any]:
-            return features.select_count(self.database, type_name, selection)
+            return with_live(features.select_count(self.database, type_name, selection))
 
         shape, boxed = features.shape(self.database, selection), selection.bbox is not None
         (row,) = await self._some(build, shape, ("count", type_name), {}, boxed=boxed)
-        return row["matched"], _live(row)
+        return row["matched"], live_of(row)
 
     async def tile(
         self, type_name: str, selection: Selection, tile: Tile, properties: tuple[str, ...] | None
@@ -220,11 +265,11 @@ class Reader:
         columns = tiles.columns_of(self.database.dictionary.type(type_name), tile.zoom, properties)
 
         def build() -> sa.Select[Any]:
-            return tiles.select_tile(self.database, type_name, selection, values, columns)
+            return with_live(tiles.select_tile(self.database, type_name, selection, values, columns))
 
         form = ("tile", type_name, columns, *values)
         (row,) = await self._some(build, features.shape(self.database, selection), form, values, boxed=True)
-        return bytes(row["tile"]), _live(row)
+        return bytes(row["tile"]), live_of(row)
 
     async def leaf(self, code: str, type_name: str | None, size: int | None) -> StoredLeaf:
         """Return the leaf that holds an object's state at tree size `size` (None: the latest).
@@ -253,7 +298,7 @@ class Reader:
 
     async def _ask_live(self) -> Live:
         text, values = self._state
-        return _live((await self._rows(text, values.values()))[0])
+        return live_of((await self._rows(text, values.values()))[0])
 
     # ------------------------------------------------------------------ statements
 
@@ -266,13 +311,13 @@ class Reader:
         *,
         boxed: bool = False,
     ) -> list[Any]:
-        """Run a statement, with what the live tables are at; compile it where none like it came before."""
+        """Run a statement; compile it where none like it came before."""
         if shape is None:
-            text, values = self._compiled(build().add_columns(*live_columns()))
+            text, values = self._compiled(build())
         else:
             known = self._statements.get((form, shape[0]))
             if known is None:
-                known = self._compiled(build().add_columns(*live_columns()))
+                known = self._compiled(build())
                 if len(self._statements) < _MAX_STATEMENTS:
                     self._statements[form, shape[0]] = known
             text, defaults = known
@@ -294,6 +339,7 @@ class Reader:
             return await self._attempt(pool, text, values)
         except _LostConnectionError:
             pool.drop_idle()
+            self._kept.clear()  # it may be another state of the city that comes back, as out of a backup
         try:
             return await self._attempt(pool, text, values)
         except _LostConnectionError as error:
@@ -370,29 +416,6 @@ _UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.
 
 def _unreachable(error: Exception) -> DatabaseError:
     return DatabaseError(f"cannot reach the database: {error}; check that it runs, and CIM_DATABASE_URL")
-
-
-_TREE = sa.table("tree_state", sa.column("size"), sa.column("root"), sa.column("xid_floor"), schema="cim")
-_REVISION = sa.table("revision", sa.column("id"), sa.column("xid"), schema="cim")
-_LEAF = sa.table("leaf", sa.column("revision_id"), schema="cim")
-
-
-def live_columns() -> list[sa.ColumnElement[Any]]:
-    """Give the state of a statement's own snapshot: asked separately, a batch could come between the two."""
-    floor = sa.select(_TREE.c.xid_floor).scalar_subquery()
-    # Asked of each such revision: as a join the planner reads all leaves, since it cannot know that these are few.
-    leafless = sa.select(sa.literal(False)).where(_LEAF.c.revision_id == _REVISION.c.id).scalar_subquery()
-    waiting = sa.select(sa.literal(1)).select_from(_REVISION).where(_REVISION.c.xid >= floor)
-    waiting = waiting.where(sa.func.coalesce(leafless, sa.true()))
-    return [
-        sa.select(_TREE.c.size).scalar_subquery().label("tree_size"),
-        sa.select(_TREE.c.root).scalar_subquery().label("tree_root"),
-        waiting.exists().label("ahead"),
-    ]
-
-
-def _live(row: Any) -> Live:
-    return Live(row["tree_size"], row["tree_root"], row["ahead"])
 
 
 def _dsn(url: str) -> str:

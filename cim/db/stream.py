@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 
 from cim.db.access import reading
 from cim.db.engine import Database
-from cim.db.reader import Live, live_columns
+from cim.db.live import Live, live_columns
 from cim.db.server import libpq_uri
 from cim.errors import DatabaseError, InvalidFilter
 

@@ -15,6 +15,7 @@ from cim.db.features import (
     select_count,
     select_extents,
     select_item,
+    select_named,
     select_page,
     select_rows,
 )
@@ -26,12 +27,14 @@ EVERYTHING = ["A1", "A2", "B1", "B2", "a3"]
 def page(
     database: Database, limit: int = 100, after: str | None = None, output: Output | None = None, **asked: Any
 ) -> Any:
-    statement = select_page(database, "building", Selection(**asked), output or Output(), limit, after)
     with database.engine.connect() as connection:
-        rows = connection.execute(statement).all()
-    found = [json.loads(row.feature) for row in rows if row.feature is not None]
-    beside = [row.last for row in rows if row.last is not None]
-    return found, len(found), *(beside or [None]), len(rows) > limit
+        chosen = connection.execute(select_page(database, "building", Selection(**asked), limit, after)).one()
+        codes = chosen.codes or []
+        size, shown = asked.get("tree_size"), output or Output()
+        rows = connection.execute(select_named(database, "building", codes[:limit], size, shown)).all()
+    assert [str(row.rev) for row in sorted(rows, key=lambda row: codes.index(row.code))] == (chosen.revs or [])[:limit]
+    texts = {row.code: json.loads(row.feature) for row in rows}
+    return [texts[code] for code in codes[:limit]], len(texts), chosen.last, len(codes) > limit
 
 
 def codes(database: Database, **asked: Any) -> list[str]:

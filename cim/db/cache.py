@@ -30,6 +30,11 @@ class Cache:
             _, gone = self._entries.popitem(last=False)
             self._held -= len(gone) + _EACH
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._held = 0
+
     def _size(self, key: Hashable) -> int:
         return len(self._entries[key]) + _EACH if key in self._entries else 0
 
