@@ -11,6 +11,7 @@ of OGC API Features Part 5 (`x-ogc-role`, `x-ogc-unit`) and these of ours:
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import rfc8785
 
 import schemas
 from cim.errors import InvalidData, NotFound
+from cim.settings import Settings
 
 Kind = Literal["string", "integer", "number", "boolean", "date", "datetime", "object"]
 GeometryKind = Literal["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "Geometry"]
@@ -97,11 +99,15 @@ class CodelistValue:
     title_zh: str
     confidence: str
     mappings: Mapping[str, str]
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class Codelist:
-    """A closed list of values; `source` and `confidence` say where it comes from and how sure that is."""
+    """A closed list of values; `source` and `confidence` say where it comes from and how sure that is.
+
+    `extensible` is the regular expression of values that a city may add, None where the list is closed for good.
+    """
 
     name: str
     title: str
@@ -109,6 +115,7 @@ class Codelist:
     source: str
     confidence: str
     values: Mapping[str, CodelistValue]
+    extensible: str | None
 
     def __contains__(self, value: object) -> bool:
         return value in self.values
@@ -137,7 +144,10 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class FeatureType:
-    """One kind of city object: its code scheme, geometry and columns, in the order of its schema."""
+    """One kind of city object: its code scheme, geometry and columns, in the order of its schema.
+
+    `codelists` are those of its dictionary, by name: its scheme may be made from one.
+    """
 
     name: str
     title: str
@@ -150,6 +160,7 @@ class FeatureType:
     parent: str | None
     properties: tuple[Property, ...]
     schema: Mapping[str, Any]
+    codelists: Mapping[str, Codelist] = field(repr=False, compare=False)
 
     @property
     def public_properties(self) -> tuple[Property, ...]:
@@ -196,9 +207,20 @@ class Dictionary:
             )
         return dict(self._digests)
 
+    def basis(self) -> dict[str, Any]:
+        """Return, as JSON, all of it that decides what becomes of a record: schemas, schemes in force, codelists."""
+        schemes = {name: feature_type.code_scheme for name, feature_type in self.types.items()}
+        return {"schemas": self.digests(), "schemes": schemes, "codelists": repr(self.codelists)}
+
+
+def dictionary_of(settings: Settings) -> Dictionary:
+    """Read the dictionary of a deployment; raises as `load_dictionary`."""
+    folders = [] if settings.dictionary is None else [settings.dictionary]
+    return load_dictionary(*folders, code_schemes=settings.code_schemes)
+
 
 def load_dictionary(*folders: Path, code_schemes: Mapping[str, str] = MappingProxyType({})) -> Dictionary:
-    """Read the dictionary from `schemas/v1` and then from `folders`, which may add types and codelists.
+    """Read the dictionary from `schemas/v1` and then from `folders`, which may add types, codelists and values of some.
 
     Types come parents first, so that loading in this order never meets a missing parent.
 
@@ -211,14 +233,21 @@ def load_dictionary(*folders: Path, code_schemes: Mapping[str, str] = MappingPro
             raise InvalidData(f"CIM_DICTIONARY: there is no folder {folder}; name the one with the city's schemas")
     types: dict[str, FeatureType] = {}
     codelists: dict[str, Codelist] = {}
+    lists = MappingProxyType(codelists)
+    extensions: list[tuple[Path, dict[str, Any]]] = []
     try:
         for folder in (schemas.V1, *folders):
             for path, document in schemas.documents(folder / "codelists"):
-                _add(codelists, _codelist(path, document), path)
+                if "extends" in document:
+                    extensions.append((path, document))
+                else:
+                    _add(codelists, _codelist(path, document), path)
             for path, document in schemas.documents(folder, ".schema.json"):
-                _add(types, _feature_type(path, document), path)
+                _add(types, _feature_type(path, document, lists), path)
     except ValueError as error:
         raise InvalidData(str(error)) from error
+    for path, document in extensions:
+        _extend(codelists, path, document)
     for name, scheme in code_schemes.items():
         if name not in types:
             raise InvalidData(f"CIM_CODE_SCHEMES names no feature type: {name!r}; there are {', '.join(types)}")
@@ -226,7 +255,7 @@ def load_dictionary(*folders: Path, code_schemes: Mapping[str, str] = MappingPro
         level = types[name].code_level if scheme == types[name].code_scheme else None
         types[name] = replace(types[name], code_scheme=scheme, code_level=level)
     _check_names(types, codelists)
-    return Dictionary(MappingProxyType(_parents_first(types)), MappingProxyType(codelists))
+    return Dictionary(MappingProxyType(_parents_first(types)), lists)
 
 
 def _add(found: dict[str, Any], item: FeatureType | Codelist, path: Path) -> None:
@@ -237,35 +266,62 @@ def _add(found: dict[str, Any], item: FeatureType | Codelist, path: Path) -> Non
 
 def _codelist(path: Path, document: Mapping[str, Any]) -> Codelist:
     try:
-        values = {
-            entry["value"]: CodelistValue(
-                value=entry["value"],
-                title=entry["title"],
-                title_zh=entry["title-zh"],
-                confidence=entry.get("confidence", document["confidence"]),
-                mappings=MappingProxyType(entry.get("mappings", {})),
-            )
-            for entry in document["values"]
-        }
-        if len(values) < len(document["values"]):
-            raise InvalidData(f"{path}: a value stands there twice; each may have one meaning only")
+        values = _values(path, document)
+        extensible = document.get("extensible")
         said = [document[name] for name in ("title", "title-zh", "source", "confidence")]
-        said += [text for v in values.values() for text in (v.value, v.title, v.title_zh, v.confidence)]
-        if not all(isinstance(text, str) for text in said):
-            raise InvalidData(f"{path}: values, titles, source and confidence of a codelist are texts")
-        return Codelist(
-            name=path.stem,
-            title=document["title"],
-            title_zh=document["title-zh"],
-            source=document["source"],
-            confidence=document["confidence"],
-            values=MappingProxyType(values),
-        )
-    except (AttributeError, KeyError, TypeError) as error:
+        if not all(isinstance(text, str) for text in [*said, extensible or ""]):
+            raise InvalidData(f"{path}: titles, source and confidence of a codelist are texts, and extensible is one")
+        if extensible is not None:
+            re.compile(extensible)
+        title, title_zh, source, confidence = said
+        return Codelist(path.stem, title, title_zh, source, confidence, MappingProxyType(values), extensible)
+    except (AttributeError, KeyError, TypeError, re.error) as error:
         raise InvalidData(f"{path}: a codelist needs title, title-zh, source, confidence, values: {error}") from error
 
 
-def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
+def _values(path: Path, document: Mapping[str, Any]) -> dict[str, CodelistValue]:
+    values = {
+        entry["value"]: CodelistValue(
+            value=entry["value"],
+            title=entry["title"],
+            title_zh=entry["title-zh"],
+            confidence=entry.get("confidence", document["confidence"]),
+            mappings=MappingProxyType(entry.get("mappings", {})),
+            source=document["source"],
+        )
+        for entry in document["values"]
+    }
+    if len(values) < len(document["values"]):
+        raise InvalidData(f"{path}: a value stands there twice; each may have one meaning only")
+    said = [text for v in values.values() for text in (v.value, v.title, v.title_zh, v.confidence, v.source)]
+    if not all(isinstance(text, str) for text in said):
+        raise InvalidData(f"{path}: values, titles, source and confidence of a codelist are texts")
+    return values
+
+
+def _extend(codelists: dict[str, Codelist], path: Path, document: Mapping[str, Any]) -> None:
+    """Add the values of a city's own to a codelist that leaves them to cities."""
+    named = document["extends"]
+    extended = codelists.get(named) if isinstance(named, str) else None
+    if extended is None:
+        raise InvalidData(f"{path}: 'extends' names no codelist: {named!r:.60}; there are {', '.join(codelists)}")
+    if extended.extensible is None:
+        raise InvalidData(f"{path}: codelist {named!r} is closed: what is computed rests on its values")
+    try:
+        values = _values(path, document)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InvalidData(f"{path}: an extension needs extends, source, confidence, values: {error}") from error
+    for value in values:
+        if value in extended:
+            raise InvalidData(f"{path}: {named} has a value {value!r} already, and its meaning never changes")
+        if not re.fullmatch(extended.extensible, value):
+            raise InvalidData(
+                f"{path}: {named} leaves values of the form {extended.extensible} to cities, got {value!r:.60}"
+            )
+    codelists[named] = replace(extended, values=MappingProxyType({**extended.values, **values}))
+
+
+def _feature_type(path: Path, document: Mapping[str, Any], codelists: Mapping[str, Codelist]) -> FeatureType:
     name = path.name.removesuffix(".schema.json")
     _check_name(path, "a feature type's", name)
     if name in PLATFORM_TYPES:
@@ -297,6 +353,7 @@ def _feature_type(path: Path, document: Mapping[str, Any]) -> FeatureType:
         parent=document.get("x-cim-parent"),
         properties=properties,
         schema=document,
+        codelists=codelists,
     )
 
 

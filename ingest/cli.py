@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cim import crs
 from cim.city import City
 from cim.db.ending import ends
-from cim.dictionary import load_dictionary
+from cim.dictionary import dictionary_of
 from cim.errors import InvalidData
 from cim.output import AsJson, console, print_json, print_table
 from cim.settings import Settings
@@ -226,8 +226,7 @@ def _check_outputs(page: Path | None, review: Path | None) -> None:
 
 def _suggest(paths: Sequence[Path], options: ReadOptions, settings: Settings) -> None:
     """Print mappings for files; no database is needed."""
-    folders = [] if settings.dictionary is None else [settings.dictionary]
-    dictionary = load_dictionary(*folders, code_schemes=settings.code_schemes)
+    dictionary = dictionary_of(settings)
     sources, _ = find(paths)
     for source in sources:
         if source.error is not None or source.format is None:

@@ -103,8 +103,7 @@ def digest_of_basis(
         "revision": [_REVISION, shapely.geos_version_string, pyproj.proj_version_str],
         "fields": [[field.name, str(field.type)] for field in layer.schema],
         "mapping": [dict(mapping.document), {name: column.field for name, column in mapping.columns.items()}],
-        "dictionary": [dictionary.digests(), repr(dictionary.codelists)],
-        "schemes": {name: feature_type.code_scheme for name, feature_type in dictionary.types.items()},
+        "dictionary": dictionary.basis(),
         "systems": [way_of(layer.crs, storage), storage.to_wkt()],
         "said": list(said),
     }

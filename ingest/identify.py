@@ -194,7 +194,7 @@ def references(values: Sequence[str | None], name: str, referred: FeatureType, f
 
 def parents_by_code(found: Codes, feature_type: FeatureType, dictionary: Dictionary) -> dict[str, Codes]:
     """Return, by reference column, the codes that an object's own code tells: of its parcel, of its building."""
-    scheme = codes.scheme(feature_type.code_scheme)
+    scheme = codes.scheme_of(feature_type)
     wanted = {
         p.name: dictionary.type(p.references).code_level
         for p in feature_type.properties

@@ -255,7 +255,7 @@ class _File:
             "mappings": [dict(m.document) for m in self.mappings],
             "published": [dict(m.document) for m in self.published],
             "decisions": {name: list(said) for name, said in options.decisions.items()},
-            "dictionary": self.database.dictionary.digests(),
+            "dictionary": self.database.dictionary.basis(),
         }
         return sha256(rfc8785.dumps(said)).hexdigest()
 

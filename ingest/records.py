@@ -216,9 +216,10 @@ class Preparation:
     def _identifier_values(self, table: pa.Table, faults: Faults) -> dict[str, Sequence[str | None]]:
         """Return, by scheme, the other identifiers of the records, canonical; what a scheme refuses names nothing."""
         found: dict[str, Sequence[str | None]] = {}
+        lists = self.context.dictionary.codelists
         for scheme, value in self.mapping.identifiers.items():
             texts = text_of(self._value(table, value, scheme, faults)).to_pylist()
-            found[scheme], problems = codes.check_many(scheme, texts)
+            found[scheme], problems = codes.check_many(scheme, texts, codelists=lists)
             if problems and len(self.said) < _MOST_SAID:
                 first = next(iter(problems.values()))
                 self.said.append(f"identifiers that name nothing: {len(problems):,} of {scheme}, such as: {first}")
@@ -434,7 +435,7 @@ class Preparation:
 
     def _told(self, columns: Sequence[str]) -> list[str]:
         """Return the reference columns that no field fills, but codes or the file itself may tell."""
-        scheme = codes.scheme(self.feature_type.code_scheme).name
+        scheme = self.feature_type.code_scheme
         by_file = PARENT_SOURCE_ID in self.layer.schema.names
         dictionary = self.context.dictionary
         return [

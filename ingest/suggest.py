@@ -191,7 +191,7 @@ def _source_id(sample: _Sample, used: set[str]) -> str:
 
 
 def _identifiers(sample: _Sample, feature_type: FeatureType, used: set[str]) -> str:
-    known = codes.schemes()
+    known = codes.schemes(feature_type.codelists)
     lines = []
     for scheme, names in _synonyms()["identifiers"].items():
         if scheme not in known or scheme == feature_type.code_scheme:

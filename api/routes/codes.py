@@ -24,16 +24,18 @@ router = Router()
 def resolve(request: Request, scheme_name: str, value: str) -> Response:
     """Say which objects an identifier names today, however it is spelt, and through which supersessions."""
     parameters.read(request, [parameters.F_JSON])
-    canonical = codes.check(scheme_name, value) if scheme_name in codes.schemes() else value
+    city = site_of(request).city
+    scheme = codes.schemes(city.database.dictionary.codelists).get(scheme_name)
+    canonical = value if scheme is None else scheme.check(value)
     # What is restricted is shown to whom sees all of it.
     caller = caller_of(request)
     found = [
         one
-        for one in site_of(request).city.resolve(canonical, scheme=scheme_name)
+        for one in city.resolve(canonical, scheme=scheme_name)
         if caller.sees(one.type) and caller.reading(one.type).role != "cim_district"
     ]
     if not found:
-        if scheme_name not in codes.schemes():
+        if scheme is None:
             raise NotFound(f"no object here has an identifier of the scheme {scheme_name!r} and that value")
         raise NotFound(f"{scheme_name} {canonical} is a good code, but no object here has or had it")
     document = {

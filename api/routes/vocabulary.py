@@ -71,6 +71,7 @@ def codelist(request: Request, name: str) -> Response:
             "title-zh": one.title_zh,
             "confidence": one.confidence,
             "mappings": dict(one.mappings),
+            **({} if one.source == found.source else {"source": one.source}),
         }
         for one in found.values.values()
     ]

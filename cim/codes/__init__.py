@@ -3,6 +3,9 @@
 >>> from cim import codes
 >>> codes.check("cn-bdcdyh", "340123 002004 gb00011 f00010001")
 '340123002004GB00011F00010001'
+
+Some schemes are made from a codelist, which a city may extend: whoever asks for a deployment's scheme passes the
+codelists of its dictionary. Without them it is the scheme as published.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from cim.errors import InvalidCode, NotFound
 
 __all__ = [
     "CodeScheme",
+    "Codelists",
     "Invalid",
     "Keyed",
     "Layout",
+    "Listed",
     "ParsedCode",
     "Part",
     "Problem",
@@ -33,12 +38,26 @@ __all__ = [
     "check_many",
     "check_many_for",
     "scheme",
+    "scheme_of",
     "schemes",
 ]
 
 
+class Listed(Protocol):
+    """A codelist, as far as schemes ask: its values, whatever is said of them."""
+
+    @property
+    def values(self) -> Mapping[str, object]:
+        """The values."""
+
+
+Codelists = Mapping[str, Listed]
+"""The codelists of a deployment, by name"""
+AS_PUBLISHED: Codelists = MappingProxyType({})
+
+
 class Keyed(Protocol):
-    """What keys are checked for: a feature type, or anything else that names a scheme and a level."""
+    """What keys are checked for: a feature type, or anything else that names a scheme, a level and the codelists."""
 
     @property
     def code_scheme(self) -> str:
@@ -48,21 +67,41 @@ class Keyed(Protocol):
     def code_level(self) -> str | None:
         """Which of the scheme's levels the key has; None for any."""
 
+    @property
+    def codelists(self) -> Codelists:
+        """The codelists of the deployment."""
+
 
 @cache
-def schemes() -> Mapping[str, CodeScheme]:
-    """Return all code schemes by name."""
-    return MappingProxyType(plugins.scan(sys.modules[__name__], "SCHEME"))
+def _published() -> Mapping[str, CodeScheme]:
+    return plugins.scan(sys.modules[__name__], "SCHEME")
 
 
-def scheme(name: str) -> CodeScheme:
-    """Return the scheme of that name; NotFound lists the ones there are."""
-    if name not in schemes():
-        raise NotFound(f"no code scheme {name!r}; there are {', '.join(schemes())}")
-    return schemes()[name]
+def schemes(codelists: Codelists = AS_PUBLISHED) -> Mapping[str, CodeScheme]:
+    """Return all code schemes by name, those that are made from a codelist as the given ones have it."""
+    return MappingProxyType({name: _listed(published, codelists) for name, published in _published().items()})
 
 
-def check(scheme_name: str, text: str, *, level: str | None = None) -> str:
+def scheme(name: str, codelists: Codelists = AS_PUBLISHED) -> CodeScheme:
+    """Return the scheme of that name, as `schemes` has it; NotFound lists the ones there are."""
+    if name not in _published():
+        raise NotFound(f"no code scheme {name!r}; there are {', '.join(_published())}")
+    return _listed(_published()[name], codelists)
+
+
+def scheme_of(kind: Keyed) -> CodeScheme:
+    """Return the scheme of a type's keys in its deployment; NotFound if there is no such scheme."""
+    return scheme(kind.code_scheme, kind.codelists)
+
+
+def _listed(published: CodeScheme, codelists: Codelists) -> CodeScheme:
+    codelist = codelists.get(published.codelist or "")
+    if codelist is None or published.with_values is None:
+        return published
+    return published.with_values(codelist.values.keys())
+
+
+def check(scheme_name: str, text: str, *, level: str | None = None, codelists: Codelists = AS_PUBLISHED) -> str:
     """Return the canonical form of a good code.
 
     Raises
@@ -70,14 +109,18 @@ def check(scheme_name: str, text: str, *, level: str | None = None) -> str:
     InvalidCode : the code is refused; the message names scheme, value, place, problem and way out.
     NotFound : there is no such scheme or level.
     """
-    return scheme(scheme_name).check(text, level=level)
+    return scheme(scheme_name, codelists).check(text, level=level)
 
 
 def check_many(
-    scheme_name: str, values: Sequence[str | None], *, level: str | None = None
+    scheme_name: str,
+    values: Sequence[str | None],
+    *,
+    level: str | None = None,
+    codelists: Codelists = AS_PUBLISHED,
 ) -> tuple[list[str | None], dict[int, str]]:
     """Check a column of codes: see CodeScheme.check_many. NotFound if there is no such scheme or level."""
-    return scheme(scheme_name).check_many(values, level=level)
+    return scheme(scheme_name, codelists).check_many(values, level=level)
 
 
 def check_for(kind: Keyed, text: str) -> str:
@@ -103,7 +146,7 @@ def check_many_for(kind: Keyed, values: Sequence[str | None]) -> tuple[list[str 
     -------
     (codes, problems) as CodeScheme.check_many gives them. What looks provisional is judged as such.
     """
-    found, problems = scheme(kind.code_scheme).check_many(values, level=kind.code_level)
+    found, problems = scheme_of(kind).check_many(values, level=kind.code_level)
     refused = list(problems)
     again, misprints = provisional.SCHEME.check_many([values[index] for index in refused])
     for position, index in enumerate(refused):

@@ -7,7 +7,7 @@ hashed and stored as a key; keep the text as received beside it where it matters
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Literal
@@ -304,6 +304,8 @@ class CodeScheme:
     suspects : which of many codes of one length and right shape, a row each, may break a rule or miss a level: the
         quick twin of `rules` and `levels_of`, for columns. It may suspect too many, never too few.
     canonical : the one spelling of a code; half-width, upper case, without white space, unless the scheme says more.
+    codelist, with_values : the codelist that the rules ask, if any, and what makes the scheme from its values: a city's
+        dictionary may extend the published list.
     reserved : why no value can be judged yet; None for a scheme in use.
     levels_of, parent_of, prefix_of : what a good code stands for, lies in, shares with its children.
     children_of : a regular expression of the children's codes, where they do not begin with a prefix.
@@ -333,6 +335,8 @@ class CodeScheme:
     issuer: str = "their issuer"
     suspects: Callable[[Places, str | None], Mask] | None = None
     canonical: Callable[[str], str] = translated
+    codelist: str | None = None
+    with_values: Callable[[Collection[str]], CodeScheme] | None = None
     reserved: str | None = None
 
     def normalise(self, text: str) -> str:

@@ -1,15 +1,15 @@
 """Municipal component code 城市管理部件代码: county, class, sequence; 16 digits.
 
-Classes are those of the codelist `component_class`. Main classes from 21 up are each city's own: `with_classes`
-makes the scheme of a city that has some; no setting of a deployment takes their list yet. Numberings differ
-between standards, so a component keeps the name of its class scheme beside its code.
+Classes are those of the codelist `component_class`. Main classes from 21 up are each city's own: its dictionary extends
+the codelist by them. Numberings differ between standards, so a component keeps the name of its class scheme beside its
+code.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cache
 
@@ -21,32 +21,22 @@ from cim.errors import InvalidCode
 
 COUNTY = 6
 CLASS = 10
+CODELIST = "component_class"
 LAST_SEQUENCE = 999_999
 
 
 @cache
 def published_classes() -> frozenset[str]:
     """Return the four-digit classes of the published codelist."""
-    document = json.loads((schemas.V1 / "codelists" / "component_class.json").read_text(encoding="utf-8"))
+    document = json.loads((schemas.V1 / "codelists" / f"{CODELIST}.json").read_text(encoding="utf-8"))
     return frozenset(entry["value"] for entry in document["values"])
 
 
-def with_classes(classes: Iterable[str]) -> CodeScheme:
-    """Return the scheme of a city that has classes of its own, four digits each, besides the published ones.
-
-    Raises
-    ------
-    InvalidCode : a class is not four digits.
-    """
-    own = frozenset(classes)
-    wrong = sorted(c for c in own if not re.fullmatch("[0-9]{4}", c))
-    if wrong:
-        raise InvalidCode(f"a component class has four digits, got {', '.join(map(repr, wrong))}")
-    classes_of_city = cache(lambda: published_classes() | own)
-    return replace(SCHEME, rules=_rules(classes_of_city), suspects=_suspects(classes_of_city))
+def _with_classes(classes: Collection[str]) -> CodeScheme:
+    return replace(SCHEME, rules=_rules(lambda: classes), suspects=_suspects(lambda: classes))
 
 
-def _rules(classes: Callable[[], frozenset[str]]) -> Callable[[str], list[Problem]]:
+def _rules(classes: Callable[[], Collection[str]]) -> Callable[[str], list[Problem]]:
     def rules(code: str) -> list[Problem]:
         found = code[COUNTY:CLASS]
         if found in classes():
@@ -54,12 +44,12 @@ def _rules(classes: Callable[[], frozenset[str]]) -> Callable[[str], list[Proble
         main = found[:2]
         if any(other.startswith(main) for other in classes()):
             return [Problem("rule", 9, f"main class {main} has no sub-class {found[2:]}")]
-        return [Problem("rule", 7, f"no published main class {main}; a deployment cannot take a city's own yet")]
+        return [Problem("rule", 7, f"no main class {main}; one of the city's own is to be in its {CODELIST}")]
 
     return rules
 
 
-def _suspects(classes: Callable[[], frozenset[str]]) -> Callable[[Places, str | None], Mask]:
+def _suspects(classes: Callable[[], Collection[str]]) -> Callable[[Places, str | None], Mask]:
     def suspects(places: Places, _level: str | None) -> Mask:
         unknown = np.ones(10_000, dtype=bool)
         unknown[[int(known) for known in classes()]] = False
@@ -90,6 +80,8 @@ SCHEME = CodeScheme(
     ),
     rules=_rules(published_classes),
     suspects=_suspects(published_classes),
+    codelist=CODELIST,
+    with_values=_with_classes,
     # The county is a code of cn-div6.
     parent_of=lambda code: code[:COUNTY],
     numbering_of=_numbering_of,

@@ -9,8 +9,10 @@ import typer
 
 from cim import codes
 from cim.commands._open import open_city
+from cim.dictionary import dictionary_of
 from cim.errors import NotFound
 from cim.output import AsJson, print_json, print_pairs, print_table
+from cim.settings import Settings
 
 group = typer.Typer(help="Code schemes: check, mint and resolve codes.", no_args_is_help=True)
 
@@ -31,8 +33,8 @@ def list_schemes(as_json: AsJson = False) -> None:
 @group.command()
 def check(scheme: SchemeName, code: str, as_json: AsJson = False) -> None:
     """Check a code and print its canonical form and segments; exit code 3 where the scheme refuses it."""
-    canonical = codes.check(scheme, code)
-    found = codes.scheme(scheme)
+    found = codes.scheme(scheme, dictionary_of(Settings.from_environment()).codelists)
+    canonical = found.check(code)
     warnings = [problem.message for problem in found.validate(canonical, strict=True)]
     result = {
         "scheme": scheme,

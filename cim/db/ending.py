@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from cim import codes
 from cim.codes import provisional
 from cim.db.identifiers import current_codes
 from cim.db.merge import REVISION
@@ -59,8 +58,8 @@ class Delivered:
 
     def add(self, named: Sequence[str]) -> None:
         """Note the objects that codes stand for, which may be codes they had before."""
-        own = codes.scheme(self._scheme).name
-        pairs = [(provisional.SCHEME.name if code.startswith(provisional.PREFIX) else own, code) for code in named]
+        own, ours = self._scheme, provisional.SCHEME.name
+        pairs = [(ours if code.startswith(provisional.PREFIX) else own, code) for code in named]
         found = current_codes(self._connection, pairs, type_name=self._target.name)
         current = {current.code for objects in found.values() for current in objects}
         given = sa.func.unnest(sa.cast([*current.union(named)], ARRAY(sa.Text)))

@@ -15,7 +15,7 @@ from cim.db.migrate import migrate
 from cim.db.script import query
 from cim.db.server import driver_arguments
 from cim.db.tables import SCHEMA, metadata_of
-from cim.dictionary import Dictionary, load_dictionary
+from cim.dictionary import Dictionary, dictionary_of
 from cim.errors import DatabaseError
 from cim.settings import Settings
 
@@ -61,8 +61,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.url = ensure_running(settings)
-        folders = [settings.dictionary] if settings.dictionary else []
-        self.dictionary: Dictionary = load_dictionary(*folders, code_schemes=settings.code_schemes)
+        self.dictionary: Dictionary = dictionary_of(settings)
         self.engine = sa.create_engine(
             self.url, pool_pre_ping=True, connect_args=driver_arguments(sa.make_url(self.url))
         )

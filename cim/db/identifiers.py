@@ -99,7 +99,7 @@ def resolve_identifier(
     ----------
     scheme_name : the scheme of the text, ours or one that only the crosswalk knows; default any
     """
-    asked = _readings(connection, text, scheme_name)
+    asked = _readings(connection, dictionary, text, scheme_name)
     found = current_codes(connection, asked)
     return [
         Resolution(
@@ -116,9 +116,9 @@ def resolve_identifier(
     ]
 
 
-def _readings(connection: sa.Connection, text: str, scheme_name: str | None) -> set[Named]:
+def _readings(connection: sa.Connection, dictionary: Dictionary, text: str, scheme_name: str | None) -> set[Named]:
     """Return the (scheme, value) pairs a text may be meant as."""
-    known = codes.schemes()
+    known = codes.schemes(dictionary.codelists)
     if scheme_name is not None:
         canonical = known[scheme_name].normalise(text) if scheme_name in known else text
         return {(scheme_name, canonical), (scheme_name, text)}
@@ -170,7 +170,8 @@ def write_identifiers(connection: sa.Connection, dictionary: Dictionary, rows: S
 
 def _checked(row: Identifier, dictionary: Dictionary) -> Identifier:
     dictionary.type(row.type)
-    return replace(row, value=codes.check(row.scheme, row.value)) if row.scheme in codes.schemes() else row
+    scheme = codes.schemes(dictionary.codelists).get(row.scheme)
+    return row if scheme is None else replace(row, value=scheme.check(row.value))
 
 
 def _unknown(connection: sa.Connection, rows: Sequence[Identifier]) -> list[str]:

@@ -12,7 +12,6 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from cim import codes
 from cim.codes import provisional
 from cim.db.identifiers import current_codes
 from cim.db.script import query
@@ -193,8 +192,7 @@ class Matching:
         return {row.how: row.number for row in rows}
 
     def _scheme(self, code: str) -> str:
-        own = codes.scheme(self._type.code_scheme).name
-        return provisional.SCHEME.name if code.startswith(provisional.PREFIX) else own
+        return provisional.SCHEME.name if code.startswith(provisional.PREFIX) else self._type.code_scheme
 
 
 def name_sources(connection: sa.Connection, dataset: str, layer: str, names: Mapping[int, str | None]) -> None:

@@ -27,7 +27,7 @@ def mint(connection: sa.Connection, dictionary: Dictionary, scheme_name: str, pa
     """
     if not 1 <= count <= MOST:
         raise InvalidData(f"mint 1 to {MOST} codes at once, got {count}")
-    scheme = codes.scheme(scheme_name)
+    scheme = codes.scheme(scheme_name, dictionary.codelists)
     numbering = scheme.numbering(parent)
     types = [t.name for t in dictionary.types.values() if t.code_scheme == scheme_name]
     connection.execute(query("codes/lock_numbers"), {"prefix": numbering.prefix})

@@ -203,6 +203,60 @@ def test_a_codelist_value_has_one_meaning(tmp_path: Path) -> None:
         load_dictionary(city_folder(tmp_path, wood=wood))
 
 
+def with_list(folder: Path, name: str, **said: object) -> Path:
+    (folder / "codelists").mkdir(parents=True, exist_ok=True)
+    (folder / "codelists" / f"{name}.json").write_text(json.dumps(said), encoding="utf-8")
+    return folder
+
+
+LIFT = {"value": "2133", "title": "Lift", "title-zh": "电梯"}
+OWN = {"extends": "component_class", "source": "The city's list", "confidence": "likely"}
+
+
+def test_a_city_adds_values_to_a_codelist_that_leaves_them_to_it(tmp_path: Path) -> None:
+    published = load_dictionary().codelists["component_class"]
+    extended = load_dictionary(with_list(tmp_path, "own", **OWN, values=[LIFT])).codelists["component_class"]
+    assert list(extended.values) == [*published.values, "2133"]
+    lift = extended.values["2133"]
+    assert (lift.title, lift.title_zh, lift.source, lift.confidence) == ("Lift", "电梯", "The city's list", "likely")
+    # Each value keeps its own source and mark.
+    assert (extended.source, extended.values["0101"]) == (published.source, published.values["0101"])
+    assert "own" not in load_dictionary(tmp_path).codelists
+
+
+def test_a_city_leaves_values_of_its_own_list_to_another_folder(tmp_path: Path) -> None:
+    folder = city_folder(tmp_path / "state", wood={**WOOD, "extensible": "[a-z]+"})
+    pine = {"value": "pine", "title": "Pine", "title-zh": "松木"}
+    # Read first by its name: what it extends comes later.
+    with_list(folder, "a", **{**OWN, "extends": "wood"}, values=[pine])
+    assert list(load_dictionary(folder).codelists["wood"].values) == ["oak", "elm", "pine"]
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ({**OWN, "values": [{**LIFT, "value": "0101"}]}, "has a value '0101' already, and its meaning never changes"),
+        ({**OWN, "values": [{**LIFT, "value": "2133 "}]}, "leaves values of the form .* to cities, got '2133 '"),
+        ({**OWN, "values": [{**LIFT, "value": "0139"}]}, "leaves values of the form .* to cities, got '0139'"),
+        ({**OWN, "values": [LIFT, LIFT]}, "a value stands there twice"),
+        ({**OWN, "values": [LIFT], "source": 5}, "source and confidence of a codelist are texts"),
+        ({"extends": "component_class", "values": [LIFT]}, "an extension needs extends, source, confidence, values"),
+        ({**OWN, "extends": "status", "values": [LIFT]}, "codelist 'status' is closed"),
+        ({**OWN, "extends": "lifts", "values": [LIFT]}, "'extends' names no codelist: 'lifts'; there are"),
+        ({**OWN, "extends": ["status"], "values": [LIFT]}, "'extends' names no codelist"),
+    ],
+)
+def test_an_extension_that_is_none_is_refused(tmp_path: Path, said: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(InvalidData, match=rf"own\.json: .*{complaint}"):
+        load_dictionary(with_list(tmp_path, "own", **said))
+
+
+@pytest.mark.parametrize("form", [5, "["])
+def test_what_a_list_leaves_to_cities_is_a_regular_expression(tmp_path: Path, form: object) -> None:
+    with pytest.raises(InvalidData, match=r"wood\.json"):
+        load_dictionary(city_folder(tmp_path, wood={**WOOD, "extensible": form}))
+
+
 @pytest.mark.parametrize("values", [["oak"], [{"value": "oak"}], "oak", [{**WOOD["values"][0], "mappings": 5}]])
 def test_codelist_values_of_another_form_are_refused(tmp_path: Path, values: object) -> None:
     with pytest.raises(InvalidData, match="a codelist needs"):

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from cim import codes
 from cim.codes import cn_component16
+from cim.dictionary import load_dictionary
 from cim.errors import Conflict, InvalidCode
 
 SCHEME = codes.scheme("cn-component16")
@@ -30,18 +34,28 @@ def test_a_water_cover_is_taken_apart() -> None:
     assert codes.check("cn-div6", "320508", level="county")
 
 
-def test_a_city_may_have_classes_of_its_own() -> None:
-    lift = "3205082133000001"
-    city = cn_component16.with_classes(["2114", "2124", "2133"])
-    assert city.check(lift) == lift
-    assert city.check("3205080101000001")
-    assert city.validate("3205082134000001")[0].place == 9
-    assert SCHEME.validate(lift)[0].message == "no published main class 21; a deployment cannot take a city's own yet"
+def test_a_city_may_have_classes_of_its_own(tmp_path: Path) -> None:
+    own = {"extends": "component_class", "source": "Reference list", "confidence": "likely"}
+    lift = {"value": "2133", "title": "Lift", "title-zh": "电梯"}
+    (tmp_path / "codelists").mkdir()
+    (tmp_path / "codelists" / "own.json").write_text(json.dumps({**own, "values": [lift]}), encoding="utf-8")
+    dictionary = load_dictionary(tmp_path)
+    code, unknown, water = "3205082133000001", "3205082134000001", "3205080101000001"
 
-
-def test_a_class_of_its_own_has_four_digits() -> None:
-    with pytest.raises(InvalidCode, match="four digits, got '21', '21AB'"):
-        cn_component16.with_classes(["2133", "21AB", "21"])
+    city = codes.scheme("cn-component16", dictionary.codelists)
+    assert city.check(code) == code
+    assert city.check(water) == water
+    assert city.validate(unknown)[0].place == 9
+    assert city.mint("3205082133") == code
+    # Columns are judged as single codes are, for keys as well.
+    found, problems = city.check_many([code, unknown, water])
+    assert (found, list(problems)) == ([code, None, water], [1])
+    assert codes.check_many_for(dictionary.type("component"), [code, unknown, water])[0] == [code, None, water]
+    # What is published stays as it is.
+    said = SCHEME.validate(code)[0].message
+    assert said == "no main class 21; one of the city's own is to be in its component_class"
+    with pytest.raises(InvalidCode):
+        codes.check_for(load_dictionary().type("component"), code)
 
 
 def test_minting_numbers_within_county_and_class() -> None:
