@@ -29,8 +29,8 @@ class Change:
 
     Attributes
     ----------
-    columns : of an update or end, (old, new) of each public property that changes; those in `attributes` by
-        `attributes.` and their key. An object that leaves its table has none.
+    columns : (old, new) of each public property that changes, None for nothing; those in `attributes` by `attributes.`
+        and their key. A new object has all it brings, one that leaves its table none.
     moved : how far the geometry moves at most, metres; None where it stays, comes or goes.
     """
 
@@ -49,7 +49,7 @@ def changes(connection: sa.Connection, dictionary: Dictionary, types: Sequence[s
     found = []
     for row in rows:
         if row.before is None:
-            found.append(Change(row.type, row.code, "insert"))
+            found.append(Change(row.type, row.code, "insert", dict(_differences({}, row.after))))
         elif row.after is None:
             found.append(Change(row.type, row.code, "end"))
         else:
@@ -69,13 +69,21 @@ def lines(found: Sequence[Change]) -> Iterator[str]:
         shown[change.fate] += 1
         if shown[change.fate] <= _SHOWN:
             yield f"{_SIGNS[change.fate]} {change.type} {change.code}"
-            for name, (old, new) in change.columns.items():
-                yield f"    {name}: {_short(old)} → {_short(new)}" if name != "geom" else f"    {_geometry(change)}"
+            yield from _values(change)
     for fate, sign in _SIGNS.items():
         if total[fate] > _SHOWN:
             yield f"{sign} and {total[fate] - _SHOWN:,} more; --json lists them"
     if len(found) == MOST:
         yield f"only the first {MOST:,} changes are listed"
+
+
+def _values(change: Change) -> Iterator[str]:
+    """Yield what changes, a line each; of a new object all it brings, on one line."""
+    if change.fate == "insert" and change.columns:
+        yield "    " + ", ".join(f"{name}: {_short(new)}" for name, (_, new) in change.columns.items())
+        return
+    for name, (old, new) in change.columns.items():
+        yield f"    {name}: {_short(old)} → {_short(new)}" if name != "geom" else f"    {_geometry(change)}"
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:

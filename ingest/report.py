@@ -122,6 +122,11 @@ class Report:
         layers = [layer for file in self.files for layer in file.layers]
         return {name: sum(getattr(layer, name) for layer in layers) for name in names}
 
+    @property
+    def dry(self) -> bool:
+        """Whether what is reported was undone."""
+        return any(file.status == "dry-run" for file in self.files)
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data, totals included."""
         said = asdict(replace(self, files=[replace(file, observed=None) for file in self.files]))
@@ -133,7 +138,10 @@ class Report:
         """Raise InvalidData if a file was refused, naming which."""
         if self.refused:
             names = ", ".join(file.path for file in self.refused)
-            raise InvalidData(f"{len(self.refused)} of {len(self.files)} files refused: {names}; the others are in")
+            said = f"{len(self.refused)} of {len(self.files)} files refused: {names}"
+            if len(self.refused) < len(self.files):
+                said += "; the others could be taken" if self.dry else "; the others are in"
+            raise InvalidData(said)
 
 
 def reason_of(reason: str) -> str:
@@ -164,6 +172,8 @@ def show(report: Report, console: Console) -> None:
                 console.print(_tree(node, Tree(Text(node["text"]))), markup=False, highlight=False)
     for file in report.files:
         _show_remarks(file, console)
+    if report.dry:
+        console.print("dry run: nothing of this is in", style="bold", markup=False, highlight=False)
     for waits in report.waiting:
         console.print(waits, style="yellow", markup=False, highlight=False, soft_wrap=True)
     for path in report.passed_over:

@@ -101,7 +101,9 @@ def test_a_dry_run_leaves_the_tree_alone(cim: Any, tmp_path: Path, write: Write,
     assert report["total"]["inserted"] == 1
     assert report["files"][0]["changes"][0]["fate"] == "insert"
     assert "tree_size" not in report
-    assert f"+ building {BUILDING}" in cim("ingest", path, "--dry-run", "--mode", "replace-layer")
+    shown = cim("ingest", path, "--dry-run", "--mode", "replace-layer")
+    assert f"+ building {BUILDING}" in shown
+    assert "dry run: nothing of this is in" in shown
     assert json.loads(cim("status", "--json"))["objects"]["building"] == 0
 
 

@@ -191,7 +191,17 @@ def test_a_dry_run_tells_what_each_object_would_become(
             "building", ONE, "update", {"height": (5, None), "attributes.n": (1, 2), "geom": ("as it was", "other")}, 3
         ),
         Change("building", TWO, "end", {"valid_to": (None, day)}),
-        Change("building", THREE, "insert"),
+        Change(
+            "building",
+            THREE,
+            "insert",
+            {
+                "height": (None, 1),
+                "attributes.m": (None, "z"),
+                "attributes.n": (None, 1),
+                "parcel_code": (None, THREE[:19]),
+            },
+        ),
     ]
     assert list(lines(report.files[0].changes)) == [
         f"~ building {ONE}",
@@ -201,6 +211,7 @@ def test_a_dry_run_tells_what_each_object_would_become(
         f"- building {TWO}",
         f'    valid_to: nothing → "{day}"',
         f"+ building {THREE}",
+        f'    height: 1, attributes.m: "z", attributes.n: 1, parcel_code: "{THREE[:19]}"',
     ]
     assert json.loads(json.dumps(report.to_json()))["files"][0]["changes"][1]["columns"] == {"valid_to": [None, day]}
     assert revisions(database) == before
