@@ -27,9 +27,9 @@ class Made:
 
     Attributes
     ----------
-    before : the rows of the buildings acted on, as they were
+    before : the buildings acted on, as they were: the columns that interventions read or set
     branch : the rows that are changed or new, by feature type and code
-    text : the branch as JSON text, as queries take it
+    text : the branch as JSON text, as queries take it: of a row that is changed, what is another
     on : interventions by the building they act on, in order of phase
     new : the intervention that makes an object, by feature type and the object's provisional code
     """
@@ -59,6 +59,7 @@ def lay(state: State, proposal: Proposal) -> Made:
     on: dict[str, list[Intervention]] = {}
     new: dict[tuple[str, str], Intervention] = {}
     branch: dict[str, dict[str, Mapping[str, Any]]] = {}
+    sent: dict[str, dict[str, Mapping[str, Any]]] = {}
     rows = _targets(state, proposal)
     before = dict(rows["building"])
     for one in proposal.interventions:
@@ -66,22 +67,23 @@ def lay(state: State, proposal: Proposal) -> Made:
         if action.on_building:
             row = rows["building"][one.target]
             on.setdefault(one.target, []).append(one)
-            changed = _changed(state, one, row)
+            changes = {name: value for name, value in _changes(state, one, row).items() if value != row.get(name)}
             _check_values(state, one, "building", one.params)
-            rows["building"][one.target] = changed
-            if changed != row:
-                branch.setdefault("building", {})[one.target] = changed
+            if changes:
+                rows["building"][one.target] = branch.setdefault("building", {})[one.target] = {**row, **changes}
+                earlier = sent.setdefault("building", {}).get(one.target, {})
+                sent["building"][one.target] = {**earlier, **changes}
         if action.makes is not None:
             (code,) = mint_many(action.makes, f"proposal {proposal.code or INLINE}", [one.id])
             made = {"code": code, "rev": 0, **_made(state, one, rows)}
             _check_values(state, one, action.makes, made)
-            branch.setdefault(action.makes, {})[code] = made
+            branch.setdefault(action.makes, {})[code] = sent.setdefault(action.makes, {})[code] = made
             new[action.makes, code] = one
     return Made(
         proposal,
         MappingProxyType(before),
         MappingProxyType({name: MappingProxyType(objects) for name, objects in branch.items()}),
-        orjson.dumps(branch).decode(),
+        orjson.dumps(sent).decode(),
         MappingProxyType({code: tuple(ones) for code, ones in on.items()}),
         MappingProxyType(new),
     )
@@ -91,10 +93,11 @@ def _targets(state: State, proposal: Proposal) -> dict[str, dict[str, Mapping[st
     """Return the rows of the buildings acted on and the codes of the parcels built on."""
     buildings = sorted({one.target for one in proposal.interventions if ACTIONS[one.action].on_building})
     parcels = sorted({one.target for one in proposal.interventions if not ACTIONS[one.action].on_building})
-    found = state.through(None).rows("targets", buildings=buildings, parcels=parcels)
+    found = state.through(None).rows("acted_on", buildings=buildings, parcels=parcels)
     rows: dict[str, dict[str, Mapping[str, Any]]] = {"building": {}, "parcel": {}}
     for row in found:
-        rows[row.type][row.code] = row.object
+        values = row._asdict()
+        rows[values.pop("type")][row.code] = values
     for name, wanted in (("building", buildings), ("parcel", parcels)):
         missing = sorted(set(wanted) - rows[name].keys())
         if missing:
@@ -105,8 +108,8 @@ def _targets(state: State, proposal: Proposal) -> dict[str, dict[str, Mapping[st
     return rows
 
 
-def _changed(state: State, one: Intervention, row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the row of a building after an intervention."""
+def _changes(state: State, one: Intervention, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the columns of a building that an intervention sets, on its row before that."""
     params = one.params
     if row.get("status") == "demolished":
         raise InvalidData(f"proposal: {one.target} is demolished already; {one.id!r} comes too late")
@@ -116,21 +119,21 @@ def _changed(state: State, one: Intervention, row: Mapping[str, Any]) -> Mapping
             graded = params.get("danger_grade")
             if graded is None and row.get("danger_grade") in repair["of"]:
                 graded = repair["danger_grade"]
-            return row if graded is None else {**row, "danger_grade": graded}
+            return {} if graded is None else {"danger_grade": graded}
         case "retrofit":
-            return {**row, **{name: params[name] for name in ("energy_class", "seismic_intensity") if name in params}}
+            return {name: params[name] for name in ("energy_class", "seismic_intensity") if name in params}
         case "add_lift":
-            return {**row, "has_lift": True}
+            return {"has_lift": True}
         case "add_gas":
-            return {**row, "has_gas": True}
+            return {"has_gas": True}
         case "extend":
-            return {**row, **_extended(one, row)}
+            return _extended(one, row)
         case "change_use":
-            return {**row, **{name: params[name] for name in ("usage", "dwellings", "households") if name in params}}
+            return {name: params[name] for name in ("usage", "dwellings", "households") if name in params}
         case "demolish" | "rebuild":
-            return {**row, "status": "demolished", "year_demolished": state.reference_date.year}
+            return {"status": "demolished", "year_demolished": state.reference_date.year}
         case _:
-            return row
+            return {}
 
 
 def _extended(one: Intervention, row: Mapping[str, Any]) -> dict[str, Any]:

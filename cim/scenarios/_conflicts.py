@@ -61,14 +61,18 @@ def broken(database: Database, recorded: Recorded, onto: int, inputs: Mapping[st
 
 
 def differing(was: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> dict[str, list[Any]]:
-    """Return what differs between two rows, by name: what was, and what is; geometry as WKT."""
+    """Return what differs between two rows, by name: what was, and what is; geometry as WKT, whole numbers as such."""
     old, new = was or {}, now or {}
     found = {}
     for name in sorted((old.keys() | new.keys()) - {"code", "rev"}):
         pair = [old.get(name), new.get(name)]
         if pair[0] != pair[1]:
-            found[name] = [shapely.from_wkb(value).wkt if name == "geom" and value else value for value in pair]
+            found[name] = [shapely.from_wkb(value).wkt if name == "geom" and value else _whole(value) for value in pair]
     return found
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _targets(recorded: Recorded, state: State) -> dict[tuple[str, str], sa.Row[Any]]:

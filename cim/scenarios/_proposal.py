@@ -281,10 +281,10 @@ def _needs_nothing(action: str) -> bool:
 
 
 def _check_params(name: str, action: str, params: Mapping[str, Any]) -> None:
-    from jsonschema.exceptions import best_match
-
     if not params and _needs_nothing(action):
         return
+    from jsonschema.exceptions import best_match
+
     error = best_match(_takes(action).iter_errors(params))
     if error is not None:
         raise InvalidData(f"proposal: params of {name!r}: {error.json_path.removeprefix('$.')}: {error.message}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
-from typing import Any
+from typing import Any, NamedTuple
 
 from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
@@ -19,8 +19,7 @@ EVERYTHING = "/"  # the path of all numbers, of which there may be none
 DIGITS = 15  # decimals of what no decimal number is exactly
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """What one object adds to a sum; `amount` None is unknown, and then lies between `least` and `most`.
 
     `leaf` is the index of the log entry that it comes from; None where a proposal brings the object, or a fact that
@@ -64,8 +63,7 @@ class Sum:
             return amount * int(weight * scale)
 
         terms = (
-            replace(
-                t,
+            t._replace(
                 amount=None if t.amount is None else times(t.amount, weight),
                 most=times(t.most, weight),
                 least=times(t.least, weight),
@@ -132,8 +130,7 @@ class Sum:
                 "least": scaled(abs(t.least), self.per_unit),
                 "most": scaled(abs(t.most), self.per_unit),
             }
-            for t in sorted(self.terms, key=lambda t: (t.type, t.code))
-            if t.amount is None
+            for t in sorted((t for t in self.terms if t.amount is None), key=lambda t: (t.type, t.code))
         ]
 
 

@@ -163,7 +163,7 @@ class EvaluateProposal(Scenario):
         "平均层数、开敞空间率和绿地率的前后对比,并逐栋列出变化。现状减拆除加新增恒等于建成后。"
     )
     reads: ClassVar[tuple[str, ...]] = ("building", "green_space", "parcel", "road")
-    queries: ClassVar[tuple[str, ...]] = ("building_stock", "density_indicators", "targets")
+    queries: ClassVar[tuple[str, ...]] = ("building_stock", "density_indicators", "acted_on")
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
     example: ClassVar[Example] = EXAMPLE
 

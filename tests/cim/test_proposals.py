@@ -155,6 +155,9 @@ def test_any_query_reads_through_it(city: City) -> None:
     through = city.features("building", proposal=code)
     standing = through[through["status"] == "in_use"]
     assert sorted(standing["gross_floor_area"]) == [10, 300, 800]
+    kept = through.loc[[OLD, BIG], ["households", "storeys_above", "heritage"]]
+    assert kept.to_numpy().tolist() == [[3, 2, "none"], [3, 2, "none"]]
+    assert through.geometry.loc[BIG].area == 200
     assert list(city.features("building", proposal=code, where="has_lift = true").index) == [BIG]
     assert city.features("green_space", proposal=code).geometry.area.sum() == 400
     assert len(city.features("building")) == 3
@@ -164,6 +167,28 @@ def test_any_query_reads_through_it(city: City) -> None:
     assert city.features("building", proposal=code).loc[GREY, "gross_floor_area"] == 10
     now = city.tree_head().size
     assert city.features("building", proposal=code, as_of=now).loc[GREY, "gross_floor_area"] == 20
+
+
+@pytest.mark.parametrize("state", ["", "(SELECT size FROM cim.tree_state), "])
+def test_a_branch_holds_what_is_another(city: City, state: str) -> None:
+    """Changed with what is set and what is emptied, taken away, and two objects more: whole, of a code there is too."""
+    branch = {
+        OLD: {"households": None, "usage": "office"},
+        BIG: None,
+        GREY: {"code": GREY, "rev": 0, "usage": "office"},
+        "NEW": {"code": "NEW", "rev": 0, "households": 7},
+    }
+    with city.database.engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT code, usage, households, storeys_above, ST_Area(geom) "
+            f"FROM city.building_in({state}%s::jsonb) ORDER BY code",
+            (json.dumps({"building": branch}),),
+        )
+        assert [tuple(row) for row in found] == [
+            (OLD, "office", None, 2, 200.0),
+            (GREY, "office", None, None, None),
+            ("NEW", None, 7, None, None),
+        ]
 
 
 def test_the_difference_to_the_city_and_to_another_proposal(city: City) -> None:
@@ -186,6 +211,12 @@ def test_the_difference_to_the_city_and_to_another_proposal(city: City) -> None:
         ask(city, "evaluate-proposal", proposals=[code, other])
     compared = ask(city, "evaluate-proposal", proposals=[code, other], as_of=city.tree_head().size)["result"]
     assert [one["balance"]["gfa"]["after"]["value"] for one in compared["proposals"]] == [1110, 990]
+
+
+def test_the_difference_has_whole_numbers_as_such(city: City) -> None:
+    code = draw_up(city, {"target": BIG, "action": "extend", "params": {"added_floor_area": 10.5, "height": 9}})
+    (line,) = city.proposals.diff(code)
+    assert json.dumps(line["fields"]) == '{"gross_floor_area": [800, 810.5], "height": [null, 9]}'
 
 
 # ------------------------------------------------------------------------------------------------------------- rebased

@@ -1,8 +1,8 @@
 -- Make city.<type>_logged(n): the type's objects at tree size n, as the log has them; city.<type>_now(): as the live
 -- table has them; city.<type>_at(n): the one, or the other where n is null, for queries that read either, which costs a
 -- step for each row, and planning both; city.<type>_in(n, branch): the same as read through a branch, {type: {code: row,
--- or null for an object it takes away}}; and city.<type>_in(branch): the live table so. Rows of a branch are whole,
--- geometry as hex EWKB; one of a code that is not there is an object more.
+-- or null for an object it takes away}}; and city.<type>_in(branch): the live table so. A row of a branch holds what is
+-- another of an object, geometry as hex EWKB; one with a rev is an object more, and whole.
 --
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
@@ -72,6 +72,7 @@ BEGIN
         format('Objects of type %s at tree size n; the live table where n is null', type_name));
 
     -- Over the live table rows keep their type, or no index that has a condition on the geometry would serve.
+    -- MATERIALIZED: the planner would make the branch's rows anew for each row that it joins them to.
     FOR reading IN SELECT * FROM (VALUES
         ('jsonb', '$1', '_now', '', format('SETOF city.%I', type_name)),
         ('bigint, jsonb', '$2', '_at', '$1', format('TABLE (%s)', signature))
@@ -81,8 +82,15 @@ BEGIN
             LANGUAGE sql STABLE ROWS 100000 AS $body$
                 SELECT %4$s FROM city.%5$I(%6$s) t WHERE NOT coalesce(%7$s -> %8$L ? t.code, false)
                 UNION ALL
-                SELECT %4$s FROM jsonb_each(%7$s -> %8$L) e, jsonb_populate_record(NULL::city.%8$I, e.value) t
-                WHERE e.value <> 'null'
+                SELECT t.* FROM (
+                    WITH changed AS MATERIALIZED (
+                        SELECT %4$s
+                        FROM jsonb_each(%7$s -> %8$L) e
+                        LEFT JOIN city.%5$I(%6$s) o ON o.code COLLATE "C" = e.key AND NOT e.value ? 'rev'
+                        CROSS JOIN LATERAL jsonb_populate_record(ROW(o.*)::city.%8$I, e.value) t
+                        WHERE e.value <> 'null'
+                    )
+                    SELECT * FROM changed) t
             $body$
             $function$, type_name || '_in', reading.parameters, reading.rows, live, type_name || reading.source,
             reading.size, reading.branch, type_name);

@@ -95,7 +95,8 @@ def kill(until: Until) -> Kill:
 
     def kill(pids: Iterable[int]) -> None:
         for pid in pids:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it ended with one that was killed before it
+                os.kill(pid, signal.SIGKILL)
         until(lambda: not any((Path("/proc") / str(pid) / "cwd").is_dir() for pid in pids), "they did not end")
 
     return kill

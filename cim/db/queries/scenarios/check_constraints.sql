@@ -3,6 +3,8 @@
 -- `parcels` is null, those whose point on surface lies in the scope. What is unknown has its largest value in *_most.
 -- With `explain`, stock and planted list what is summed.
 -- Only what lies within reach of the scope is read; `within` tells the parcels of which nothing lies beyond.
+-- The planner expects a parcel or two. So sums are MATERIALIZED, or they would be made anew for each parcel; and a
+-- building's parcel is looked up in a hash: that is what IN does beside OR, and before IS TRUE.
 WITH around AS MATERIALIZED (
     SELECT ST_Buffer(CAST(:scope AS geometry), CAST(:reach AS float8)) AS geom
 ), parcel AS MATERIALIZED (
@@ -21,12 +23,12 @@ WITH around AS MATERIALIZED (
            b.valid_from, b.valid_to
     FROM city.building_at(CAST(:size AS bigint)) b
     WHERE ST_DWithin(b.geom, CAST(:scope AS geometry), CAST(:reach AS float8))
-      -- IN beside OR: looked up in a hash, however few parcels the planner expects.
       AND (b.parcel_code IN (SELECT p.code FROM parcel p) OR b.parcel_code IS NULL)
     UNION ALL
     SELECT b.code, b.rev, b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
            b.valid_from, b.valid_to
-    FROM parcel p JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
+    FROM city.building_at(CAST(:size AS bigint)) b
+    WHERE b.geom IS NULL AND (b.parcel_code IN (SELECT p.code FROM parcel p)) IS TRUE
 ), standing AS MATERIALIZED (
     SELECT l.code, l.rev, coalesce(l.parcel_code, beneath.code) AS parcel_code,
            CASE WHEN l.geom IS NULL THEN cim.square_centimetres(l.footprint_area)
@@ -41,7 +43,7 @@ WITH around AS MATERIALIZED (
         ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
     WHERE coalesce(l.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
       AND coalesce(l.valid_from <= :reference_date, true) AND coalesce(l.valid_to > :reference_date, true)
-), built AS (
+), built AS MATERIALIZED (
     SELECT m.parcel_code, count(*) AS buildings, coalesce(sum(m.footprint), 0)::bigint AS footprint,
            count(m.footprint) AS footprint_known,
            count(*) FILTER (WHERE m.footprint IS NULL) * CAST(:footprint_max AS bigint) AS footprint_most,
@@ -55,7 +57,7 @@ WITH around AS MATERIALIZED (
                FILTER (WHERE CAST(:explain AS boolean)) AS stock
     FROM standing m
     GROUP BY m.parcel_code
-), planted AS (
+), planted AS MATERIALIZED (
     SELECT p.code AS parcel_code, count(*) AS greens, count(g.counts_as_green) AS greens_known,
            coalesce(sum(a.area) FILTER (WHERE g.counts_as_green), 0)::bigint AS green,
            coalesce(sum(a.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most,
@@ -68,7 +70,7 @@ WITH around AS MATERIALIZED (
     CROSS JOIN LATERAL (SELECT cim.square_centimetres(ST_Area(ST_Intersection(g.geom, p.geom))) AS area) a
     WHERE a.area > 0
     GROUP BY p.code
-), zoned AS (
+), zoned AS MATERIALIZED (
     SELECT p.code AS parcel_code, array_agg(z.code ORDER BY z.code COLLATE "C") AS zones,
            min(z.far_cap) AS far_cap, min(z.density_cap) AS density_cap, max(z.green_ratio_min) AS green_ratio_min
     FROM parcel p
