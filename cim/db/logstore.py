@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain, pairwise
 from struct import Struct
 from typing import Any
 
@@ -193,15 +194,16 @@ class LogStore:
         """Return the revisions that the leaves start to end stand for, by leaf; without those that cannot be read."""
         try:
             with self.connection.begin():
-                span = _span(start, end)
-                ids = dict(self.connection.execute(query("log/leaf_span"), span).mappings().one())
-                rows = _binary(self.connection, "log/audit_leaves", span | ids)
+                leaves = _binary(self.connection, "log/audit_leaves", _span(start, end))
+                spans = [{"first_id": first, "last_id": last} for first, last in stretches(leaf[1] for leaf in leaves)]
+                rows = [row for span in spans for row in _binary(self.connection, "log/audit_revisions", span)]
         except psycopg.DataError:  # a time beyond Python's calendar: one of them has it
             if end - start <= 1:
                 return {}
             middle = (start + end) // 2
             return self.revisions(start, middle) | self.revisions(middle, end)
-        return {row[-3]: revision_of(row[:-3]) for row in rows}
+        by_id = {row[0]: row for row in rows}
+        return {idx: revision_of(by_id[number]) for idx, number, *_ in leaves if number in by_id}
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
@@ -217,26 +219,28 @@ class LogStore:
 
     def revived(self) -> Iterator[tuple[str, str, int, str]]:
         """Yield (type, code, rev, field) of private values that were erased and are there again."""
-        with self.connection.begin():
-            for row in self.connection.execute(query("log/revived")):
-                yield row.type, row.code, row.rev, row.field
+        for row in self._beside("log/revived"):
+            yield row.type, row.code, row.rev, row.field
 
     def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
-        """Yield (type, code, rev, problem) where a live row is not its latest revision; by a connection of its own."""
-        with self.connection.engine.connect() as reader:
-            for row in reader.execute(query("log/live_differences")):
-                yield row.type, row.code, row.rev, row.problem
+        """Yield (type, code, rev, problem) where a live row is not its latest revision."""
+        for row in self._beside("log/live_differences"):
+            yield row.type, row.code, row.rev, row.problem
 
     def skipped(self) -> Iterator[tuple[str, str, int]]:
         """Yield (type, code, rev) of revisions that should have a leaf and have none."""
-        with self.connection.begin():
-            for row in self.connection.execute(query("log/skipped")):
-                yield row.type, row.code, row.rev
+        for row in self._beside("log/skipped"):
+            yield row.type, row.code, row.rev
 
     def unsequenced(self) -> int:
         """Count the visible revisions that have no leaf."""
         with self.connection.begin():
             return int(self.connection.execute(query("log/lag")).one().revisions)
+
+    def _beside(self, name: str) -> Iterator[sa.Row[Any]]:
+        """Run a query by a connection of its own, so that a thread may do so beside another that uses this one."""
+        with self.connection.engine.connect() as reader:
+            yield from reader.execute(query(name))
 
     @contextmanager
     def _cursor(self) -> Iterator[psycopg.Cursor[Any]]:
@@ -278,6 +282,16 @@ _FIRST, _LATER = Struct(">hiqiqii"), Struct(">hiqiqiqi")
 
 def _span(start: int, end: int) -> dict[str, int]:
     return {"first": start, "end": end}
+
+
+def stretches(ids: Iterable[int]) -> list[tuple[int, int]]:
+    """Return first and last of the stretches in which ids lie, apart where a batch of others may lie between them."""
+    ordered = sorted(ids)
+    ends = ordered[:1] + ordered[-1:]
+    if ends and ends[1] - ends[0] > _MANY:
+        gaps = [(before, after) for before, after in pairwise(ordered) if after - before > _MANY]
+        ends[1:1] = chain.from_iterable(gaps)
+    return [*zip(ends[::2], ends[1::2], strict=True)]
 
 
 def revision_of(row: Sequence[Any]) -> Revision:

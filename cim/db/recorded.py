@@ -6,12 +6,15 @@ at once is only said to be in doubt; the audit looks at that again, revision by 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
 import adbc_driver_manager as adbc
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -19,7 +22,7 @@ from adbc_driver_postgresql.dbapi import connect
 from sqlalchemy.dialects import postgresql
 
 from cim.db.json_text import quoted
-from cim.db.logstore import private_of
+from cim.db.logstore import private_of, stretches
 from cim.db.script import query
 from cim.db.server import libpq_uri
 from cim.errors import CimError, DatabaseError
@@ -30,10 +33,11 @@ from cim.log.sequencer import TOGETHER, commitments
 Column = Any  # pa.Array: pyarrow ships no type information
 
 PLAIN = ["insert", "update", "delete"]
+AHEAD = 2  # batches read while one is worked on, each by a connection of its own: none of them waits for another
 
 
 def read(url: sa.URL, start: int, end: int, limit: int) -> Iterator[Recorded]:
-    """Yield the leaves start to end, `limit` at once, by a connection of its own; the next ones are read meanwhile.
+    """Yield the leaves start to end, `limit` at once, by connections of its own; the next AHEAD are read meanwhile.
 
     Raises
     ------
@@ -41,23 +45,33 @@ def read(url: sa.URL, start: int, end: int, limit: int) -> Iterator[Recorded]:
     """
     spans = [(first, min(first + limit, end)) for first in range(start, end, limit)]
     try:
-        with connect(libpq_uri(url), autocommit=True) as connection, ThreadPoolExecutor(1) as ahead:
-            coming = [ahead.submit(_table, connection, *span) for span in spans[:1]]
-            for number in range(1, len(spans) + 1):
-                table = coming.pop().result()
-                coming += [ahead.submit(_table, connection, *span) for span in spans[number : number + 1]]
-                yield _recorded(table)
+        with ExitStack() as stack:
+            connections = [stack.enter_context(connect(libpq_uri(url), autocommit=True)) for _ in spans[:AHEAD]]
+            readers = [stack.enter_context(ThreadPoolExecutor(1)) for _ in connections]
+
+            def ask(number: int) -> Future[tuple[Any, Any]]:
+                return readers[number % AHEAD].submit(_read, connections[number % AHEAD], *spans[number])
+
+            coming = deque(ask(number) for number in range(len(readers)))
+            for number in range(AHEAD, len(spans) + AHEAD):
+                leaves, revisions = coming.popleft().result()
+                if number < len(spans):
+                    coming.append(ask(number))
+                yield _recorded(leaves, revisions)
     except adbc.Error as error:
         raise DatabaseError(f"the database gave up: {error}; see that it runs and answers, and run again") from error
 
 
-def _table(connection: Any, start: int, end: int) -> Any:
-    span = {"first": start, "end": end}
+def _read(connection: Any, start: int, end: int) -> tuple[Any, Any]:
+    """Return leaves in order, and the revisions they stand for, perhaps with others between."""
     with connection.cursor() as cursor:
-        cursor.execute(_written("log/leaf_span", span))
-        first, last = cursor.fetchone()
-        cursor.execute(_written("log/audit_leaves", span | {"first_id": first or 0, "last_id": last or 0}))
-        return cursor.fetch_arrow_table()
+        cursor.execute(_written("log/audit_leaves", {"first": start, "end": end}))
+        leaves = cursor.fetch_arrow_table()
+        revisions = []
+        for first, last in stretches(leaves["revision_id"].to_pylist()) or [(1, 0)]:
+            cursor.execute(_written("log/audit_revisions", {"first_id": first, "last_id": last}))
+            revisions.append(cursor.fetch_arrow_table())
+    return leaves, pa.concat_tables(revisions)
 
 
 def _written(name: str, parameters: dict[str, int]) -> str:
@@ -66,16 +80,30 @@ def _written(name: str, parameters: dict[str, int]) -> str:
     return str(query(name).bindparams(**parameters).compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
 
 
-def _recorded(table: Any) -> Recorded:
-    idx = table["idx"].to_pylist()
-    if idx != sorted(idx):
-        table = table.sort_by("idx")
-    columns = {name: table[name].combine_chunks() for name in table.column_names}
+def _recorded(leaves: Any, revisions: Any) -> Recorded:
+    if not leaves["revision_id"].equals(revisions["id"]):
+        leaves, revisions = _matched(leaves, revisions)
+    columns = {name: _whole(table[name]) for table in (revisions, leaves) for name in table.column_names}
     return Recorded(
         at=columns["at"].cast(pa.int64()).to_pylist(),
         doubtful=_doubtful(columns),
         **{name: columns[name].to_pylist() for name in ("idx", "prev", "type", "code", "rev", "entry", "hash")},
     )
+
+
+def _matched(leaves: Any, revisions: Any) -> tuple[Any, Any]:
+    """Return each leaf beside its revision, in order of the leaves; without those of either that lack the other."""
+    ours, theirs = (
+        pa.table({"id": table[name], side: pa.array(range(len(table)), pa.int64())})
+        for table, name, side in ((leaves, "revision_id", "leaf"), (revisions, "id", "revision"))
+    )
+    places = ours.join(theirs, "id", join_type="inner").sort_by("leaf")
+    return leaves.take(places["leaf"]), revisions.take(places["revision"])
+
+
+def _whole(column: Any) -> Column:
+    """Return a column in one piece, without a copy where it is."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _doubtful(columns: dict[str, Column]) -> list[int]:
@@ -93,7 +121,6 @@ def _doubtful(columns: dict[str, Column]) -> list[int]:
 def _entries(columns: dict[str, Column]) -> Column:
     """Return the entries as text, members in their canonical order; null where one cannot be written."""
     hashes = columns["geometry_sha256"]
-    hexed = pa.array([data and data.hex() for data in hashes.to_pylist()], pa.string())
     srid, prev, rev = (columns[name].cast(pa.string()) for name in ("srid", "prev", "rev"))
     prev = prev.fill_null("null")
     members = {
@@ -102,7 +129,7 @@ def _entries(columns: dict[str, Column]) -> Column:
         "by": (columns["actor"], _each(columns["actor"], quoted)),
         "code": (columns["code"], quoted(columns["code"])),
         "dataset": (columns["dataset"], _each(columns["dataset"], quoted)),
-        "geometry": (hashes, pc.binary_join_element_wise('{"sha256":"', hexed, '","srid":', srid, "}", "")),
+        "geometry": (hashes, pc.binary_join_element_wise('{"sha256":"', _hex(hashes), '","srid":', srid, "}", "")),
         "op": (columns["op"], _each(columns["op"], quoted)),
         "prev": (prev, prev),
         "private": (columns["private"], _private(columns["private"])),
@@ -124,6 +151,19 @@ def _each(column: Column, write: Callable[[Column], Column]) -> Column:
     """Write each distinct value once: what a statement wrote shares most of them."""
     distinct = column.dictionary_encode()
     return pc.take(write(distinct.dictionary), distinct.indices)
+
+
+def _hex(data: Column) -> Column:
+    """Return bytes as hex digits; null stays null."""
+    valid, offsets, content = data.buffers()
+    digits = _HEX[np.frombuffer(content or b"", np.uint8)]
+    ends = np.frombuffer(offsets, np.int32) * 2
+    return pa.StringArray.from_buffers(
+        len(data), pa.py_buffer(ends), pa.py_buffer(digits), valid, data.null_count, data.offset
+    )
+
+
+_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint16)  # two digits for each byte
 
 
 def _bodies(texts: Column) -> Column:

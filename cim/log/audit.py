@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Protocol
 
 from cim.errors import CimError
@@ -16,7 +17,7 @@ from cim.log.publisher import Publisher
 from cim.log.sequencer import Revision, render
 from cim.log.tree import CompactRange, leaf_hash, leaf_hashes
 
-BATCH = 8_192  # whole tiles
+BATCH = 16_384  # whole tiles; what is asked of the server and of Python for each batch is then not felt
 # A revision carries the time of its statement and gets its leaf after the commit: so far may the two be apart.
 LONGEST_TRANSACTION = timedelta(days=1)
 CLOCK_STEP = timedelta(minutes=1)  # a server's clock may be set back
@@ -121,7 +122,7 @@ class Recorded:
 class AuditStore(Protocol):
     """What the audit asks of the database; implemented by `cim.db.logstore`.
 
-    `live_differences` may run in a thread of its own, beside the others.
+    `live_differences`, `skipped` and `revived` run in a thread of their own, beside the others.
     """
 
     def tree(self) -> CompactRange:
@@ -183,17 +184,24 @@ def audit(
         known = CompactRange()
     report.first = known.size
     with uncollected(), ThreadPoolExecutor(1) as beside:
-        rows = beside.submit(lambda: list(store.live_differences()))
+        apart = beside.submit(lambda: list(_apart_from_leaves(store)))
         roots = _Leaves(store, publisher, report, known, tree.size).check(progress)
-        differing = rows.result()
+        others = apart.result()
     if roots.get(tree.size) != store.stored_root():
         report.findings.append(Finding(f"the root of the stored leaves is not the root stored for size {tree.size}"))
     report.findings += [Finding(problem) for problem in publisher.disagreements(tree.size, roots)]
-    report.findings += [Finding(problem, kind, code, rev) for kind, code, rev, problem in differing]
-    report.findings += [Finding("the sequencer passed it over", kind, code, rev) for kind, code, rev in store.skipped()]
-    for kind, code, rev, name in store.revived():
-        report.findings.append(Finding(f"{name} was erased, but its value is there again", kind, code, rev))
+    report.findings += others
     return report
+
+
+def _apart_from_leaves(store: AuditStore) -> Iterator[Finding]:
+    """Check what no leaf leads to: live rows, revisions without a leaf, private values that should be gone."""
+    for kind, code, rev, problem in store.live_differences():
+        yield Finding(problem, kind, code, rev)
+    for kind, code, rev in store.skipped():
+        yield Finding("the sequencer passed it over", kind, code, rev)
+    for kind, code, rev, name in store.revived():
+        yield Finding(f"{name} was erased, but its value is there again", kind, code, rev)
 
 
 class _Leaves:
@@ -229,8 +237,7 @@ class _Leaves:
 
     def _check_batch(self, start: int, end: int, recorded: Recorded) -> None:
         if recorded.idx != list(range(start, end)):
-            missing = min(set(range(start, end)) - set(recorded.idx))
-            self._findings.append(Finding("the leaf, or the revision it stands for, is missing", leaf=missing))
+            self._findings += _not_once(recorded, start, end)
         if self._first:
             unknown = set(zip(recorded.type, recorded.code, strict=True)) - self._latest.keys()
             self._latest |= self._store.latest(sorted(unknown), self._first)
@@ -296,6 +303,16 @@ class _Leaves:
         for name in sorted(gone):
             if self._erasures.get((revision.type, revision.code, name), 0) <= revision.rev:
                 yield f"the value of {name} is not there, and no erasure was recorded"
+
+
+def _not_once(recorded: Recorded, start: int, end: int) -> Iterator[Finding]:
+    """Yield the first leaf from start to end that is not there, and all that are there more than once."""
+    what = "the leaf, or the revision it stands for, is"
+    if missing := set(range(start, end)) - set(recorded.idx):
+        yield Finding(f"{what} missing", leaf=min(missing))
+    for place, (idx, following) in enumerate(pairwise(recorded.idx)):
+        if idx == following:
+            yield recorded.finding(place, f"{what} there twice")
 
 
 _NONE: tuple[int | None, int] = (None, 0)  # leaf and number of the revision before an object's first

@@ -233,11 +233,12 @@ def _plain(texts: Sequence[bytes]) -> list[dict[str, Any]] | None:
     if again.translate(None, b" ") != given.translate(None, b" "):
         return None
     classes = again.translate(_CLASSES)
-    if b"9e" in classes or b"\xf0" in classes or len(bodies) != len(texts) or {*map(type, bodies)} != {dict}:
+    # rfind, because `in` takes twice as long where, as here, nothing is found.
+    if classes.rfind(b"9e") >= 0 or b"\xf0" in classes or len(bodies) != len(texts) or {*map(type, bodies)} != {dict}:
         return None
-    if b".0" in again and (b".0," in again or b".0}" in again or b".0]" in again):
+    if again.rfind(b".0") >= 0 and (b".0," in again or b".0}" in again or b".0]" in again):
         return None
-    if b"null" in again and any(None in body.values() for body in bodies):
+    if again.rfind(b"null") >= 0 and any(None in body.values() for body in bodies):
         return None
     plain: list[dict[str, Any]] = bodies
     return plain

@@ -108,6 +108,38 @@ def test_an_edited_revision(database: Database, publisher: Publisher) -> None:
     assert findings(database, publisher) == ["building b7, revision 1, leaf 7: the revision is not what the entry says"]
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "twin"),
+    [
+        (
+            "cim.leaf",
+            "leaf_pkey",
+            "INSERT INTO cim.leaf (idx, revision_id, entry, hash) "
+            "SELECT idx, revision_id, entry, hash FROM cim.leaf WHERE idx = 8",
+        ),
+        (
+            "cim.revision",
+            "revision_pkey",
+            "INSERT INTO cim.revision OVERRIDING SYSTEM VALUE "
+            "SELECT (jsonb_populate_record(r, '{\"code\": \"b400\"}')).* FROM cim.revision r WHERE code = 'b8'",
+        ),
+    ],
+)
+def test_a_leaf_or_revision_that_is_there_twice(
+    database: Database, publisher: Publisher, table: str, key: str, twin: str
+) -> None:
+    """As only the owner of the tables can have it."""
+    run(
+        database,
+        "ALTER TABLE cim.leaf DROP CONSTRAINT leaf_revision",
+        f"ALTER TABLE {table} DISABLE TRIGGER ALL",
+        f"ALTER TABLE {table} DROP CONSTRAINT {key} CASCADE",
+        twin,
+    )
+    told = "revision 1, leaf 8: the leaf, or the revision it stands for, is there twice"
+    assert any(finding.endswith(told) for finding in findings(database, publisher))
+
+
 def test_an_edited_entry(database: Database, publisher: Publisher) -> None:
     run(database, *unlocked("cim.leaf", f"UPDATE cim.leaf SET entry = {FORGED} WHERE idx = 7"))
     found = findings(database, publisher)
@@ -129,7 +161,7 @@ def test_entry_and_leaf_hash_rewritten_together(database: Database, publisher: P
 
 
 def test_what_is_spelt_in_any_way_is_no_finding(database: Database, publisher: Publisher) -> None:
-    """Statements of all kinds in one batch, and leaves that do not stand in the order of their revisions."""
+    """Statements of all kinds in one batch, and leaves whose revisions lie far apart and not in their order."""
     odd = {
         "actor": '"\\\n\x01\x7f楼\U0001f600',
         "reason": "a\tb",
@@ -138,6 +170,7 @@ def test_what_is_spelt_in_any_way_is_no_finding(database: Database, publisher: P
     with database.engine.connect() as early, database.engine.connect() as late:
         early.execute(sa.text("SELECT pg_current_xact_id()"))
         late.execute(sa.text("INSERT INTO city.building (code) VALUES ('late')"))
+        early.execute(sa.text("SELECT setval(pg_get_serial_sequence('cim.revision', 'id'), 100000)"))
         early.execute(sa.text("SELECT cim.set_context(:actor, :reason, 'sha256 of none')"), odd)
         early.execute(
             sa.text("INSERT INTO city.building (code, name, attributes) VALUES ('early', :actor, :attributes)"), odd
@@ -151,6 +184,7 @@ def test_what_is_spelt_in_any_way_is_no_finding(database: Database, publisher: P
         assert sequence(LogStore(connection), publisher, 20).size == 306
         ids = connection.execute(sa.text("SELECT revision_id FROM cim.leaf ORDER BY idx")).scalars().all()
     assert ids != sorted(ids)
+    assert max(ids) > 100_000
     assert findings(database, publisher) == []
 
 
