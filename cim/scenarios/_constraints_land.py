@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,10 +17,10 @@ import sqlalchemy as sa
 
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._constraints import FAIL, NOT_ASSESSED, PASS, Case, Check, exact, margin, number, opened, verdict
-from cim.scenarios._indicator import Indicator, Ratio, step
+from cim.scenarios._indicator import Indicator, Ratio, half_even, step
 from cim.scenarios._rules import Rule
 from cim.scenarios._stock import stock_parameters
-from cim.scenarios._why import Sum, Term
+from cim.scenarios._why import Opened, Sum, Term
 
 MILLIMETRES = 1000
 
@@ -165,9 +166,25 @@ def _beyond(row: sa.Row[Any]) -> dict[str, Any]:
 
 
 def floor_area_ratio(rule: Rule, case: Case) -> Check:
-    """Check R5: floor area ratio of each parcel."""
+    """Check R5: floor area ratio of each parcel; and tell what plans leave of floor area, over all of them."""
     counts = ("buildings", "gfa_known")
-    return _on_parcels(rule, case, "gfa", counts, "gross_floor_area on the parcel", at_most=True)
+    check = _on_parcels(rule, case, "gfa", counts, "gross_floor_area on the parcel", at_most=True)
+    left = Sum("floor area left", "m2", tuple(_left(rule, row) for row in _limited(rule, case)))
+    why = Opened("/capacity_left", "Σ of the parcels: max(0, far_cap × land - Σ gfa)", [rule], left)
+    return replace(check, extra={**check.extra, "capacity_left": left.indicator()}, why=[*check.why, why])
+
+
+def _limited(rule: Rule, case: Case) -> Iterator[sa.Row[Any]]:
+    """Yield the parcels that a zone in force limits, and of which all is read."""
+    return (row for row in _parcels(case) if row.within and getattr(row, rule.limit) is not None)
+
+
+def _left(rule: Rule, row: sa.Row[Any]) -> Term:
+    """Return what a parcel may still take, in square centimetres: the least where all that is unknown stands there."""
+    cap = exact(getattr(row, rule.limit)) * row.land
+    allowed = half_even(cap.numerator, cap.denominator)
+    most, least = (max(0, allowed - built) for built in (row.gfa, row.gfa + row.gfa_most))
+    return Term("parcel", row.code, row.leaf, most if most == least else None, most, least=least)
 
 
 def density(rule: Rule, case: Case) -> Check:

@@ -31,18 +31,18 @@ def decimal(num: int, den: int, decimals: int) -> float | int:
     return scaled / 10**decimals if decimals else scaled
 
 
-def count(unit: str, known: int, most: int, *, n: int, n_known: int) -> Indicator:
-    """Return the indicator of a sum of integers; `most` is what the unknown could add at most.
+def count(unit: str, known: int, most: int, *, n: int, n_known: int, least: int = 0) -> Indicator:
+    """Return the indicator of a sum of integers; the unknown adds from `least` to `most`.
 
     Nothing known of something gives the value None; the sum of nothing is 0.
     """
-    return _indicator(unit, known, known, known + most, n, n_known)
+    return _indicator(unit, known, known + least, known + most, n, n_known)
 
 
-def area(known: int, most: int, *, n: int, n_known: int) -> Indicator:
+def area(known: int, most: int, *, n: int, n_known: int, least: int = 0) -> Indicator:
     """Return the indicator of a sum of areas given in square centimetres, shown exactly in square metres."""
-    low, high = (decimal(v, SQUARE_CENTIMETRES, 4) for v in (known, known + most))
-    return _indicator("m2", low, low, high, n, n_known)
+    value, low, high = (decimal(v, SQUARE_CENTIMETRES, 4) for v in (known, known + least, known + most))
+    return _indicator("m2", value, low, high, n, n_known)
 
 
 def change(unit: str, added: Indicator, removed: Indicator) -> Indicator:

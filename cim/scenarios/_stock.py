@@ -60,23 +60,27 @@ def people_parameters(pack: RulePack) -> dict[str, Any]:
     }
 
 
-def read_stock(state: State, membership: str) -> Stock:
-    """Return the existing buildings of the scope by code, as `building_stock.sql` tells of them, in its order."""
+def read_stock(state: State, membership: str, *, leaves: bool = True) -> Stock:
+    """Return the existing buildings of the scope by code, as `building_stock.sql` tells of them, in its order.
+
+    Without `leaves` theirs are None: of a whole city they take as long to look up as all else.
+    """
     branch = {} if state.made is None else state.made.branch
     if not branch or "parcel" in branch:
-        return _read_stock(state, membership, None)
+        return _read_stock(state, membership, None, leaves=leaves)
     # What a building is here hangs on itself and on parcels: through a proposal that leaves these alone, only what it
     # changes or adds is another.
     touched = sorted(branch.get("building", {}))
-    others = _read_stock(state.through(None), membership, None)
+    others = _read_stock(state.through(None), membership, None, leaves=leaves)
     found = {code: row for code, row in others.items() if code not in branch.get("building", {})}
-    found |= _read_stock(state, membership, touched) if touched else {}
+    found |= _read_stock(state, membership, touched, leaves=leaves) if touched else {}
     return {code: found[code] for code in sorted(found)}
 
 
-def _read_stock(state: State, membership: str, codes: list[str] | None) -> dict[str, sa.Row[Any]]:
+def _read_stock(state: State, membership: str, codes: list[str] | None, *, leaves: bool) -> dict[str, sa.Row[Any]]:
     parameters = stock_parameters(state.pack) | people_parameters(state.pack)
-    return {row.code: row for row in state.rows("building_stock", **parameters, membership=membership, codes=codes)}
+    parameters |= {"membership": membership, "codes": codes, "leaves": leaves}
+    return {row.code: row for row in state.rows("building_stock", **parameters)}
 
 
 def floor_area(title: str, rows: Iterable[sa.Row[Any]]) -> Sum:

@@ -94,13 +94,18 @@ class Sum:
         return sum(term.most for term in self.terms if term.amount is None)
 
     @property
+    def least(self) -> int:
+        """What the unknown adds at least."""
+        return sum(term.least for term in self.terms if term.amount is None)
+
+    @property
     def n_known(self) -> int:
         """Of how many objects it is known."""
         return sum(term.amount is not None for term in self.terms)
 
     def indicator(self) -> Indicator:
         """Return the sum as an indicator."""
-        counted = {"n": len(self.terms), "n_known": self.n_known}
+        counted = {"n": len(self.terms), "n_known": self.n_known, "least": self.least}
         if self.unit == "m2":
             return indicator.area(self.known, self.most, **counted)
         return indicator.count(self.unit, self.known, self.most, **counted)

@@ -13,7 +13,7 @@ from cim.scenarios import _constraints_land as land
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._branch import Made
 from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker
-from cim.scenarios._indicator import step
+from cim.scenarios._indicator import schema, step
 from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import read_stock
@@ -80,6 +80,10 @@ OUTPUTS = table(
                     "margin": {**_NUMBER, "description": "Room to the limit; negative beyond it"},
                     "reason": {"type": ["string", "null"]},
                     "offenders": {"type": "array", "items": {"type": "object"}},
+                    "capacity_left": {
+                        **schema("m2", "Floor area left", "剩余可建面积"),
+                        "description": "R5: Σ max(0, far_cap × land - floor area) over the parcels that a zone limits",
+                    },
                     "unknown": {
                         "type": "array",
                         "description": "What nobody recorded, with the bounds it is given",
@@ -126,7 +130,8 @@ EXAMPLE = Example(
     text=(
         "On a lot of 10,000 m² stand four houses of 1,000, 800, 120 and 80 m². The one of 120 m² with 8 households "
         "is rebuilt with 240 m², and 5 come back. R1: 120 / 2000 = 6 %, limit 20 %. R2: 240 / 120 = 2, just within. "
-        "R3: 5 / 8 = 62.5 %, at least 50 %. R5: (2000 - 120 + 240) / 10,000 = 0.212, limit 0.212."
+        "R3: 5 / 8 = 62.5 %, at least 50 %. R5: (2000 - 120 + 240) / 10,000 = 0.212, limit 0.212; "
+        "no floor area is left."
     ),
     objects={
         "parcel": [{"code": P1, "geom": LOT}],
@@ -178,7 +183,14 @@ EXAMPLE = Example(
             {"rule": "R2", "status": "pass", "value": {"value": 2.0}, "limit": 2, "margin": 0},
             {"rule": "R3", "status": "pass", "value": {"value": 62.5, "unit": "%"}, "limit": 50, "margin": 12.5},
             {"rule": "R4", "status": "pass", "value": {"value": 4.0}, "limit": 5},
-            {"rule": "R5", "status": "pass", "value": {"value": 0.212}, "limit": 0.212, "margin": 0},
+            {
+                "rule": "R5",
+                "status": "pass",
+                "value": {"value": 0.212},
+                "limit": 0.212,
+                "margin": 0,
+                "capacity_left": {"value": 0.0, "unit": "m2", "n": 1, "n_known": 1},
+            },
             {"rule": "R6", "status": "pass", "value": {"value": 12.0, "unit": "m"}, "limit": 12, "margin": 0},
         ],
     },
@@ -190,7 +202,7 @@ class CheckConstraints(Scenario):
     """Hold a proposal, or the city as it is, to the rules of a pack."""
 
     name: ClassVar[str] = "check-constraints"
-    version: ClassVar[str] = "1.2.0"
+    version: ClassVar[str] = "1.3.0"
     title: ClassVar[str] = "Constraint check"
     title_zh: ClassVar[str] = "约束检查"
     description: ClassVar[str] = (

@@ -209,7 +209,7 @@ class ServiceCoverage(Scenario):
         """Find every building's distance to the nearest facility of each kind, then count."""
         rings = self._rings(state.pack)
         kinds = self._facilities(state.pack)
-        stock = read_stock(state, self.membership)
+        stock = read_stock(state, self.membership, leaves=self.list_objects or bool(self.explain))
         places = self._places(state, kinds)
         counted = {code: row for code, row in stock.items() if row.counted}
         distances = self._distances(state, places, list(counted), kinds, max(rings))

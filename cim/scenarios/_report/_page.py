@@ -159,6 +159,7 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
         "colour": colour,
         "label": label,
         "shown": cell(indicator) if indicator else Cell("–"),
+        "left": cell(rule["capacity_left"]) if rule.get("capacity_left", {}).get("n") else None,
         "limit_shown": _with_unit(rule.get("limit"), unit),
         "margin_shown": _with_unit(rule.get("margin"), unit),
         "gauge": figures.gauge(indicator.get("value"), indicator.get("low"), indicator.get("high"), rule.get("limit")),

@@ -5,6 +5,7 @@ notice's reading in the rule pack: existing 100,000 m², demolished 22,000, of w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import shapely
 import schemas
 from cim.db.engine import Database
 from cim.errors import InvalidData, NotFound
-from cim.scenarios import run
+from cim.scenarios import render, run
 from cim.settings import Settings
 
 P1, P2 = "130629001001GB00001", "130629001001GB00002"
@@ -341,9 +342,37 @@ def test_floor_area_ratio(check: Check, added: float, status: str) -> None:
     assert [line["code"] for line in entry["offenders"]] == ([P1] if status == "fail" else [])
 
 
+@pytest.mark.parametrize(("added", "left"), [(0.0, 20_000.0), (19_999.9999, 0.0001), (20_000, 0.0), (20_000.0001, 0.0)])
+def test_what_the_plan_leaves_of_floor_area(check: Check, added: float, left: float) -> None:
+    """6 × 20,000 m² less 100,000 m² and what is added; never less than nothing."""
+    entry = check("R5", {"target": REST, "action": "extend", "params": {"added_floor_area": added}})
+    assert entry["capacity_left"] == {"value": left, "unit": "m2", "n": 1, "n_known": 1, "low": left, "high": left}
+
+
+def test_what_the_plan_leaves_where_a_floor_area_is_unknown(database: Database, put: Callable[..., int]) -> None:
+    """1 × 10,000 m² less 4,000 m², and less the 2 storeys of 20 × 10 m that nobody measured; parcel 2 has no limit."""
+    zone = {"code": "PZ-1", "zone_kind": "development_control", "far_cap": 1.0, "geom": box(0, 0, 100, 100)}
+    parcels = [{"code": code, "geom": box(x, 0, 100, 100)} for code, x in ((P1, 0), (P2, 100))]
+    houses = [house(A, 10, 4_000.0), house(B, 40, None, storeys_above=2, geom=box(40, 10, 20, 10))]
+    put(database, {"parcel": parcels, "planning_zone": [zone], "building": houses})
+    asked = {"scope": [P1, P2], "reference_date": "2026-06-30", "rules": ["R5"], "explain": ["/rules/R5/capacity_left"]}
+    document = run(database, "check-constraints", asked)
+    result = document["result"]
+    left = {"value": None, "unit": "m2", "n": 1, "n_known": 0, "low": 5_600.0, "high": 6_000.0}
+    assert result["rules"][0]["capacity_left"] == left
+    (why,) = result["why"]
+    assert [(term["code"], term["contribution"]) for term in why["num"]["terms"]] == [(P1, None)]
+    assert [(u["code"], u["least"], u["most"]) for u in why["unknown"]] == [(P1, 5_600, 6_000)]
+    told = re.search(r"剩余可建面积 Floor area left: ([^<]*)", render(database, [document], "html").decode())
+    assert told is not None
+    assert "5,600" in told[1]
+    assert "6,000" in told[1]
+
+
 def test_floor_area_ratio_once_the_other_plan_binds(check: Check) -> None:
     entry = check("R5", {"target": REST, "action": "repair"}, reference_date="2030-01-01")
     assert (entry["limit"], entry["value"]["value"], entry["margin"]) == (0.01, 5, -4.99)
+    assert entry["capacity_left"]["value"] == 0
     assert entry["offenders"][0]["zones"] == ["PZ-1", "PZ-4"]
 
 

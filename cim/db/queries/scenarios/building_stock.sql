@@ -1,7 +1,6 @@
--- The existing buildings of a scope, one a row with its leaf: what of each belongs there, what is unknown of it (null)
--- and how much that may be at most (*_most). Leaves are looked up in the log one by one, since
--- joined the planner reads all revisions of the type; an object that a branch adds has none.
--- Of all of them, or of `codes` alone.
+-- The existing buildings of a scope, one a row: what of each belongs there, what is unknown of it (null) and how much
+-- that may be at most (*_most). With `leaves` each has its leaf, looked up in the log one by one, since joined the planner
+-- reads all revisions of the type; an object that a branch adds has none. Of all of them, or of `codes` alone.
 -- MATERIALIZED: beside the stated cost of ST_Intersects the planner takes a good and a bad join for equals.
 WITH parcel AS MATERIALIZED (
     SELECT p.code, p.tenure, m.counted
@@ -22,7 +21,8 @@ WITH parcel AS MATERIALIZED (
     JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
     WHERE p.counted AND (CAST(:codes AS text[]) IS NULL OR b.code COLLATE "C" = ANY(CAST(:codes AS text[])))
 ), standing AS MATERIALIZED (
-    SELECT b.code, b.rev, b.parcel_code, b.geom, b.counted, b.usage, b.structure, b.danger_grade, b.year_built,
+    SELECT b.code, b.rev, b.parcel_code, CASE WHEN b.parcel_code IS NULL THEN b.geom END AS geom, -- or sorts spill to disk
+           b.counted, b.usage, b.structure, b.danger_grade, b.year_built,
            b.danger_certificate, b.heritage, b.storeys_above, b.dwellings, b.households,
            cim.millimetres(b.height) AS height,
            cim.square_centimetres(b.whole) AS whole,
@@ -49,8 +49,9 @@ WITH parcel AS MATERIALIZED (
     FROM bounded b
 )
 SELECT b.code,
-       (SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
-        WHERE r.type = 'building' AND r.code = b.code AND r.rev = b.rev) AS leaf,
+       CASE WHEN CAST(:leaves AS boolean) THEN (
+           SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
+           WHERE r.type = 'building' AND r.code = b.code AND r.rev = b.rev) END AS leaf,
        coalesce(b.parcel_code, beneath.code) AS parcel_code, own.tenure, b.counted, b.usage, b.structure, b.year_built,
        b.danger_grade, b.danger_certificate, b.heritage, b.storeys_above, b.height,
        b.part AS footprint, CASE WHEN b.part IS NULL THEN CAST(:footprint_max AS bigint) ELSE 0 END AS footprint_most,
