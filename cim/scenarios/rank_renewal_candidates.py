@@ -9,7 +9,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, ClassVar
 
-import numpy as np
 import orjson
 import sqlalchemy as sa
 
@@ -17,6 +16,7 @@ from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import step
+from cim.scenarios._order import DISTANCE, MILLION, Nearness, nearness, times_first
 from cim.scenarios._rules import Rule, RulePack
 from cim.scenarios._state import State
 from cim.scenarios._stock import stock_parameters
@@ -24,12 +24,10 @@ from cim.scenarios._why import Opened, Sum, Term
 
 CRITERIA = ("age", "structure", "danger", "lift", "gas", "energy", "vacancy", "slack", "service")
 WEIGHTED_SUM, TOPSIS = METHODS = ("weighted_sum", "topsis")
-MILLION = 1_000_000
 EVERYTHING = 2**31
 DECIMALS = 6
 # The greatest value that a table by an integer goes to; beyond it the function keeps its last value.
 LONGEST = {"age": 1300, "lift": 200, "vacancy": 1000, "slack": 1000, "service": 1000}
-DISTANCE = 10**12  # parts of one that distances of TOPSIS are rounded to
 
 _NUMBER = {"type": ["number", "null"]}
 OUTPUTS = table(
@@ -198,8 +196,11 @@ class RankRenewalCandidates(Scenario):
         near = nearness(rows, weights) if by_nearness else {}
         if by_nearness:
             rows = sorted(rows, key=lambda row: (-near[row.code].score, row.code))
-        shares = [None] * len(rows) if by_nearness else self._shares(rows, weights, options["concentration"])
         best = rows[: self.top_k]
+        shares: Sequence[float | int | None] = [None] * len(best)
+        if self.draws and not by_nearness:
+            hits = times_first(rows, weights, self.top_k, self.draws, self.seed, options["concentration"])
+            shares = [indicator.decimal(count, self.draws, DECIMALS) for count in hits]
         clusters = {
             row.code: row.cluster
             for row in state.rows(
@@ -277,28 +278,6 @@ class RankRenewalCandidates(Scenario):
             )
         return {name: known[name] for name in CRITERIA if name in chosen}
 
-    def _shares(
-        self, rows: Sequence[sa.Row[Any]], weights: Mapping[str, int], concentration: int
-    ) -> list[float | int | None]:
-        """Return for each row the share of draws in which it is among the first top_k; ties go by rank.
-
-        Weights are drawn to a millionth, so that scores are integers and come out alike on every machine.
-        """
-        weighed = [name for name, weight in weights.items() if weight > 0]
-        if not self.draws or not rows:
-            return [None] * len(rows)
-        values = np.array([[getattr(row, name) or 0 for name in weighed] for row in rows], dtype=np.int64)
-        alpha = np.array([weights[name] for name in weighed], dtype=np.float64)
-        drawn = np.random.Generator(np.random.PCG64(self.seed)).dirichlet(
-            concentration * alpha / alpha.sum(), size=self.draws
-        )
-        scores = np.rint(drawn * MILLION).astype(np.int64) @ values.T
-        # With its place in the ranking below its score no two are equal, and the first need no sorting.
-        places = scores * len(rows) - np.arange(len(rows))
-        first = np.argpartition(-places, min(self.top_k, len(rows)) - 1, axis=1)[:, : self.top_k]
-        hits = np.bincount(first.ravel(), minlength=len(rows))
-        return [indicator.decimal(int(hit), self.draws, DECIMALS) for hit in hits]
-
 
 def _tables(pack: RulePack, weights: Mapping[str, int]) -> dict[str, Any]:
     """Return the query parameters: a table of millionths and a weight for each criterion, 0 for those left out."""
@@ -348,42 +327,6 @@ def _millionths(u: Fraction) -> int:
     if not 0 <= u <= 1:
         raise InvalidData(f"a criterion's value lies between 0 and 1, got {float(u)}; mend the rule pack")
     return indicator.half_even(u.numerator * MILLION, u.denominator)
-
-
-@dataclass(frozen=True, slots=True)
-class Nearness:
-    """How far a candidate is from the worst and from the best of all criteria, and its score in millionths."""
-
-    worst: int
-    best: int
-    score: int
-
-
-def nearness(rows: Sequence[sa.Row[Any]], weights: Mapping[str, int]) -> dict[str, Nearness]:
-    """Return for each candidate how near it is to the best: TOPSIS on the values u, columns divided by their length.
-
-    What is unknown counts as nothing. Distances are rounded to whole numbers, so that scores are exact quotients of
-    them. Where nobody differs, all are at the worst: 0.
-
-    Source
-    ------
-    Hwang, Yoon (1981), "Multiple attribute decision making", chapter III
-    """
-    weighed = [name for name, weight in weights.items() if weight > 0]
-    values = np.array([[getattr(row, name) or 0 for name in weighed] for row in rows], dtype=np.float64)
-    if not len(values):
-        return {}
-    length = np.sqrt((values**2).sum(axis=0))
-    share = np.array([weights[name] for name in weighed], dtype=np.float64) / sum(weights.values())
-    spread = values / np.where(length > 0, length, 1) * share
-    found = (
-        np.rint(np.sqrt(((spread - end) ** 2).sum(axis=1)) * DISTANCE).astype(np.int64)
-        for end in (spread.min(axis=0), spread.max(axis=0))
-    )
-    return {
-        row.code: Nearness(int(worst), int(best), indicator.half_even(int(worst) * MILLION, max(int(worst + best), 1)))
-        for row, worst, best in zip(rows, *found, strict=True)
-    }
 
 
 def reach_of(pack: RulePack) -> Mapping[str, int]:
