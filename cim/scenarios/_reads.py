@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, aggregate_order_by
 
 from cim.db.engine import Database
 from cim.db.spatial import from_wkb, postgis
@@ -93,24 +93,87 @@ def seal_reading(state: State, read: Reading) -> dict[str, Any]:
 # Making a statement takes longer than a small district takes to read.
 @lru_cache(maxsize=64)
 def _sealing(database: Database, shape: _Shape, live: bool, kept: bool) -> sa.Select[Any]:
-    found = _objects(database, shape, "read", live=live, use_kept=kept)
-    # One key is sorted in half the time of two, in the same order: the space stands before all that types are made of.
-    named = sa.select((found.c.type + " " + found.c.code).collate("C").label("name"), found.c.idx).subquery("named")
-    line = named.c.name + " " + sa.cast(named.c.idx, sa.Text) + "\n"
-    lines = sa.func.coalesce(sa.func.string_agg(line, aggregate_order_by(sa.literal(""), named.c.name)), "")
-    # Neighbours are as far from their places in order as each other: what is left are the runs.
-    placed = sa.select(
-        found.c.idx, (found.c.idx - sa.func.row_number().over(order_by=found.c.idx)).label("run")
-    ).subquery("placed")
-    first, last = sa.func.min(placed.c.idx).label("first"), sa.func.max(placed.c.idx).label("last")
-    run = sa.select(first, last).group_by(placed.c.run).subquery("run")
-    first_last = sa.func.jsonb_build_array(run.c.first, run.c.last)
-    runs = sa.func.jsonb_agg(aggregate_order_by(first_last, run.c.first), type_=JSONB)
+    whole = _whole_parcels(database, "read") if kept else None
+    found = _objects(database, shape, "read", live=live, whole=whole)
+    pieces = _pieces(found, whole, shape)
+    apart = sa.func.lead(pieces.c.first).over(order_by=pieces.c.first) <= pieces.c.last
+    placed = sa.select(pieces, apart.label("apart")).subquery("placed")
+    lines = _in_order(placed.c.text, placed.c.first)
+    if whole is not None and "building" in shape.types:
+        each = _apart(pieces, whole)
+        apart_lines = sa.select(_in_order(each.c.text, each.c.name)).scalar_subquery()
+        lines = sa.case((sa.func.bool_or(placed.c.apart), apart_lines), else_=lines)
+    run = sa.func.unnest(_leaves(found, whole, shape)).column_valued("run")
+    first_last = sa.func.jsonb_build_array(sa.func.lower(run), sa.func.upper(run) - 1)
+    runs = sa.func.jsonb_agg(aggregate_order_by(first_last, sa.func.lower(run)), type_=JSONB)
     return sa.select(
-        sa.func.count().label("objects"),
+        sa.func.coalesce(sa.func.sum(placed.c.objects), 0).label("objects"),
         sa.func.encode(sa.func.sha256(sa.func.convert_to(lines, "UTF8")), "hex").label("sha256"),
         sa.select(sa.func.coalesce(runs, sa.literal_column("'[]'::jsonb"))).scalar_subquery().label("leaves"),
-    ).select_from(named)
+    ).select_from(placed)
+
+
+def _in_order(text: Any, name: Any) -> Any:
+    return sa.func.coalesce(sa.func.string_agg(text, aggregate_order_by(sa.literal(""), name)), "")
+
+
+def _line(name: Any, idx: Any) -> Any:
+    """Return what a seal hashes of an object that is called "type code"."""
+    return name + " " + sa.cast(idx, sa.Text) + "\n"
+
+
+def _named(type_name: Any, code: Any) -> Any:
+    """Return "type code": one key is sorted in half the time of two, in the same order, since no type has a space."""
+    return (type_name + " " + code).collate("C")
+
+
+def _pieces(found: sa.CTE, whole: sa.CTE | None, shape: _Shape) -> sa.CTE:
+    """Return the lines of the read set in pieces: `first` and `last` name in it, how many `objects`, their `text`.
+
+    A piece is an object, or the buildings of a parcel that is kept added up.
+    """
+
+    def one(name: Any, idx: Any) -> sa.Select[Any]:
+        columns = name.label("first"), name.label("last"), sa.literal(1).label("objects"), _line(name, idx)
+        return sa.select(*columns[:-1], columns[-1].label("text"))
+
+    parts = [one(_named(found.c.type, found.c.code), found.c.idx)]
+    if whole is not None and "parcel" in shape.types:
+        parts.append(one(_named(sa.literal("parcel", sa.Text), whole.c.code), whole.c.leaf))
+    if whole is not None and "building" in shape.types:
+        codes, objects = whole.c.building_codes, sa.func.cardinality(whole.c.building_codes)
+        first, last = (_named(sa.literal("building", sa.Text), codes[end]) for end in (1, objects))
+        parts.append(sa.select(first, last, objects, whole.c.building_lines).where(objects > 0))
+    return sa.union_all(*parts).cte("piece")
+
+
+def _apart(pieces: sa.CTE, whole: sa.CTE) -> sa.Subquery:
+    """Return the name and line of each object: for where the codes of one parcel's buildings lie between another's."""
+    called = sa.func.unnest(whole.c.building_codes, whole.c.building_leaves)
+    standing = called.table_valued("code", "leaf").render_derived()
+    name = _named(sa.literal("building", sa.Text), standing.c.code)
+    several = sa.func.cardinality(whole.c.building_codes) > 1
+    return sa.union_all(
+        sa.select(pieces.c.first.label("name"), pieces.c.text).where(pieces.c.first == pieces.c.last),
+        sa.select(name, _line(name, standing.c.leaf)).join_from(whole, standing, sa.true()).where(several),
+    ).subquery("each")
+
+
+def _leaves(found: sa.CTE, whole: sa.CTE | None, shape: _Shape) -> Any:
+    """Return the leaves of the read set as a multirange."""
+
+    def gathered(ranges: Any) -> Any:
+        empty = sa.literal_column("'{}'::int8multirange", INT8MULTIRANGE)
+        return sa.select(sa.func.coalesce(sa.func.range_agg(ranges, type_=INT8MULTIRANGE), empty)).scalar_subquery()
+
+    singles = [sa.select(found.c.idx.label("idx"))]
+    if whole is not None and "parcel" in shape.types:
+        singles.append(sa.select(whole.c.leaf))
+    single = sa.union_all(*singles).subquery("single")
+    leaves = gathered(sa.func.int8range(single.c.idx, single.c.idx + 1))
+    if whole is not None and "building" in shape.types:
+        leaves = leaves + gathered(whole.c.building_runs)
+    return leaves
 
 
 def changes(database: Database, connection: sa.Connection, read: Reading, then: int, now: int) -> list[dict[str, Any]]:
@@ -121,7 +184,7 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
     object; `superseded_by` the object's leaf at `now`.
     """
     shape = _Shape.of(read)
-    before, after = (_objects(database, shape, name, live=False, use_kept=False) for name in ("before", "after"))
+    before, after = (_objects(database, shape, name, live=False) for name in ("before", "after"))
     same = sa.and_(before.c.type == after.c.type, before.c.code == after.c.code)
     kind, code = (sa.func.coalesce(before.c[name], after.c[name]) for name in ("type", "code"))
     latest = (
@@ -149,15 +212,14 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
     ]
 
 
-def _objects(database: Database, shape: _Shape, name: str, *, live: bool, use_kept: bool) -> sa.CTE:
+def _objects(database: Database, shape: _Shape, name: str, *, live: bool, whole: sa.CTE | None = None) -> sa.CTE:
     """Return type, code and leaf index of every object read: of the live tables, or at the tree size `<name>_size`.
 
-    With `use_kept` those of parcels that are kept added up, and unwritten since `<name>_since`, are taken from there.
+    Left out are the parcels of `whole`, and the buildings that name them.
     """
-    land = from_wkb(sa.bindparam("land", type_=sa.LargeBinary), database.settings.srid)
+    land = _land(database)
     size = sa.cast(sa.bindparam(f"{name}_size"), sa.BigInteger)
-    whole = _whole_parcels(land, name)
-    kept = _kept(whole, shape) if use_kept else {}
+    kept = {} if whole is None else {kind: of for kind, of in PARCEL_OF.items() if kind in shape.types}
     by_type: dict[str, sa.CTE] = {}
     for type_name in [*PARENTS, *sorted({*shape.types, *shape.named, *filter(None, [shape.own])} - PARENTS.keys())]:
         columns = [sa.column(c.name, c.type) for c in database.table(type_name).columns]
@@ -166,8 +228,8 @@ def _objects(database: Database, shape: _Shape, name: str, *, live: bool, use_ke
         )
         source = called.table_valued(*columns).alias(type_name)
         chosen = sa.select(sa.literal(type_name, sa.Text).label("type"), source.c.code, source.c.rev)
-        if type_name in kept:
-            parcel = source.c[PARCEL_OF[type_name]]
+        if whole is not None and type_name in kept:
+            parcel = source.c[kept[type_name]]
             chosen = chosen.where(sa.func.coalesce(parcel.not_in(sa.select(whole.c.code)), sa.true()))
         # As-of functions forget in which order codes are; no index on them serves without it.
         code = source.c.code.collate("C")
@@ -179,8 +241,10 @@ def _objects(database: Database, shape: _Shape, name: str, *, live: bool, use_ke
                 near = postgis("ST_DWithin", source.c.geom, land, metres, type_=sa.Boolean())
             found.append(chosen.where(near))
             reference, parent = PARENTS.get(type_name) or ("", "")
+            parents: list[sa.CTE | sa.Subquery] = [by_type[parent]] if parent in by_type else []
             # On a parcel that is kept added up stands no building without geometry.
-            parents = [by[parent] for by in (by_type, {} if type_name in kept else kept) if parent in by]
+            if whole is not None and parent in kept and type_name not in kept:
+                parents.append(_standing(whole))
             child = chosen.where(source.c.geom.is_(None))
             found += [child.join(of, source.c[reference] == of.c.code) for of in parents]
         if type_name in shape.named:
@@ -192,37 +256,37 @@ def _objects(database: Database, shape: _Shape, name: str, *, live: bool, use_ke
             by_type[type_name] = sa.union(*found).cte(f"{name}_{type_name}").prefix_with("MATERIALIZED")
     objects = sa.union_all(*(sa.select(each) for each in by_type.values())).subquery()
     of_object = (_REVISION.c[column] == objects.c[column] for column in ("type", "code", "rev"))
-    looked_up = (
-        sa.select(objects.c.type, objects.c.code, _LEAF.c.idx)
-        .join(_REVISION, sa.and_(*of_object))
-        .join(_LEAF, _LEAF.c.revision_id == _REVISION.c.id)
-    )
-    ready = [sa.select(sa.literal(type_name, sa.Text), k.c.code, k.c.leaf) for type_name, k in kept.items()]
-    return sa.union_all(looked_up, *ready).cte(name)
+    leaf = sa.select(_LEAF.c.idx).join(_REVISION, _LEAF.c.revision_id == _REVISION.c.id).where(*of_object)
+    if whole is not None:
+        # Little is left of a large district; the planner, who cannot know, would go through all leaves for it.
+        leaf = leaf.offset(0)
+    found_leaf = leaf.lateral()
+    return sa.select(objects.c.type, objects.c.code, found_leaf.c.idx).join(found_leaf, sa.true()).cte(name)
 
 
-def _whole_parcels(land: Any, name: str) -> sa.CTE:
-    """Return the parcels that lie on the land with all their buildings, and are kept added up."""
+def _land(database: Database) -> Any:
+    return from_wkb(sa.bindparam("land", type_=sa.LargeBinary), database.settings.srid)
+
+
+def _whole_parcels(database: Database, name: str) -> sa.CTE:
+    """Return the parcels that lie on the land with all their buildings, and are kept added up.
+
+    Those alone on which nothing was written since the tree size `<name>_since`.
+    """
     columns: list[sa.ColumnClause[Any]] = [
         sa.column("code", sa.Text),
         sa.column("leaf", sa.BigInteger),
         sa.column("building_codes", ARRAY(sa.Text)),
         sa.column("building_leaves", ARRAY(sa.BigInteger)),
+        sa.column("building_lines", sa.Text),
+        sa.column("building_runs", INT8MULTIRANGE),
     ]
-    called = (
-        sa.func.cim.whole_parcels(sa.cast(sa.bindparam(f"{name}_since"), sa.BigInteger), land)
-        .table_valued(*columns)
-        .alias("whole_parcel")
-    )
+    since = sa.cast(sa.bindparam(f"{name}_since"), sa.BigInteger)
+    called = sa.func.cim.whole_parcels(since, _land(database)).table_valued(*columns).alias("whole_parcel")
     return sa.select(*called.c).cte(f"{name}_whole").prefix_with("MATERIALIZED")
 
 
-def _kept(whole: sa.CTE, shape: _Shape) -> dict[str, sa.CTE]:
-    """Return code and leaf of what need not be looked for, by type: whole parcels and what stands on them."""
-    called = sa.func.unnest(whole.c.building_codes, whole.c.building_leaves)
-    standing = called.table_valued("code", "leaf").render_derived()
-    of_type = {
-        "parcel": sa.select(whole.c.code, whole.c.leaf),
-        "building": sa.select(standing.c.code, standing.c.leaf).join_from(whole, standing, sa.true()),
-    }
-    return {name: of_type[name].cte(f"{whole.name}_{name}") for name in PARCEL_OF if name in shape.types}
+def _standing(whole: sa.CTE) -> sa.Subquery:
+    """Return the codes of the buildings on parcels that are kept added up."""
+    standing = sa.func.unnest(whole.c.building_codes).table_valued("code").render_derived()
+    return sa.select(standing.c.code).join_from(whole, standing, sa.true()).subquery()

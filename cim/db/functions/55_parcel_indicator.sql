@@ -81,6 +81,8 @@ BEGIN
                    (sum(b.footprint * b.storeys_above) FILTER (WHERE b.above IS NULL))::bigint AS storeyed,
                    (sum(b.footprint) FILTER (WHERE b.above IS NULL AND b.storeys_above IS NULL))::bigint AS unstoreyed,
                    array_agg(b.code ORDER BY b.code) AS codes, array_agg(b.leaf ORDER BY b.code) AS leaves,
+                   string_agg(format(E'building %s %s\n', b.code, b.leaf), '' ORDER BY b.code) AS lines,
+                   range_agg(int8range(b.leaf, b.leaf, '[]')) AS runs,
                    sum(b.households)::bigint AS households, count(b.households) AS households_known,
                    min(b.year_built) AS oldest_year, cim.millimetres(max(b.height)) AS top_height,
                    bool_and(b.fit) AS fit
@@ -94,7 +96,8 @@ BEGIN
                coalesce(s.footprint, 0), coalesce(s.gfa, 0), coalesce(s.gfa_known, 0),
                coalesce(s.storeyed, 0), coalesce(s.unstoreyed, 0),
                p.leaf, coalesce(s.codes, '{}'), coalesce(s.leaves, '{}'),
-               coalesce(s.households, 0), coalesce(s.households_known, 0), s.oldest_year, s.top_height
+               coalesce(s.households, 0), coalesce(s.households_known, 0), s.oldest_year, s.top_height,
+               coalesce(s.lines, ''), coalesce(s.runs, '{}')
         FROM parcel p LEFT JOIN standing s ON s.parcel_code = p.code
         WHERE s.fit IS NOT FALSE;
 END;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -101,6 +103,35 @@ def test_the_sums_of_a_parcel_are_those_on_paper(city: Database) -> None:
         f"WHERE r.code IN ('{P1}F00310000', '{P1}F00320000')",
     )
     assert row.building_leaves == leaves[0].found
+    first, second = leaves[0].found
+    assert row.building_lines == f"building {P1}F00310000 {first}\nbuilding {P1}F00320000 {second}\n"
+    assert [(run.lower, run.upper) for run in row.building_runs] == [(first, second + 1)]
+
+
+@pytest.mark.parametrize("between", [None, f"{P1}F00315000"])
+def test_a_seal_has_the_lines_in_order_whatever_codes_lie_between_those_of_a_parcel(
+    city: Database, put: Callable[..., int], between: str | None
+) -> None:
+    if between is not None:
+        put(city, {"building": [{"code": between, "geom": box(50, 80, 5, 5)}]})
+    kept = rows(city, f"SELECT building_lines AS lines FROM cim.parcel_indicator WHERE code = '{P3}'")[0].lines
+    # Read are the district and all parcels, but of the buildings those alone that meet it or stand where parcel 1 lies.
+    read = rows(
+        city,
+        "SELECT r.type || ' ' || r.code || ' ' || l.idx AS line, l.idx "
+        "FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id "
+        "LEFT JOIN city.building b ON r.type = 'building' AND b.code = r.code "
+        "WHERE r.type IN ('renewal_district', 'parcel') "
+        f"OR r.type = 'building' AND (ST_XMin(b.geom) <= 500100 OR b.geom IS NULL AND b.parcel_code = '{P1}') "
+        'ORDER BY r.type COLLATE "C", r.code COLLATE "C"',
+    )
+    lines = "".join(f"{row.line}\n" for row in read)
+    assert (kept in lines) == (between is None)
+    sealed = run(city, "district-inventory", {"scope": DISTRICT})["assessment"]["read_set"]
+    assert (sealed["objects"], sealed["sha256"]) == (len(read), hashlib.sha256(lines.encode()).hexdigest())
+    leaves = [leaf for first, last in sealed["leaves"] for leaf in range(first, last + 1)]
+    assert leaves == sorted(row.idx for row in read)
+    assert all(later > last + 1 for (_, last), (later, _) in itertools.pairwise(sealed["leaves"]))
 
 
 def test_a_district_is_answered_from_them(city: Database) -> None:

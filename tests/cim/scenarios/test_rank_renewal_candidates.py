@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
 from pymcdm.methods import TOPSIS, WSM
 from pymcdm.normalizations import vector_normalization
 
 from cim.db.engine import Database
 from cim.errors import InvalidData
 from cim.scenarios import rule_pack, run
+from cim.scenarios._order import times_first
 from cim.settings import Settings
 
 P1 = "130629001001GB00001"
@@ -185,6 +190,33 @@ def test_how_often_a_draw_of_weights_keeps_a_candidate_first(city: Database) -> 
     assert {line["p_top_k"] for line in everybody} == {1}
     assert ask(city, 400, top_k=5, draws=200, seed=1)["ranking"] != ranking
     assert {line["p_top_k"] for line in ask(city, 400, draws=0)["ranking"]} == {None}
+
+
+@hypothesis(deadline=None)
+@given(
+    rows=st.lists(st.tuples(*[st.sampled_from([None, 0, 300_000, 700_000, 1_000_000])] * 3), max_size=60),
+    most=st.integers(1, 8),
+    seed=st.integers(0, 9),
+)
+def test_no_candidate_is_left_out_of_the_draws_that_could_come_first(
+    rows: list[tuple[int | None, ...]], most: int, seed: int
+) -> None:
+    """As often as every draw sorted in full has it first."""
+    weights = {"age": 20, "gas": 0, "structure": 15, "danger": 30}
+    Row = namedtuple("Row", ["age", "structure", "gas", "danger"])
+    share = np.array([20, 15, 30]) / 65
+
+    def score(row: tuple[int | None, ...], drawn: Any) -> int:
+        return sum(int(weight) * (value or 0) for value, weight in zip(row, drawn, strict=True))
+
+    ranked = sorted(rows, key=lambda row: -score(row, (20, 15, 30)))
+    draws = np.rint(np.random.Generator(np.random.PCG64(seed)).dirichlet(50 * share, size=40) * 1_000_000)
+    times = [0] * len(ranked)
+    for drawn in draws:
+        for place in sorted(range(len(ranked)), key=lambda place: (-score(ranked[place], drawn), place))[:most]:
+            times[place] += 1
+    given_rows: Any = [Row(age, structure, 0, danger) for age, structure, danger in ranked]
+    assert times_first(given_rows, weights, most, 40, seed, 50) == times[:most]
 
 
 def test_lift_vacancy_and_the_room_a_plan_leaves(city: Database) -> None:

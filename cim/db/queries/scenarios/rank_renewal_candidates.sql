@@ -7,8 +7,13 @@ WITH located AS MATERIALIZED (
            CAST(:reference_year AS bigint) - b.year_built AS age,
            CASE WHEN CAST(:weigh_service AS bigint) > 0 THEN b.geom END AS geom
     FROM city.building_at(CAST(:size AS bigint)) b
-    CROSS JOIN LATERAL cim.membership(b.geom, CAST(:scope AS geometry), :membership) m
-    WHERE ST_Intersects(b.geom, CAST(:scope AS geometry)) AND m.counted
+    WHERE b.geom && CAST(:scope AS geometry)
+      -- On a parcel that lies in the scope with all its buildings none need be looked at.
+      AND (b.parcel_code IN (
+               SELECT w.code FROM cim.whole_parcels(CAST(:unwritten_since AS bigint), CAST(:scope AS geometry)) w
+               WHERE w.code <> ALL (CAST(:aside AS text[])))
+           OR ST_Intersects(b.geom, CAST(:scope AS geometry))
+              AND (SELECT m.counted FROM cim.membership(b.geom, CAST(:scope AS geometry), :membership) m))
       AND coalesce(b.status = ANY(CAST(:existing AS text[])), CAST(:missing_exists AS boolean))
       AND coalesce(b.valid_from <= :reference_date, true) AND coalesce(b.valid_to > :reference_date, true)
 ), occupied AS (
