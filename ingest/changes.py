@@ -20,6 +20,8 @@ MOST = 10_000
 # So many of each fate are shown to people, and so much of a value.
 _SHOWN = 10
 _WIDTH = 40
+# So many values of a new object.
+_FEW = 6
 _SIGNS: Mapping[Fate, str] = {"insert": "+", "update": "~", "end": "-"}
 
 
@@ -80,14 +82,16 @@ def lines(found: Sequence[Change]) -> Iterator[str]:
 def _values(change: Change) -> Iterator[str]:
     """Yield what changes, a line each; of a new object all it brings, on one line."""
     if change.fate == "insert" and change.columns:
-        yield "    " + ", ".join(f"{name}: {_short(new)}" for name, (_, new) in change.columns.items())
+        said = [f"{name}: {_short(new)}" for name, (_, new) in change.columns.items()]
+        more = [f"and {len(said) - _FEW} more"] if len(said) > _FEW else []
+        yield "    " + ", ".join(said[:_FEW] + more)
         return
     for name, (old, new) in change.columns.items():
         yield f"    {name}: {_short(old)} → {_short(new)}" if name != "geom" else f"    {_geometry(change)}"
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, Any]]]:
-    for name in dict.fromkeys([*before, *after]):
+    for name in sorted(dict.fromkeys([*before, *after]), key="attributes".__eq__):  # columns come first
         old, new = before.get(name), after.get(name)
         if old == new:
             continue

@@ -310,8 +310,8 @@ class _File:
         unknown = [layer.name for layer, mapping in layers if mapping is None]
         if unknown and not spoken:
             raise InvalidData(
-                f"{self.source.path}: nothing says what layer {unknown[0]!r} holds; name it with --type or a --mapping;"
-                f" types are {', '.join(self.database.dictionary.types)}"
+                f"{self.source.path}: nothing says what layer {unknown[0]!r} holds; name it with --type or a --mapping,"
+                f" which --suggest proposes; types are {', '.join(self.database.dictionary.types)}"
             )
         order = list(self.database.dictionary.types)
         return sorted(layers, key=lambda pair: order.index(pair[1].type) if pair[1] else len(order))

@@ -117,7 +117,8 @@ def _guarded(path: Path, records: Iterator[Record]) -> Iterator[Record]:
     try:
         yield from records
     except RuntimeError as error:  # osmium has no class of its own for damage
-        raise InvalidData(f"{path}: cannot be read as an OpenStreetMap extract: {error}; fetch it again") from error
+        way_out = "sort it, as with `osmium sort`" if "out of order" in str(error) else "fetch it again"
+        raise InvalidData(f"{path}: cannot be read as an OpenStreetMap extract: {error}; {way_out}") from error
 
 
 def _batch(records: Sequence[Record], schema: pa.Schema) -> pa.RecordBatch:

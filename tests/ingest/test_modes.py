@@ -211,7 +211,7 @@ def test_a_dry_run_tells_what_each_object_would_become(
         f"- building {TWO}",
         f'    valid_to: nothing → "{day}"',
         f"+ building {THREE}",
-        f'    height: 1, attributes.m: "z", attributes.n: 1, parcel_code: "{THREE[:19]}"',
+        f'    height: 1, parcel_code: "{THREE[:19]}", attributes.m: "z", attributes.n: 1',
     ]
     assert json.loads(json.dumps(report.to_json()))["files"][0]["changes"][1]["columns"] == {"valid_to": [None, day]}
     assert revisions(database) == before
@@ -221,6 +221,8 @@ def test_the_list_for_people_is_short() -> None:
     found = [Change("building", str(n), "insert") for n in range(12)]
     assert len(list(lines(found))) == 11
     assert list(lines(found))[-1] == "+ and 2 more; --json lists them"
+    wide = Change("building", "1", "insert", {f"c{n}": (None, n) for n in range(9)})
+    assert list(lines([wide])) == ["+ building 1", "    c0: 0, c1: 1, c2: 2, c3: 3, c4: 4, c5: 5, and 3 more"]
 
 
 @pytest.mark.parametrize("column", ["code", "id"])

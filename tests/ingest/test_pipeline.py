@@ -273,6 +273,7 @@ def test_nothing_says_what_a_layer_holds(database: Database, tmp_path: Path, wri
     (file,) = ingest(database, [path]).files
     assert file.status == "refused"
     assert "nothing says what layer 'survey' holds" in str(file.error)
+    assert "or a --mapping, which --suggest proposes" in str(file.error)
     assert counts(ingest(database, [path], Options(type="building"))) == {"read": 1, "inserted": 1}
     with pytest.raises(NotFound, match="no feature type 'castle'"):
         ingest(database, [path], Options(type="castle"))
