@@ -116,11 +116,10 @@ def select_rows(
 def select_page(
     database: Database, type_name: str, selection: Selection, limit: int, after: str | None = None
 ) -> sa.Select[Any]:
-    """Select which objects are on one page, in its order: one row of `codes`, `revs` and `last`.
+    """Select which objects are on one page, in its order: one row of `revisions` and `last`.
 
-    The first two are arrays of text: of other arrays asyncpg asks the server by functions that readers may not call.
-    Where more follow they hold one more; where none match they are null. What the objects look like tells
-    `select_named`: who has seen a revision need not have it written again.
+    `revisions` is an array of texts, an object's code and revision number each. Where more follow it holds one more;
+    where none match it is null. What they look like tells `select_named`: who has seen a revision knows.
 
     Parameters
     ----------
@@ -146,8 +145,7 @@ def select_page(
     page = sa.select(first).where(first.c[_ROW] <= count + 1).limit(count + 1).subquery("page")
     place = sorting.place_of(page, selection.order) if selection.order else page.c.code
     columns: list[sa.ColumnElement[Any]] = [
-        sa.func.array_agg(aggregate_order_by(page.c.code, page.c[_ROW])).label("codes"),
-        sa.func.array_agg(aggregate_order_by(sa.cast(page.c.rev, sa.Text), page.c[_ROW])).label("revs"),
+        sa.func.array_agg(aggregate_order_by(_revision(page), page.c[_ROW])).label("revisions"),
         sa.func.max(place).filter(page.c[_ROW] == count).label("last"),
     ]
     return sa.select(*columns)
@@ -161,14 +159,16 @@ def most(limit: int) -> int:
 def select_item(
     database: Database, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None
 ) -> sa.Select[Any]:
-    """Select one object as `feature` (bytes of GeoJSON), `code` and `rev`; no row where there is none.
+    """Select one object as `feature` (bytes of GeoJSON) and `rev`; no row where there is none.
 
     Raises
     ------
     NotFound : no such type. CrsError : the output CRS cannot be reached.
     """
     source = source_of(database, type_name, tree_size, branch)
-    return _finished(database, type_name, source, _ordered(source) == sa.bindparam("code", code, sa.Text), output)
+    wanted = _ordered(source) == sa.bindparam("code", code, sa.Text)
+    found = _found(database, type_name, source, wanted)
+    return _finished(database, type_name, found, output).add_columns(found.c.rev)
 
 
 def select_named(
@@ -179,27 +179,39 @@ def select_named(
     output: Output,
     branch: str | None = None,
 ) -> sa.Select[Any]:
-    """Select those objects of the codes that there are, as `select_item` does one, in no order.
+    """Select those objects of the codes that there are, in no order: `feature` as `select_item`, and its `revision`.
 
     Raises
     ------
     As `select_item`.
     """
     source = source_of(database, type_name, tree_size, branch)
-    named = _ordered(source) == sa.any_(sa.bindparam("codes", list(codes), ARRAY(sa.Text)))
-    return _finished(database, type_name, source, named, output)
+    wanted = _ordered(source) == sa.any_(sa.bindparam("codes", list(codes), ARRAY(sa.Text)))
+    found = _found(database, type_name, source, wanted)
+    return _finished(database, type_name, found, output).add_columns(_revision(found).label("revision"))
 
 
-def _finished(
-    database: Database, type_name: str, source: sa.FromClause, wanted: sa.ColumnElement[bool], output: Output
-) -> sa.Select[Any]:
+def _found(database: Database, type_name: str, source: sa.FromClause, wanted: sa.ColumnElement[bool]) -> sa.Subquery:
+    columns = geojson.columns(source, database.dictionary.type(type_name))
+    return sa.select(*columns, source.c.rev).where(wanted).subquery("found")
+
+
+def _finished(database: Database, type_name: str, found: sa.Subquery, output: Output) -> sa.Select[Any]:
     feature_type = database.dictionary.type(type_name)
     check_path(output.srid, database.settings.srid)
-    found = sa.select(*geojson.columns(source, feature_type), source.c.rev).where(wanted).subquery("found")
     properties = geojson.properties(found, feature_type, output)
     text = geojson.feature(found, properties, feature_type, output, database.settings.srid)
-    finished = sa.select(geojson.sent(text).label("feature"), found.c.code, found.c.rev)
-    return finished.select_from(found.join(properties, sa.true()))
+    return sa.select(geojson.sent(text).label("feature")).select_from(found.join(properties, sa.true()))
+
+
+def _revision(rows: sa.Subquery) -> sa.ColumnElement[str]:
+    """Return which revision of which object a row is; of a branch's rows that never were one, the code alone."""
+    return sa.func.concat(rows.c.code, sa.literal_column("' '", sa.Text), rows.c.rev, type_=sa.Text)
+
+
+def code_of(revision: str) -> str:
+    """Return the code of the object that a revision is of."""
+    return revision.rpartition(" ")[0]
 
 
 def select_features(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -89,10 +90,6 @@ class Item:
 _Plans = Literal["auto", "force_custom_plan"]
 
 
-# An object's code and revision number, as text; None for a row of a branch that never was one.
-_Revision = tuple[str, str | None]
-
-
 class Reader:
     """A pool of read-only connections to a database. Open it in the event loop that uses it, and close it there.
 
@@ -149,52 +146,45 @@ class Reader:
 
         shape, form = features.shape(self.database, selection), ("page", type_name, after is None, features.most(limit))
         given, boxed = {"limit": limit, "after": after}, selection.bbox is not None
-        finished: dict[_Revision, bytes] = {}
+        finished: dict[str, bytes] = {}
         for _ in range(_ATTEMPTS):
             (row,) = await self._some(build, shape, form, given, boxed=boxed)
-            found = list(zip(row["codes"] or (), row["revs"] or (), strict=True))
-            shown = found[:limit]
+            revisions = row["revisions"] or []
+            shown = revisions[:limit]
             await self._finish(type_name, selection, output, shown, finished)
-            if all(revision in finished for revision in shown):
+            with suppress(KeyError):  # an object has changed since: what it is now was read
                 joined = b",".join([finished[revision] for revision in shown])
-                return Page(joined, len(shown), row["last"], more=len(found) > limit, live=live_of(row))
+                return Page(joined, len(shown), row["last"], more=len(revisions) > limit, live=live_of(row))
         raise DatabaseError("these objects change faster than they can be read; try again")
 
     async def _finish(
-        self,
-        type_name: str,
-        selection: Selection,
-        output: Output,
-        revisions: list[_Revision],
-        finished: dict[_Revision, bytes],
+        self, type_name: str, selection: Selection, output: Output, revisions: list[str], finished: dict[str, bytes]
     ) -> None:
         """Add features to the finished ones: as they were kept, else as the database has them by now.
 
         A revision never changes, so what was kept of it is what the database would write. Rows of a branch are none.
         """
-        seen = (type_name, selection.tree_size is None, repr(output))
-        kept = sha256(repr(seen).encode()).digest() if selection.branch is None else None
+        size, branch = selection.tree_size, selection.branch
+        kept = sha256(repr((type_name, size is None, output)).encode()).digest() if branch is None else None
         missing = []
         for revision in revisions:
             known = None if kept is None else self._kept.get((kept, revision))
             if known is not None:
                 finished[revision] = known
             elif revision not in finished:
-                missing.append(revision[0])
+                missing.append(features.code_of(revision))
         if not missing:
             return
 
         def build() -> sa.Select[Any]:
-            asked = (missing, selection.tree_size, output, selection.branch)
-            return features.select_named(self.database, type_name, *asked)
+            return features.select_named(self.database, type_name, missing, size, output, branch)
 
-        shape = features.shape(self.database, Selection(tree_size=selection.tree_size, branch=selection.branch))
+        shape = features.shape(self.database, Selection(tree_size=size, branch=branch))
         given = {"codes": missing, "base": output.base}
-        for row in await self._some(build, shape, ("named", type_name, output), given):
-            revision = (row["code"], None if row["rev"] is None else str(row["rev"]))
-            finished[revision] = row["feature"]
+        for feature, revision in await self._some(build, shape, ("named", type_name, output), given):
+            finished[revision] = feature
             if kept is not None:
-                self._kept.put((kept, revision), row["feature"])
+                self._kept.put((kept, revision), feature)
 
     async def item(
         self, type_name: str, code: str, tree_size: int | None, output: Output, branch: str | None = None

@@ -29,12 +29,12 @@ def page(
 ) -> Any:
     with database.engine.connect() as connection:
         chosen = connection.execute(select_page(database, "building", Selection(**asked), limit, after)).one()
-        codes = chosen.codes or []
+        revisions = chosen.revisions or []
         size, shown = asked.get("tree_size"), output or Output()
-        rows = connection.execute(select_named(database, "building", codes[:limit], size, shown)).all()
-    assert [str(row.rev) for row in sorted(rows, key=lambda row: codes.index(row.code))] == (chosen.revs or [])[:limit]
-    texts = {row.code: json.loads(row.feature) for row in rows}
-    return [texts[code] for code in codes[:limit]], len(texts), chosen.last, len(codes) > limit
+        wanted = [revision.removesuffix(" 1") for revision in revisions[:limit]]  # each was written once
+        rows = connection.execute(select_named(database, "building", wanted, size, shown)).all()
+    texts = {row.revision: json.loads(row.feature) for row in rows}
+    return [texts[one] for one in revisions[:limit]], len(texts), chosen.last, len(revisions) > limit
 
 
 def codes(database: Database, **asked: Any) -> list[str]:
