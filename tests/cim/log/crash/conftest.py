@@ -31,17 +31,21 @@ import pytest
 
 # What changes a file, a folder or a connection. Calls that only may, such as openat, are looked at closer.
 _X86_64 = {
-    "write": 1, "open": 2, "pwrite64": 18, "writev": 20, "sendfile": 40, "sendto": 44, "sendmsg": 46, "fsync": 74,
-    "fdatasync": 75, "truncate": 76, "ftruncate": 77, "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85, "link": 86,
-    "unlink": 87, "symlink": 88, "chmod": 90, "fchmod": 91, "openat": 257, "mkdirat": 258, "unlinkat": 263,
-    "renameat": 264, "linkat": 265, "symlinkat": 266, "fchmodat": 268, "splice": 275, "fallocate": 285, "pwritev": 296,
-    "sendmmsg": 307, "renameat2": 316, "copy_file_range": 326, "pwritev2": 328, "io_uring_enter": 426, "openat2": 437,
+    "write": 1, "open": 2, "pwrite64": 18, "writev": 20, "msync": 26, "sendfile": 40, "sendto": 44, "sendmsg": 46,
+    "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77, "rename": 82, "mkdir": 83, "rmdir": 84, "creat": 85,
+    "link": 86, "unlink": 87, "symlink": 88, "chmod": 90, "fchmod": 91, "chown": 92, "fchown": 93, "lchown": 94,
+    "mknod": 133, "sync": 162, "setxattr": 188, "fsetxattr": 190, "openat": 257, "mkdirat": 258, "mknodat": 259,
+    "fchownat": 260, "unlinkat": 263, "renameat": 264, "linkat": 265, "symlinkat": 266, "fchmodat": 268, "splice": 275,
+    "sync_file_range": 277, "utimensat": 280, "fallocate": 285, "pwritev": 296, "syncfs": 306, "sendmmsg": 307,
+    "renameat2": 316, "copy_file_range": 326, "pwritev2": 328, "io_uring_enter": 426, "openat2": 437, "fchmodat2": 452,
 }  # fmt: skip
 _AARCH64 = {
-    "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37, "renameat": 38, "truncate": 45, "ftruncate": 46,
-    "fallocate": 47, "fchmod": 52, "fchmodat": 53, "openat": 56, "write": 64, "writev": 66, "pwrite64": 68,
-    "pwritev": 70, "sendfile": 71, "splice": 76, "fsync": 82, "fdatasync": 83, "sendto": 206, "sendmsg": 211,
-    "sendmmsg": 269, "renameat2": 276, "copy_file_range": 285, "pwritev2": 287, "io_uring_enter": 426, "openat2": 437,
+    "setxattr": 5, "fsetxattr": 7, "mknodat": 33, "mkdirat": 34, "unlinkat": 35, "symlinkat": 36, "linkat": 37,
+    "renameat": 38, "truncate": 45, "ftruncate": 46, "fallocate": 47, "fchmod": 52, "fchmodat": 53, "fchownat": 54,
+    "fchown": 55, "openat": 56, "write": 64, "writev": 66, "pwrite64": 68, "pwritev": 70, "sendfile": 71, "splice": 76,
+    "sync": 81, "fsync": 82, "fdatasync": 83, "sync_file_range": 84, "utimensat": 88, "sendto": 206, "sendmsg": 211,
+    "msync": 227, "syncfs": 267, "sendmmsg": 269, "renameat2": 276, "copy_file_range": 285, "pwritev2": 287,
+    "io_uring_enter": 426, "openat2": 437, "fchmodat2": 452,
 }  # fmt: skip
 # Machine: its audit number, its call numbers, that of seccomp.
 _MACHINES = {"x86_64": (0xC000003E, _X86_64, 317), "aarch64": (0xC00000B7, _AARCH64, 277)}
@@ -56,6 +60,7 @@ _DESCRIPTOR = {"write", "pwrite64", "writev", "pwritev", "pwritev2", "fsync", "f
 _PATH = {"openat": 1, "mkdirat": 1, "unlinkat": 1, "renameat": 3, "renameat2": 3, "open": 0, "mkdir": 0, "unlink": 0,
          "rename": 1}  # fmt: skip
 _FLAGS = {"openat": 2, "open": 1}
+_MAKING = os.O_CREAT | os.O_TRUNC | os.O_TMPFILE & ~os.O_DIRECTORY  # with which a call to open changes something
 
 LONGEST_PAUSE = 300
 KILL = -1
@@ -181,7 +186,7 @@ class Supervisor:
         name = self._names.get(which)
         if name is None:  # the notice is empty
             return None
-        if name in _FLAGS and not arguments[_FLAGS[name]] & (os.O_CREAT | os.O_TRUNC):
+        if name in _FLAGS and not arguments[_FLAGS[name]] & _MAKING:
             return None
         if name in _DESCRIPTOR:
             handle = f"/proc/{thread}/fd/{arguments[0]}"
