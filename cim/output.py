@@ -45,8 +45,9 @@ def print_pairs(pairs: dict[str, Any]) -> None:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on standard error, where a person is watching; yields what to call with (done, in all)."""
-    console = Console(stderr=True)
-    with Progress(*Progress.get_default_columns(), console=console, disable=not console.is_terminal) as bar:
+    # Not by what rich takes for a terminal: with FORCE_COLOR set that is a file, too.
+    disable = not sys.stderr.isatty()
+    with Progress(*Progress.get_default_columns(), console=Console(stderr=True), disable=disable) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
