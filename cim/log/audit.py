@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Protocol
 
 from cim.errors import CimError
@@ -21,6 +21,7 @@ BATCH = 16_384  # whole tiles; what is asked of the server and of Python for eac
 # A revision carries the time of its statement and gets its leaf after the commit: so far may the two be apart.
 LONGEST_TRANSACTION = timedelta(days=1)
 CLOCK_STEP = timedelta(minutes=1)  # a server's clock may be set back
+MOST_LOST = 1000  # named one by one; how many there are in all, the sizes tell
 
 Progress = Callable[[int, int], None]
 Object = tuple[str, str]
@@ -190,8 +191,19 @@ def audit(
     if roots.get(tree.size) != store.stored_root():
         report.findings.append(Finding(f"the root of the stored leaves is not the root stored for size {tree.size}"))
     report.findings += [Finding(problem) for problem in publisher.disagreements(tree.size, roots)]
-    report.findings += others
+    report.findings += [*islice(_lost(publisher, tree.size), MOST_LOST), *others]
     return report
+
+
+def _lost(publisher: Publisher, size: int) -> Iterator[Finding]:
+    """Name what was published beyond the leaves that the database has: what a backup did not have yet."""
+    problem = "published, but the database has no such leaf"
+    for leaf, entry in publisher.published_from(size):
+        try:
+            read = json.loads(entry)
+            yield Finding(problem, str(read["type"]), str(read["code"]), int(read["rev"]), leaf)
+        except (ValueError, TypeError, KeyError, RecursionError):
+            yield Finding(problem, leaf=leaf)
 
 
 def _apart_from_leaves(store: AuditStore) -> Iterator[Finding]:

@@ -151,6 +151,17 @@ class Publisher:
         except CimError as error:
             yield str(error)
 
+    def published_from(self, start: int) -> Iterator[tuple[int, bytes]]:
+        """Yield (leaf, entry) of the published leaves from `start` on, as far as they can be read."""
+        try:
+            size, reader = self.published().size, TileReader(self.folder)
+            for tile in range(start // WIDTH, -(-size // WIDTH)):
+                bundle = reader.bundle(tile, min(WIDTH, size - tile * WIDTH))
+                first = max(start - tile * WIDTH, 0)
+                yield from enumerate(bundle[first:], tile * WIDTH + first)
+        except CimError:
+            return  # `disagreements` says what is wrong with it
+
     def tile_differences(
         self, indices: Sequence[int], entries: Sequence[bytes], hashes: Sequence[bytes]
     ) -> Iterator[tuple[int, str]]:
