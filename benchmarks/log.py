@@ -38,9 +38,10 @@ from cim.db.logstore import LogStore
 from cim.db.reader import Reader
 from cim.log.audit import audit
 from cim.log.checkpoint import Checkpoint
+from cim.log.columns import Columns
 from cim.log.proof import TlogProof
 from cim.log.publisher import Publisher
-from cim.log.sequencer import BATCH, Leaf, Revision, sequence
+from cim.log.sequencer import BATCH, Leaves, sequence
 from cim.log.signer import LogSigner
 from cim.log.tiles import TileReader, TileWriter
 from cim.log.tree import CompactRange, Tree, leaf_hash, leaf_hashes, verify_consistency, verify_inclusion
@@ -141,7 +142,7 @@ class _TimedStore(LogStore):
         super().__init__(connection)
         self._stages = stages
 
-    def pending(self, limit: int) -> Iterator[list[Revision]]:
+    def pending(self, limit: int) -> Iterator[Columns]:
         batches = super().pending(limit)
         while True:
             with self._stages("wait for revisions"):
@@ -151,7 +152,7 @@ class _TimedStore(LogStore):
             with self._stages("render, hash, tree, wait for the last batch"):
                 yield batch
 
-    def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
+    def append(self, old: CompactRange, new: CompactRange, leaves: Leaves) -> None:
         with self._stages("COPY leaves, commit"):
             super().append(old, new, leaves)
 

@@ -9,12 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cim.log.columns import quoted
 from cim.log.entry import MAX_INTEGER
 
 Array = Any  # pa.Array or pa.ChunkedArray: pyarrow ships no type information
-
-# What JSON text must escape (RFC 8259, section 7).
-_SPECIAL = r'["\\\x00-\x1f]'
 
 
 def objects(columns: Mapping[str, Array], nested: set[str]) -> Array:
@@ -48,16 +46,3 @@ def _value(values: Array, nested: bool) -> Array:
         exact = pc.and_(pc.less_equal(values, MAX_INTEGER), pc.greater_equal(values, -MAX_INTEGER))
         return pc.if_else(exact, text, pc.binary_join_element_wise('"', text, '"', ""))
     return text
-
-
-def quoted(texts: Array) -> Array:
-    """Return texts as JSON strings, spelt as RFC 8785 has them; null stays null."""
-    if isinstance(texts, pa.ChunkedArray):  # the mask below may have no chunks
-        texts = pa.concat_arrays(texts.chunks) if texts.num_chunks else pa.array([], texts.type)
-    plain = pc.binary_join_element_wise('"', texts, '"', "")
-    special = pc.match_substring_regex(texts, _SPECIAL)
-    if not pc.any(special).as_py():
-        return plain
-    special = pc.fill_null(special, False)
-    escaped = [json.dumps(text, ensure_ascii=False) for text in texts.filter(special).to_pylist()]
-    return pc.replace_with_mask(plain, special, pa.array(escaped, pa.string()))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain, pairwise
+from itertools import chain, count, pairwise
 from struct import Struct
 from typing import Any
 
@@ -16,12 +16,14 @@ from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.errors import Conflict
 from cim.log.audit import Recorded
-from cim.log.entry import parse_body
-from cim.log.sequencer import Leaf, Revision
+from cim.log.columns import Columns, columns_of
+from cim.log.revision import Revision, revision_of
+from cim.log.sequencer import Leaves
 from cim.log.tree import CompactRange
 
 # Leaves from which on a plan made without knowing of them is felt: reading all of so many takes some milliseconds.
 _MANY = 10_000
+_FEW = 256  # revisions
 
 
 class LogStore:
@@ -64,7 +66,7 @@ class LogStore:
             edge = self.connection.execute(query("log/state")).scalar_one()
         return CompactRange.from_bytes(bytes(edge))
 
-    def pending(self, limit: int) -> Iterator[list[Revision]]:
+    def pending(self, limit: int) -> Iterator[Columns]:
         """Yield revisions without a leaf, of transactions below the horizon, in order, `limit` or fewer at once.
 
         The horizon stays that of the beginning, so that what lies below it cannot change on the way.
@@ -84,24 +86,47 @@ class LogStore:
         self._horizon, self._waiting = span.horizon, 0
         if span.first is None:
             return
-        # A second connection, because the first may be storing; it fetches the next span while this one is worked on.
-        with self.connection.engine.connect() as reader, ThreadPoolExecutor(1) as ahead:
+        with self._fetching(span.end - span.first) as fetch, ThreadPoolExecutor(1) as ahead:
 
-            def fetch(first: int) -> list[tuple[Any, ...]]:
-                parameters = {"horizon": span.horizon, **_span(first, min(first + limit, span.end))}
-                with reader.begin():
-                    return _binary(reader, "log/pending", parameters)
+            def batch(first: int) -> Columns:
+                return fetch({"horizon": span.horizon, **_span(first, min(first + limit, span.end))})
 
-            coming = ahead.submit(fetch, span.first)
+            coming = ahead.submit(batch, span.first)
             for following in range(span.first + limit, span.end + limit, limit):
-                rows = coming.result()
+                columns = coming.result()
                 if following < span.end:
-                    coming = ahead.submit(fetch, following)
-                self._waiting += len(rows)
-                if rows:
-                    yield [revision_of(row) for row in rows]
+                    coming = ahead.submit(batch, following)
+                self._waiting += len(columns["id"])
+                if len(columns["id"]):
+                    yield columns
 
-    def append(self, old: CompactRange, new: CompactRange, leaves: Sequence[Leaf]) -> None:
+    @contextmanager
+    def _fetching(self, span: int) -> Iterator[Callable[[dict[str, Any]], Columns]]:
+        """Give what reads the pending revisions of so wide a span of ids.
+
+        By a second connection, because the first may be storing: it fetches the next batch while one is worked on.
+        Another driver brings many at half the cost, but takes longer to connect than a few take to be read.
+        """
+        if span < _FEW:
+            with self.connection.engine.connect() as reader:
+
+                def few(parameters: dict[str, Any]) -> Columns:
+                    with reader.begin():
+                        return columns_of(_binary(reader, "log/pending", parameters))
+
+                yield few
+            return
+        from cim.db.arrow import reading  # ADBC takes a while to load
+
+        with reading(self.connection.engine.url) as fetch:
+
+            def many(parameters: dict[str, Any]) -> Columns:
+                table = fetch("log/pending", parameters)
+                return {name: table[name].combine_chunks() for name in table.column_names}
+
+            yield many
+
+    def append(self, old: CompactRange, new: CompactRange, leaves: Leaves) -> None:
         """Copy the leaves in and move the tree, in one transaction.
 
         Raises
@@ -112,11 +137,11 @@ class LogStore:
             self.copy_leaves(leaves)
             self.move(old, new)
             self.connection.execute(query("log/record_head"), {"size": new.size, "root": new.root()})
-        self._waiting -= len(leaves)
+        self._waiting -= len(leaves.hashes)
         self._size = new.size
-        self._unknown += len(leaves)
+        self._unknown += len(leaves.hashes)
 
-    def copy_leaves(self, leaves: Sequence[Leaf]) -> None:
+    def copy_leaves(self, leaves: Leaves) -> None:
         """Copy the leaves in, in the caller's transaction."""
         with self._cursor() as cursor, cursor.copy(query("log/copy_leaves").text.encode()) as copy:
             copy.write(_copy_format(leaves))
@@ -258,7 +283,7 @@ def _binary(connection: sa.Connection, name: str, parameters: dict[str, Any]) ->
         return cursor.execute(str(query(name).compile(dialect=connection.dialect)).encode(), parameters).fetchall()
 
 
-def _copy_format(leaves: Sequence[Leaf]) -> bytes:
+def _copy_format(leaves: Leaves) -> bytes:
     """Write leaves as log/copy_leaves takes them: a third of what it costs value by value.
 
     Source
@@ -266,7 +291,7 @@ def _copy_format(leaves: Sequence[Leaf]) -> bytes:
     PostgreSQL, COPY, "Binary Format". https://www.postgresql.org/docs/current/sql-copy.html
     """
     parts = [b"PGCOPY\n\xff\r\n\0", bytes(8)]  # no flags, no extension
-    for idx, revision_id, prev, entry, digest in leaves:
+    for idx, revision_id, prev, entry, digest in zip(count(leaves.first), *leaves[1:], strict=False):
         if prev is None:
             parts.append(_FIRST.pack(5, 8, idx, 8, revision_id, -1, len(entry)))
         else:
@@ -292,17 +317,3 @@ def stretches(ids: Iterable[int]) -> list[tuple[int, int]]:
         gaps = [(before, after) for before, after in pairwise(ordered) if after - before > _MANY]
         ends[1:1] = chain.from_iterable(gaps)
     return [*zip(ends[::2], ends[1::2], strict=True)]
-
-
-def revision_of(row: Sequence[Any]) -> Revision:
-    """Return the columns of log/pending as a Revision, whose private values come as JSON text."""
-    revision, private = Revision._make(row), row[_PRIVATE]
-    return revision if private is None else revision._replace(private=private_of(private))
-
-
-def private_of(text: str) -> dict[str, tuple[bytes, object]]:
-    """Return private values, given as JSON text of {field: [salt in hex, value]}, as {field: (salt, value)}."""
-    return {field: (bytes.fromhex(salt), value) for field, (salt, value) in parse_body(text).items()}
-
-
-_PRIVATE = Revision._fields.index("private")

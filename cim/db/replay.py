@@ -22,8 +22,8 @@ from cim.dictionary import PLATFORM_TYPES
 from cim.errors import AuditFailed, Conflict, InvalidData
 from cim.log.entry import canonicalize
 from cim.log.folder import LogFolder, geometry_path
-from cim.log.sequencer import Leaf
-from cim.log.tree import CompactRange, leaf_hash
+from cim.log.sequencer import Leaves
+from cim.log.tree import CompactRange, leaf_hashes
 from cim.log.verify import read_entry
 
 SCHEMA_TYPE = "schema"
@@ -118,7 +118,7 @@ class _Replay:
         bundles = self._log.bundles()
         while entries := list(chain.from_iterable(islice(bundles, BUNDLES))):
             leaves = self._record(tree.size, entries)
-            tree.append(leaf.hash for leaf in leaves)
+            tree.append(leaves.hashes)
             progress(tree.size, size)
         if tree.root() != self._log.checkpoint.root:
             raise AuditFailed(f"{self._log.path} changed while it was replayed; nothing was restored")
@@ -134,16 +134,18 @@ class _Replay:
             self._connection.execute(query("migration/record_schema_entry"), {"digests": digests})
         return self._report
 
-    def _record(self, start: int, entries: Sequence[bytes]) -> list[Leaf]:
+    def _record(self, start: int, entries: Sequence[bytes]) -> Leaves:
         """Record the revisions of the leaves from `start` on, and the leaves."""
-        leaves, rows = [], []
+        prevs, rows = [], []
         for index, data in enumerate(entries, start):
             entry = read_entry(data)
             self._check(index, entry)
-            leaves.append(Leaf(index, index + 1, entry["prev"], data, leaf_hash(data)))
+            prevs.append(entry["prev"])
             rows.append(self._row(index, entry))
         self._store.copy(query("replay/copy_staged"), _STAGED, rows)
         self._connection.execute(query("replay/record"))
+        ids = range(start + 1, start + 1 + len(entries))
+        leaves = Leaves(start, ids, prevs, entries, leaf_hashes(entries))
         self._store.copy_leaves(leaves)
         return leaves
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from cim.errors import CimError
 from cim.log._memory import uncollected
 from cim.log.publisher import Publisher
-from cim.log.sequencer import Revision, render
+from cim.log.revision import Revision, render
 from cim.log.tree import CompactRange, leaf_hash, leaf_hashes
 
 BATCH = 16_384  # whole tiles; what is asked of the server and of Python for each batch is then not felt

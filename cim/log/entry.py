@@ -381,14 +381,6 @@ def _frame(
     return _Frame(*[part.encode() for part in parts])
 
 
-def shared_members(
-    kind: str, op: str, at: datetime, by: str, reason: str | None, dataset: str | None
-) -> dict[str, Any]:
-    """Return the members that the entries of one statement share, for `write_all`; values as for `entry_bytes`."""
-    shared = {"v": VERSION, "type": kind, "op": op, "at": _write_time(at), "by": by}
-    return shared | {name: text for name, text in (("reason", reason), ("dataset", dataset)) if text is not None}
-
-
 def _write_time(at: datetime) -> str:
     """Write as RFC 3339 in UTC with six digits, as 2026-11-21T08:00:00.000000Z."""
     if at.tzinfo is None:

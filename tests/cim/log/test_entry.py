@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cim.errors import InvalidData
+from cim.log.columns import columns_of, entries_of
 from cim.log.entry import (
     body_bytes,
     canonicalize,
@@ -24,7 +25,7 @@ from cim.log.entry import (
     plain_bodies,
     write_all,
 )
-from cim.log.sequencer import Revision, render_all
+from cim.log.revision import Revision, render
 
 LIMIT = 2**53 - 1
 
@@ -456,10 +457,18 @@ revisions = st.builds(
 )
 
 
+def _row(revision: Revision) -> list[Any]:
+    """Return a revision as the database sends it: private values as text."""
+    private = {name: [salt.hex(), value] for name, (salt, value) in (revision.private or {}).items()}
+    return [*revision._replace(private=json.dumps(private) if private else None)]  # type: ignore[arg-type]
+
+
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.tuples(revisions, st.none() | st.integers(0, LIMIT)), max_size=8))
 def test_revisions_are_written_as_the_reference_package_does(rows: list[tuple[Revision, int | None]]) -> None:
-    entries = render_all([revision for revision, _ in rows], [prev for _, prev in rows])
+    """Both ways of writing them: one by one, and by columns."""
+    entries = entries_of(columns_of([_row(revision._replace(prev=prev)) for revision, prev in rows]))
+    assert entries == [render(revision, prev) for revision, prev in rows]
     for (revision, prev), entry in zip(rows, entries, strict=True):
         at = revision.at.strftime("%H:%M:%S.%f")
         expected: dict[str, Any] = {

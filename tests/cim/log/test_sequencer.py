@@ -18,8 +18,9 @@ from cim.db.engine import Database
 from cim.db.logstore import LogStore
 from cim.errors import Conflict
 from cim.log.audit import audit
+from cim.log.columns import SCHEMA
 from cim.log.publisher import Publisher
-from cim.log.sequencer import sequence
+from cim.log.sequencer import BATCH, sequence
 from cim.log.tree import CompactRange
 
 Until = Callable[[Callable[[], object], str], None]
@@ -94,11 +95,13 @@ def test_predecessors_are_found_within_and_across_batches(database: Database, pu
     assert leaves(database)[1:] == [(1, "b1", 1, None), (2, "b1", 2, 1), (3, "b1", 3, 2)]
 
 
+@pytest.mark.parametrize("few", [0, 256])
 def test_predecessors_are_found_in_batches_that_are_not_stored_yet(
-    database: Database, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    database: Database, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    """Batches of two, of which the next ones are read while the last ones are stored."""
+    """Batches of two, of which the next ones are read while the last ones are stored; read either way."""
     monkeypatch.setattr("cim.log.sequencer.BATCH", 2)
+    monkeypatch.setattr(logstore, "_FEW", few)
     run(database, "INSERT INTO city.building (code) VALUES ('b1'), ('b2'), ('b3')")
     for name in range(4):
         run(database, f"UPDATE city.building SET name = '{name}'")
@@ -108,6 +111,34 @@ def test_predecessors_are_found_in_batches_that_are_not_stored_yet(
         assert [rev for rev, _, _ in chain] == [1, 2, 3, 4, 5]
         assert [prev for _, prev, _ in chain] == [None, *(idx for _, _, idx in chain[:-1])]
     assert findings(database, publisher) == []
+
+
+def test_few_and_many_are_read_alike(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(database, "INSERT INTO city.unit (code, owner_name) VALUES ('u1', '王'), ('u2', NULL)")
+    run(
+        database,
+        "INSERT INTO city.building (code, name, geom) VALUES "
+        "('b1', '楼', ST_Multi(ST_MakeEnvelope(500000, 4300000, 500010, 4300010, 4548))), ('b2', NULL, NULL)",
+    )
+    run(database, "SET LOCAL cim.reason = 'mended'; UPDATE city.building SET height = 3.5 WHERE code = 'b1'")
+    run(database, "DELETE FROM city.building WHERE code = 'b2'")
+    run(
+        database,
+        "INSERT INTO cim.revision (xid, type, code, rev, op, at, actor, erased, superseded) VALUES "
+        "(pg_current_xact_id(), 'unit', 'u1', 2, 'erase', now(), 'x', '{owner_name}', NULL), "
+        """(pg_current_xact_id(), 'unit', 'u2', 2, 'supersede', now(), 'x', NULL, '{"new": ["u3"]}')""",
+    )
+    read = []
+    for few in (0, 256):
+        monkeypatch.setattr(logstore, "_FEW", few)
+        with database.engine.connect() as connection:
+            (columns,) = LogStore(connection).pending(BATCH)
+        assert {name: column.type for name, column in columns.items()} == SCHEMA
+        read.append({name: column.to_pylist() for name, column in columns.items()})
+    assert read[0] == read[1]
+    absent = {name for name, values in read[0].items() if set(map(str, values)) == {"None"}}
+    assert absent <= {"dataset", "prev"}
+    assert len(read[0]["id"]) == 9
 
 
 def test_a_late_commit_is_not_lost_and_does_not_hold_the_rest(database: Database, publisher: Publisher) -> None:
