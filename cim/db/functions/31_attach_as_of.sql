@@ -6,8 +6,9 @@
 --
 -- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
--- A revision's leaf is looked up in a scalar subquery, and with OFFSET 0 the one that supersedes it, so that the planner
--- never joins all leaves where few are asked for: two look-ups in indexes alone.
+-- A revision's leaf, and the one that supersedes it, are looked up row by row, so by OFFSET 0, in indexes alone: the
+-- planner never joins all leaves where few are asked for. Were the first a scalar subquery, it would take half of all
+-- rows to pass, and fetch those in a box one by one.
 -- Its parameter has no name, so that no column can hide it. Private columns are null in it, live as well: who may read
 -- the public ones may read it.
 CREATE OR REPLACE FUNCTION cim.attach_as_of(type_name text) RETURNS void
@@ -43,9 +44,9 @@ BEGIN
         CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)
         LANGUAGE sql STABLE ROWS 100000 AS $body$
             SELECT %4$s FROM cim.revision r
+            CROSS JOIN LATERAL (SELECT FROM cim.leaf l WHERE l.revision_id = r.id AND l.idx < $1 AND NOT EXISTS
+                (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0) OFFSET 0) unreplaced
             WHERE r.type = %3$L AND r.body IS NOT NULL
-              AND (SELECT l.idx < $1 AND NOT EXISTS (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0)
-                   FROM cim.leaf l WHERE l.revision_id = r.id)
         $body$
         $function$, type_name || '_logged', signature, type_name, logged);
     EXECUTE format('COMMENT ON FUNCTION city.%I(bigint) IS %L', type_name || '_logged',
