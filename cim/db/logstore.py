@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain, count, pairwise
-from struct import Struct
+from itertools import chain, pairwise
 from typing import Any
 
+import pgpq
 import psycopg
+import pyarrow as pa
 import sqlalchemy as sa
 
 from cim.db.script import query
@@ -284,25 +285,19 @@ def _binary(connection: sa.Connection, name: str, parameters: dict[str, Any]) ->
 
 
 def _copy_format(leaves: Leaves) -> bytes:
-    """Write leaves as log/copy_leaves takes them: a third of what it costs value by value.
-
-    Source
-    ------
-    PostgreSQL, COPY, "Binary Format". https://www.postgresql.org/docs/current/sql-copy.html
-    """
-    parts = [b"PGCOPY\n\xff\r\n\0", bytes(8)]  # no flags, no extension
-    for idx, revision_id, prev, entry, digest in zip(count(leaves.first), *leaves[1:], strict=False):
-        if prev is None:
-            parts.append(_FIRST.pack(5, 8, idx, 8, revision_id, -1, len(entry)))
-        else:
-            parts.append(_LATER.pack(5, 8, idx, 8, revision_id, 8, prev, len(entry)))
-        parts += (entry, b"\0\0\0\x20", digest)
-    parts.append(b"\xff\xff")
-    return b"".join(parts)
-
-
-# Number of columns, then each with its length: int8, int8, int8 or null, and the length of a bytea.
-_FIRST, _LATER = Struct(">hiqiqii"), Struct(">hiqiqiqi")
+    """Write leaves as log/copy_leaves takes them."""
+    first, revisions, prevs, entries, hashes = leaves
+    rows = pa.record_batch(
+        {
+            "idx": pa.array(range(first, first + len(entries)), pa.int64()),
+            "revision_id": pa.array(revisions, pa.int64()),
+            "prev": pa.array(prevs, pa.int64()),
+            "entry": pa.array(entries, pa.binary()),
+            "hash": pa.array(hashes, pa.binary()),
+        }
+    )
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(rows.schema)
+    return b"".join([encoder.write_header(), encoder.write_batch(rows), encoder.finish()])
 
 
 def _span(start: int, end: int) -> dict[str, int]:
