@@ -35,11 +35,15 @@ DEGREES_TAKEN_AS_EQUAL = frozenset({4326, 4490})
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The land a result is about: its kind, its codes (none for a polygon), its ISO WKB in the storage CRS."""
+    """The land a result is about: its kind, its codes (none for a polygon), its ISO WKB in the storage CRS.
+
+    `area` is in square centimetres, planar in the storage CRS.
+    """
 
     type: str
     codes: tuple[str, ...]
     wkb: bytes
+    area: int
 
     @property
     def sha256(self) -> str:
@@ -117,14 +121,13 @@ class State:
 
     def described(self) -> dict[str, Any]:
         """Return what a result says about its land and its clock."""
-        (area,) = self.rows("scope_area")[0]
         srid = self.database.settings.srid
         note = f"planar in EPSG:{srid}; a projection enlarges areas away from its central meridian"
         return {
             "type": self.scope.type,
             "codes": list(self.scope.codes),
             "geometry_sha256": self.scope.sha256,
-            "area": {"value": area / 10_000, "unit": "m2"},
+            "area": {"value": self.scope.area / 10_000, "unit": "m2"},
             "areas": note,
         }
 
@@ -209,9 +212,10 @@ def _scope(
     srid: int,
 ) -> Scope:
     if scope is None:
-        return Scope("none", (), wkb_of(shapely.Polygon()))
+        return Scope("none", (), wkb_of(shapely.Polygon()), 0)
     if isinstance(scope, Mapping):
-        return Scope("polygon", (), wkb_of(place(scope, scope_crs, srid, "input scope")))
+        wkb = wkb_of(place(scope, scope_crs, srid, "input scope"))
+        return Scope("polygon", (), wkb, connection.execute(query("scenarios/scope_area"), {"scope": wkb}).scalar_one())
     if isinstance(scope, str):
         statement = query_of_state("scenarios/scope_of_district", live=size is None)
         found = connection.execute(statement, {"size": size, "code": scope}).first()
@@ -220,13 +224,13 @@ def _scope(
                 f"no renewal district or division {scope!r} at tree size {at}; a scope is the code of one, "
                 "a list of parcel codes, or a GeoJSON polygon"
             )
-        return Scope(found.type, (scope,), _valid(bytes(found.geom), f"{found.type} {scope}"))
+        return Scope(found.type, (scope,), _valid(bytes(found.geom), f"{found.type} {scope}"), found.area)
     statement = query_of_state("scenarios/scope_of_parcels", live=size is None)
     row = connection.execute(statement, {"size": size, "codes": list(scope)}).one()
     missing = sorted(set(scope) - set(row.codes))
     if missing:
         raise NotFound(f"no parcel {', '.join(missing[:10])} at tree size {at}; {len(missing)} of the scope's codes")
-    return Scope("parcel", tuple(row.codes), _valid(bytes(row.geom), "the union of the scope's parcels"))
+    return Scope("parcel", tuple(row.codes), _valid(bytes(row.geom), "the union of the scope's parcels"), row.area)
 
 
 def _valid(wkb: bytes, name: str) -> bytes:

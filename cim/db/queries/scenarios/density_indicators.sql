@@ -76,7 +76,9 @@ WITH whole_parcel AS MATERIALIZED (
           AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
         ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
 ), added AS (
-    SELECT m.parcel_code, 1 AS members, m.counted::int AS n, m.without_geometry::int AS without_geometry,
+    -- Sums of each parcel are looked at by nobody who asks for the district.
+    SELECT m.parcel_code IS NOT NULL AS on_parcel, CASE WHEN :level = 'parcel' THEN m.parcel_code END AS parcel_code,
+           1 AS members, m.counted::int AS n, m.without_geometry::int AS without_geometry,
            m.without_status::int AS without_status, m.footprint, (m.footprint IS NOT NULL)::int AS footprint_known,
            m.gfa, (m.gfa IS NOT NULL)::int AS gfa_known,
            (m.footprint IS NOT NULL AND m.gfa IS NOT NULL)::int AS both_known,
@@ -86,15 +88,14 @@ WITH whole_parcel AS MATERIALIZED (
            CASE WHEN m.footprint IS NULL AND m.gfa IS NULL THEN m.gfa_most END AS both_gfa_most
     FROM measured m
     UNION ALL
-    SELECT w.code, w.buildings, w.buildings, 0, w.without_status, w.footprint, w.buildings, w.gfa, w.gfa_known,
-           w.gfa_known, 0, w.gfa_most, 0, 0
+    SELECT true, CASE WHEN :level = 'parcel' THEN w.code END, w.buildings, w.buildings, 0, w.without_status,
+           w.footprint, w.buildings, w.gfa, w.gfa_known, w.gfa_known, 0, w.gfa_most, 0, 0
     FROM whole_parcel w
 ), built AS (
     SELECT CASE WHEN GROUPING(a.parcel_code) = 0 THEN 'parcel'
-                WHEN GROUPING(a.parcel_code IS NOT NULL) = 0 THEN 'net'
+                WHEN GROUPING(a.on_parcel) = 0 THEN 'net'
                 ELSE 'gross' END AS extent,
-           a.parcel_code AS code,
-           a.parcel_code IS NOT NULL AS on_parcel,
+           a.parcel_code AS code, a.on_parcel,
            sum(a.members)::bigint AS members, sum(a.n)::bigint AS n,
            sum(a.without_geometry)::bigint AS without_geometry, sum(a.without_status)::bigint AS without_status,
            coalesce(sum(a.footprint), 0)::bigint AS footprint, sum(a.footprint_known)::bigint AS footprint_known,
@@ -105,7 +106,7 @@ WITH whole_parcel AS MATERIALIZED (
            coalesce(sum(a.both_footprint_most), 0)::bigint AS both_footprint_most,
            coalesce(sum(a.both_gfa_most), 0)::bigint AS both_gfa_most
     FROM added a
-    GROUP BY GROUPING SETS ((), (a.parcel_code IS NOT NULL), (a.parcel_code))
+    GROUP BY GROUPING SETS ((), (a.on_parcel), (a.parcel_code))
 ), planted AS MATERIALIZED (
     SELECT g.code, g.rev, g.counts_as_green,
            CASE WHEN m.part = m.whole THEN g.geom
@@ -115,31 +116,31 @@ WITH whole_parcel AS MATERIALIZED (
     FROM city.green_space_at(CAST(:size AS bigint)) g
     CROSS JOIN LATERAL cim.membership(g.geom, CAST(:scope AS geometry), :membership) m
     WHERE ST_Intersects(g.geom, CAST(:scope AS geometry)) AND m.part > 0
-), green AS (
-    SELECT 'gross' AS extent, NULL AS code, g.code AS green, g.rev, g.counts_as_green, g.area FROM planted g
-    UNION ALL
-    SELECT unnest(ARRAY['net', 'parcel']), p.code, g.code, g.rev, g.counts_as_green,
+), shaded AS MATERIALIZED (
+    SELECT g.code AS green, g.rev, g.counts_as_green, p.code,
            cim.square_centimetres(CASE WHEN ST_Covers(p.geom, g.geom) THEN ST_Area(g.geom)
-                                       ELSE ST_Area(ST_Intersection(g.geom, p.geom)) END)
+                                       ELSE ST_Area(ST_Intersection(g.geom, p.geom)) END) AS area
     FROM planted g
     CROSS JOIN LATERAL (
         -- OFFSET 0: a look into the index of parcels for each green, however few the planner takes either for.
-        SELECT p.code, p.geom
-        FROM city.parcel_at(CAST(:size AS bigint)) p
-        WHERE ST_Intersects(p.geom, g.geom) AND ST_Intersects(p.geom, CAST(:scope AS geometry))
-          AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
+        SELECT p.code, p.geom FROM city.parcel_at(CAST(:size AS bigint)) p WHERE ST_Intersects(p.geom, g.geom)
         OFFSET 0) p
-    CROSS JOIN LATERAL cim.membership(p.geom, CAST(:scope AS geometry), :membership) m
-    WHERE m.counted OR cim.square_centimetres(m.part) > 0
+    WHERE p.code IN (SELECT p.code FROM parcel p)
+), green AS (
+    SELECT 'gross' AS extent, NULL AS code, g.code AS green, g.rev, g.counts_as_green, g.area FROM planted g
+    UNION ALL
+    SELECT 'net', NULL, s.green, s.rev, s.counts_as_green, s.area FROM shaded s
+    UNION ALL
+    SELECT 'parcel', s.code, s.green, s.rev, s.counts_as_green, s.area FROM shaded s WHERE :level = 'parcel'
 ), greened AS (
-    SELECT g.extent, CASE WHEN g.extent = 'parcel' THEN g.code END AS code,
+    SELECT g.extent, g.code,
            count(*) AS green_n, count(g.counts_as_green) AS green_known,
            coalesce(sum(g.area) FILTER (WHERE g.counts_as_green), 0)::bigint AS green,
            coalesce(sum(g.area) FILTER (WHERE g.counts_as_green IS NULL), 0)::bigint AS green_most,
-           jsonb_agg(jsonb_build_array(g.green, (
+           CASE WHEN CAST(:explain AS boolean) THEN jsonb_agg(jsonb_build_array(g.green, (
                SELECT l.idx FROM cim.revision r JOIN cim.leaf l ON l.revision_id = r.id
                WHERE r.type = 'green_space' AND r.code = g.green AND r.rev = g.rev), g.counts_as_green, g.area))
-               FILTER (WHERE CAST(:explain AS boolean)) AS greens
+               END AS greens
     FROM green g
     WHERE g.area > 0
     GROUP BY 1, 2
@@ -153,10 +154,9 @@ WITH whole_parcel AS MATERIALIZED (
 ), network AS (
     -- A street along the edge of the scope serves both sides: half of it is ours.
     SELECT count(*) AS roads, coalesce(sum(r.length), 0)::bigint AS length,
-           jsonb_agg(jsonb_build_array(r.code, (
+           CASE WHEN CAST(:explain AS boolean) THEN jsonb_agg(jsonb_build_array(r.code, (
                SELECT l.idx FROM cim.revision v JOIN cim.leaf l ON l.revision_id = v.id
-               WHERE v.type = 'road' AND v.code = r.code AND v.rev = r.rev), r.length))
-               FILTER (WHERE CAST(:explain AS boolean)) AS streets
+               WHERE v.type = 'road' AND v.code = r.code AND v.rev = r.rev), r.length)) END AS streets
     FROM (
         SELECT r.code, r.rev, cim.millimetres(
             ST_Length(ST_Intersection(r.geom, CAST(:scope AS geometry)))

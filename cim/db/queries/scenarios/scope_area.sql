@@ -1,2 +1,2 @@
--- Area of a scope in square centimetres, planar in the storage CRS.
-SELECT cim.square_centimetres(ST_Area(CAST(:scope AS geometry)))
+-- Area of a scope (WKB) in square centimetres, planar in the storage CRS.
+SELECT cim.square_centimetres(ST_Area(ST_GeomFromWKB(CAST(:scope AS bytea))))
