@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from cim.db.cql2_json import parse_json
 from cim.db.cql2_text import Node, parse
 from cim.db.literals import COLLECTION, geometry
-from cim.db.operands import Operands, against, family, folded, unfolded
+from cim.db.operands import Operands, against, column_of, family, folded, unfolded
 from cim.db.spatial import Shape, check_path, from_wkb, place, postgis, relation
 from cim.db.temporal import RELATIONS
 from cim.db.temporal import compare as compare_times
@@ -220,4 +220,4 @@ def equal(source: sa.FromClause, feature_type: FeatureType, name: str, text: str
     kind = queryables(feature_type).get(name)
     if kind is None or kind == "geometry":
         raise InvalidFilter(f"{feature_type.name} has no property to compare named {name[:60]!r}")
-    return source.c[name] == bound(from_text(name, kind, text))
+    return column_of(source, name) == bound(from_text(name, kind, text))

@@ -50,6 +50,12 @@ class Operand:
     expression: sa.ColumnElement[Any]
 
 
+def column_of(source: sa.FromClause, name: str) -> sa.ColumnElement[Any]:
+    """Return the column of a queryable, the code in the collation of its indexes: a function's column has lost it."""
+    column = source.c[name]
+    return sa.collate(column, "C") if name == "code" else column
+
+
 class Operands:
     """Turns nodes of a filter into expressions over the rows of `source`."""
 
@@ -63,7 +69,7 @@ class Operands:
         kind = self._kinds.get(name)
         if kind is None:
             raise InvalidFilter(f"{self._type.name} has no queryable {name[:60]!r}; it has {', '.join(self._kinds)}")
-        return Operand(name, kind, self._source.c[name])
+        return Operand(name, kind, column_of(self._source, name))
 
     def operand(self, node: Node) -> Operand | None:
         """Return the node as an expression, or None where it is a literal."""

@@ -13,7 +13,7 @@ import pytest
 from cim.db import reader as readers
 from cim.db.access import Reading, read_as
 from cim.db.engine import Database
-from cim.db.features import Output, Selection, select_item, select_named
+from cim.db.features import Output, Selection, select_count, select_item, select_named
 from cim.db.reader import Reader
 from cim.errors import DatabaseError
 from cim.settings import Settings
@@ -208,6 +208,8 @@ def test_a_state_of_the_log_is_looked_up_in_the_index_of_objects(city: Database)
     for statement in (
         select_item(city, "building", "b-east", 0, Output()),
         select_named(city, "building", ["b-east", "b-west"], 0, Output()),
+        select_count(city, "building", Selection(tree_size=0, equal={"code": "b-east"})),
+        select_count(city, "building", Selection(tree_size=0, where="code IN ('b-east', 'b-west')")),
     ):
         with city.engine.connect() as connection:
             compiled = statement.compile(connection)
