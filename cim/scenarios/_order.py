@@ -38,10 +38,11 @@ def times_first(
     alpha = np.array([weights[name] for name in weighed], dtype=np.float64)
     drawn = np.random.Generator(np.random.PCG64(seed)).dirichlet(concentration * alpha / alpha.sum(), size=draws)
     scores = np.rint(drawn * MILLION).astype(np.int64) @ values[able].T
-    # With its place in the ranking below its score no two are equal, and the first need no sorting.
+    # With its place in the ranking below its score no two are equal: as many as can be first reach the last of them.
     places = scores * len(able) - np.arange(len(able))
-    first = np.argpartition(-places, min(most, len(able)) - 1, axis=1)[:, :most]
-    hits = np.bincount(able[first].ravel(), minlength=len(rows))
+    last = min(most, len(able))
+    hits = np.zeros(len(rows), dtype=np.int64)
+    hits[able] = (places >= np.partition(places, -last, axis=1)[:, -last, None]).sum(axis=0)
     return [int(count) for count in hits[:most]]
 
 
