@@ -181,10 +181,11 @@ class LogStore:
                 self.connection.execute(query("log/raise_floor"))
             else:
                 self.connection.execute(query("log/set_floor"), {"horizon": self._horizon})
-            if self._unknown >= max(_MANY, self._size // 10):
-                # Until the server does this by itself, a minute later, a box as of a state would read all of a type.
-                self.connection.execute(query("log/analyze"))
-                self._unknown = 0
+        if self._unknown >= max(_MANY, self._size // 10):
+            # Until the server does this by itself, a minute later, a box as of a state would read all of a type.
+            with self.connection.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as keeper:
+                keeper.execute(query("log/vacuum"))
+            self._unknown = 0
 
     def geometries(self, size: int) -> Iterator[tuple[str, bytes]]:
         """Yield (SHA-256 in hex, ISO WKB) of each geometry that a leaf below `size` names, once."""

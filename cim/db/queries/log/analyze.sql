@@ -1,1 +1,0 @@
-ANALYZE (SKIP_LOCKED) cim.revision (type, code, op, xid, geom), cim.leaf (idx, revision_id, prev)
