@@ -25,8 +25,9 @@ def migrated(clone: Callable[[], str]) -> Iterator[sa.Engine]:
 
 
 def prepares(name: str) -> bool:
-    """ANALYZE, COPY, CREATE and SET cannot be prepared; the tests of what they are for run them."""
-    return not query(name).text.startswith(("ANALYZE", "COPY", "CREATE", "SET"))
+    """COPY, CREATE, SET and VACUUM cannot be prepared; the tests of what they are for run them."""
+    statement = re.sub(r"\A(--.*\n)+", "", query(name).text)
+    return not statement.startswith(("COPY", "CREATE", "SET", "VACUUM"))
 
 
 @pytest.mark.parametrize("name", [name for name in QUERIES if prepares(name)])
