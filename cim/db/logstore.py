@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.errors import Conflict
-from cim.log.audit import Recorded
+from cim.log.audit import Reached, Recorded
 from cim.log.columns import Columns, columns_of
 from cim.log.revision import Revision, revision_of
 from cim.log.sequencer import Leaves
@@ -143,9 +143,12 @@ class LogStore:
         self._unknown += len(leaves.hashes)
 
     def copy_leaves(self, leaves: Leaves) -> None:
-        """Copy the leaves in, in the caller's transaction."""
+        """Copy the leaves in, and note what they replace, in the caller's transaction."""
         with self._cursor() as cursor, cursor.copy(query("log/copy_leaves").text.encode()) as copy:
             copy.write(_copy_format(leaves))
+        if any(prev is not None for prev in leaves.prevs):
+            span = _span(leaves.first, leaves.first + len(leaves.prevs))
+            self.connection.execute(query("log/record_replaced"), span)
 
     def move(self, old: CompactRange, new: CompactRange) -> None:
         """Move the tree, in the caller's transaction; Conflict where it is not at `old` any more."""
@@ -200,11 +203,10 @@ class LogStore:
             rows = self.connection.execute(query("log/heads")).all()
         return [TreeHead(row.size, bytes(row.root), row.at) for row in rows]
 
-    def heads_around(self, start: int, end: int) -> list[TreeHead]:
+    def heads_around(self, start: int, end: int) -> list[Reached]:
         """Return the heads from the last at or below leaf `start` to the first at or above `end`."""
         with self.connection.begin():
-            rows = self.connection.execute(query("log/heads_around"), _span(start, end)).all()
-        return [TreeHead(row.size, bytes(row.root), row.at) for row in rows]
+            return [Reached._make(row) for row in self.connection.execute(query("log/heads_around"), _span(start, end))]
 
     def stored_root(self) -> bytes:
         """Return the root that the database says its tree has."""
@@ -230,7 +232,7 @@ class LogStore:
             middle = (start + end) // 2
             return self.revisions(start, middle) | self.revisions(middle, end)
         by_id = {row[0]: row for row in rows}
-        return {idx: revision_of(by_id[number]) for idx, number, *_ in leaves if number in by_id}
+        return {idx: revision_of(by_id[number][:-1]) for idx, number, *_ in leaves if number in by_id}
 
     def latest(self, objects: Sequence[tuple[str, str]], before: int) -> dict[tuple[str, str], tuple[int, int]]:
         """Return (leaf, rev) of the objects' last revision below the leaf `before`, of those that have one."""
@@ -253,6 +255,11 @@ class LogStore:
         """Yield (type, code, rev, problem) where a live row is not its latest revision."""
         for row in self._beside("log/live_differences"):
             yield row.type, row.code, row.rev, row.problem
+
+    def replaced_differences(self) -> Iterator[tuple[str, str, int]]:
+        """Yield (type, code, rev) of revisions that reads of a state take for replaced, and are not, or the reverse."""
+        for row in self._beside("log/replaced_differences"):
+            yield row.type, row.code, row.rev
 
     def skipped(self) -> Iterator[tuple[str, str, int]]:
         """Yield (type, code, rev) of revisions that should have a leaf and have none."""

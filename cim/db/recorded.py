@@ -62,7 +62,7 @@ def _recorded(leaves: Any, revisions: Any) -> Recorded:
     return Recorded(
         at=columns["at"].cast(pa.int64()).to_pylist(),
         doubtful=pc.indices_nonzero(pc.invert(alike)).to_pylist(),
-        **{name: columns[name].to_pylist() for name in ("idx", "prev", "type", "code", "rev", "entry", "hash")},
+        **{name: columns[name].to_pylist() for name in ("idx", "prev", "xid", "type", "code", "rev", "entry", "hash")},
     )
 
 

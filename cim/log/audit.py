@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cim.errors import CimError
 from cim.log._memory import uncollected
@@ -81,16 +81,12 @@ class AuditReport:
         return self.tree.root()
 
 
-class TimedHead(Protocol):
-    """A tree head, and when the log had reached it."""
+class Reached(NamedTuple):
+    """A tree size, when the log had reached it, with time zone, and the transaction below which all have their leaf."""
 
-    @property
-    def size(self) -> int:
-        """Number of leaves."""
-
-    @property
-    def at(self) -> datetime:
-        """When the log had so many leaves, with time zone."""
+    size: int
+    at: datetime
+    floor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +96,7 @@ class Recorded:
     Attributes
     ----------
     idx, prev, entry, hash : of the leaf: its index, its predecessor, entry bytes and leaf hash
+    xid : transaction of the revision
     type, code, rev : of the revision
     at : time of the revision, microseconds since 1970 in UTC
     doubtful : places, from 0, at which the entry is not what `render` writes of the revision, or may not be
@@ -109,6 +106,7 @@ class Recorded:
     prev: list[int | None]
     entry: list[bytes]
     hash: list[bytes]
+    xid: list[int]
     type: list[str]
     code: list[str]
     rev: list[int]
@@ -123,7 +121,7 @@ class Recorded:
 class AuditStore(Protocol):
     """What the audit asks of the database; implemented by `cim.db.logstore`.
 
-    `live_differences`, `skipped` and `revived` run in a thread of their own, beside the others.
+    `live_differences`, `replaced_differences`, `skipped` and `revived` run in a thread of their own, beside the others.
     """
 
     def tree(self) -> CompactRange:
@@ -141,7 +139,7 @@ class AuditStore(Protocol):
     def latest(self, objects: Sequence[Object], before: int) -> dict[Object, Place]:
         """Return leaf and number of the objects' last revision below a leaf, of those that have one."""
 
-    def heads_around(self, start: int, end: int) -> Sequence[TimedHead]:
+    def heads_around(self, start: int, end: int) -> Sequence[Reached]:
         """Return the heads from the last at or below leaf `start` to the first at or above `end`."""
 
     def erasures(self) -> dict[tuple[str, str, str], int]:
@@ -152,6 +150,9 @@ class AuditStore(Protocol):
 
     def live_differences(self) -> Iterator[tuple[str, str, int, str]]:
         """Yield (type, code, rev, problem) where a live row is not its latest revision."""
+
+    def replaced_differences(self) -> Iterator[tuple[str, str, int]]:
+        """Yield (type, code, rev) of revisions that reads of a state take for replaced, and are not, or the reverse."""
 
     def skipped(self) -> Iterator[tuple[str, str, int]]:
         """Yield (type, code, rev) of revisions that should have a leaf and have none."""
@@ -210,6 +211,8 @@ def _apart_from_leaves(store: AuditStore) -> Iterator[Finding]:
     """Check what no leaf leads to: live rows, revisions without a leaf, private values that should be gone."""
     for kind, code, rev, problem in store.live_differences():
         yield Finding(problem, kind, code, rev)
+    for kind, code, rev in store.replaced_differences():
+        yield Finding("reads of a state are told otherwise than by its leaves what followed it", kind, code, rev)
     for kind, code, rev in store.skipped():
         yield Finding("the sequencer passed it over", kind, code, rev)
     for kind, code, rev, name in store.revived():
@@ -229,6 +232,7 @@ class _Leaves:
         self._size = size
         self._tree = CompactRange(known.size, known.hashes)
         self._latest: dict[Object, Place] = {}
+        self._floor = 0
         self._erasures = store.erasures()
 
     def check(self, progress: Progress) -> dict[int, bytes]:
@@ -254,7 +258,9 @@ class _Leaves:
             unknown = set(zip(recorded.type, recorded.code, strict=True)) - self._latest.keys()
             self._latest |= self._store.latest(sorted(unknown), self._first)
         self._check_entries(recorded)
-        self._findings += _check_times(recorded, self._store.heads_around(start, end))
+        heads = self._store.heads_around(start, end)
+        self._findings += _check_times(recorded, heads)
+        self._findings += self._check_floors(recorded, heads)
         for idx, problem in self._publisher.tile_differences(recorded.idx, recorded.entry, recorded.hash):
             place = bisect_left(recorded.idx, idx)
             known = recorded.idx[place : place + 1] == [idx]
@@ -286,6 +292,17 @@ class _Leaves:
             latest[key] = (idx, rev)
             if prev != before or rev != number + 1:
                 yield place, f"expected revision {number + 1} with predecessor leaf {before}, got {rev} with {prev}"
+
+    def _check_floors(self, recorded: Recorded, heads: Sequence[Reached]) -> Iterator[Finding]:
+        """Check that no leaf beyond a tree is of a transaction that reads of the tree take to be in it whole."""
+        cuts = [*(bisect_left(recorded.idx, head.size) for head in heads), len(recorded.idx)]
+        for head, start, end in zip(heads, cuts, cuts[1:], strict=False):
+            if start == end:
+                continue
+            self._floor = max(self._floor, head.floor)
+            if min(recorded.xid[start:end]) < self._floor:
+                place = next(place for place in range(start, end) if recorded.xid[place] < self._floor)
+                yield recorded.finding(place, f"reads of a state take it to be among {head.size} leaves")
 
     def _explain(self, recorded: Recorded, place: int, revision: Revision | None) -> Iterator[str]:
         """Yield why a stored entry is not its leaf hash, or a revision not its entry; nothing where all was erased."""
@@ -330,7 +347,7 @@ def _not_once(recorded: Recorded, start: int, end: int) -> Iterator[Finding]:
 _NONE: tuple[int | None, int] = (None, 0)  # leaf and number of the revision before an object's first
 
 
-def _check_times(recorded: Recorded, heads: Sequence[TimedHead]) -> Iterator[Finding]:
+def _check_times(recorded: Recorded, heads: Sequence[Reached]) -> Iterator[Finding]:
     """Bound the time of each revision by the heads before and after its leaf."""
     times = recorded.at
     cuts = [0, *(bisect_left(recorded.idx, head.size) for head in heads), len(times)]

@@ -11,8 +11,11 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cim
     FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse('revisions are append-only');
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cim.leaf
     FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse('leaves are append-only');
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cim.replaced
+    FOR EACH STATEMENT EXECUTE FUNCTION cim.refuse('what was replaced stays so');
 ALTER TABLE cim.revision ENABLE ALWAYS TRIGGER append_only;
 ALTER TABLE cim.leaf ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE cim.replaced ENABLE ALWAYS TRIGGER append_only;
 
 -- Number the revision of each row. Row by row, because a row must know its number before it is written.
 -- The look-up's plan is made once a session, often when the table is tiny: it must not be a scan when it is large.

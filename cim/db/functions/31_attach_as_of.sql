@@ -4,13 +4,27 @@
 -- or null for an object it takes away}}; and city.<type>_in(branch): the live table so. A row of a branch holds what is
 -- another of an object, geometry as hex EWKB; one with a rev is an object more, and whole.
 --
--- A leaf is superseded at n when another leaf below n names it as `prev`. The function is one SELECT, so the
+-- A revision stands at n when its leaf is below n, and that of the next one is not. The function is one SELECT, so the
 -- planner inlines it, drops the branch not asked for, and pushes a bounding box down to the index of either.
--- A revision's leaf, and the one that supersedes it, are looked up row by row, so by OFFSET 0, in indexes alone: the
--- planner never joins all leaves where few are asked for. Were the first a scalar subquery, it would take half of all
--- rows to pass, and fetch those in a box one by one.
+-- Both are looked up row by row, so by OFFSET 0, in indexes alone: the planner never joins all leaves where few are asked
+-- for. The first only above the floor of n. As a condition on the rows themselves, the planner would take few to pass,
+-- and fetch those in a box one by one.
 -- Its parameter has no name, so that no column can hide it. Private columns are null in it, live as well: who may read
 -- the public ones may read it.
+
+-- The oldest transaction that may have a revision whose leaf is not below tree size n: every older one's is. A floor above
+-- every transaction of this server is another server's, from which the database was dumped, and says nothing.
+CREATE OR REPLACE FUNCTION cim.leaf_floor(bigint) RETURNS xid8
+LANGUAGE sql STABLE AS $floor$
+    SELECT coalesce((
+        SELECT known.xid_floor
+        FROM (SELECT xid_floor FROM cim.tree_state WHERE size <= $1
+              UNION ALL
+              (SELECT xid_floor FROM cim.tree_head WHERE size <= $1 ORDER BY size DESC LIMIT 1)) known
+        WHERE known.xid_floor <= pg_snapshot_xmax(pg_current_snapshot())
+        ORDER BY known.xid_floor DESC LIMIT 1), '0')
+$floor$;
+
 CREATE OR REPLACE FUNCTION cim.attach_as_of(type_name text) RETURNS void
 LANGUAGE plpgsql AS $attach$
 DECLARE
@@ -44,8 +58,12 @@ BEGIN
         CREATE FUNCTION city.%1$I(bigint) RETURNS TABLE (%2$s)
         LANGUAGE sql STABLE ROWS 100000 AS $body$
             SELECT %4$s FROM cim.revision r
-            CROSS JOIN LATERAL (SELECT FROM cim.leaf l WHERE l.revision_id = r.id AND l.idx < $1 AND NOT EXISTS
-                (SELECT FROM cim.leaf s WHERE s.prev = l.idx AND s.idx < $1 OFFSET 0) OFFSET 0) unreplaced
+            CROSS JOIN LATERAL (
+                SELECT WHERE (r.xid < (SELECT cim.leaf_floor($1)) OR EXISTS
+                        (SELECT FROM cim.leaf l WHERE l.revision_id = r.id AND l.idx < $1 OFFSET 0))
+                    AND NOT EXISTS
+                        (SELECT FROM cim.replaced s WHERE s.revision_id = r.id AND s.leaf < $1 OFFSET 0)
+                OFFSET 0) standing
             WHERE r.type = %3$L AND r.body IS NOT NULL
         $body$
         $function$, type_name || '_logged', signature, type_name, logged);

@@ -112,7 +112,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('cim.publish'));
     PERFORM cim.make_roles();
     GRANT USAGE ON SCHEMA cim, city TO cim_public, cim_staff, cim_district;
-    GRANT SELECT ON cim.tree_state, cim.tree_head, cim.revision TO cim_public, cim_staff, cim_district;
+    GRANT SELECT ON cim.tree_state, cim.tree_head, cim.revision, cim.replaced TO cim_public, cim_staff, cim_district;
     GRANT SELECT (idx, revision_id, prev, hash) ON cim.leaf TO cim_public, cim_district;
     GRANT SELECT ON cim.leaf TO cim_staff;
 

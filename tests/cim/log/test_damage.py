@@ -217,6 +217,24 @@ def test_a_dump_restored_where_fewer_transactions_were_counted_is_told(city: Cit
     assert findings(city) == []
 
 
+def test_what_reads_of_a_state_rely_on_is_held_against_the_leaves(city: City) -> None:
+    run(city, off("cim.replaced"), "DELETE FROM cim.replaced")
+    replaced = "revision 1: reads of a state are told otherwise than by its leaves what followed it"
+    assert findings(city) == [f"building b7, {replaced}"]
+    run(city, "INSERT INTO cim.replaced SELECT revision_id, CASE idx WHEN 7 THEN 301 END FROM cim.leaf WHERE idx = 7")
+    assert findings(city) == []
+    run(city, "INSERT INTO cim.replaced SELECT revision_id, 300 FROM cim.leaf WHERE idx = 9")
+    assert findings(city) == [f"building b9, {replaced}"]
+
+
+def test_a_tree_head_that_counts_too_much_to_its_tree(city: City) -> None:
+    run(city, off("cim.tree_head"), "UPDATE cim.tree_head SET xid_floor = (SELECT xid_floor FROM cim.tree_state)")
+    assert findings(city) == [
+        "schema v1, revision 1, leaf 0: reads of a state take it to be among 0 leaves",
+        "building b7, revision 2, leaf 301: reads of a state take it to be among 301 leaves",
+    ]
+
+
 def test_an_object_out_of_order(city: City) -> None:
     """The leaves of b7's two revisions exchanged, entries and hashes with them."""
     run(

@@ -3,7 +3,8 @@ SELECT r.id, r.type, r.code, r.rev, r.op, r.at, r.actor, r.reason, r.dataset, su
        ST_SRID(r.geom) AS srid, sha256(ST_AsBinary(r.geom, 'NDR')) AS geometry_sha256,
        NULL::bigint AS prev,
        p.private,
-       r.erased, r.superseded::text AS superseded
+       r.erased, r.superseded::text AS superseded,
+       r.xid::text::bigint AS xid
 FROM cim.revision r
 LEFT JOIN (SELECT revision_id, jsonb_object_agg(field, jsonb_build_array(encode(salt, 'hex'), value))::text AS private
            FROM cim.private_value WHERE revision_id BETWEEN :first_id AND :last_id

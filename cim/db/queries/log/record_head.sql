@@ -1,1 +1,2 @@
-INSERT INTO cim.tree_head (size, root, at) VALUES (:size, :root, clock_timestamp())
+INSERT INTO cim.tree_head (size, root, at, xid_floor)
+SELECT :size, :root, clock_timestamp(), xid_floor FROM cim.tree_state

@@ -22,7 +22,7 @@ KILL = -1
 # In two batches the log grows from 250 leaves to 260 and to 267. These files are of size 260 alone, and must be there
 # only where that size was signed.
 BETWEEN = {"log/tile/0/001.p/4", "log/tile/entries/001.p/4"}
-WRITTEN = ("leaf", "tree_head", "tree_state")  # the tables that the sequencer writes
+WRITTEN = ("leaf", "replaced", "tree_head", "tree_state")  # the tables that the sequencer writes
 
 
 class Deployment:
@@ -51,7 +51,7 @@ class Deployment:
         """Make the present state the one that `reset` goes back to."""
         self.home.mkdir(exist_ok=True)
         copytree(self.home, self._kept)
-        self.sql("ALTER TABLE cim.leaf DISABLE TRIGGER ALL")
+        self.sql(*(f"ALTER TABLE cim.{name} DISABLE TRIGGER ALL" for name in ("leaf", "replaced")))
         self.sql("CREATE SCHEMA kept", *(f"CREATE TABLE kept.{name} AS TABLE cim.{name}" for name in WRITTEN))
 
     def reset(self) -> None:
@@ -66,6 +66,7 @@ class Deployment:
         """All that a run makes, but the times at which it did."""
         return {
             "leaves": self.sql("TABLE cim.leaf ORDER BY idx"),
+            "replaced": self.sql("TABLE cim.replaced ORDER BY leaf"),
             "heads": self.sql("SELECT size, root FROM cim.tree_head ORDER BY size"),
             "tree": self.sql("SELECT size, root, edge FROM cim.tree_state"),
             **files(self.home),
