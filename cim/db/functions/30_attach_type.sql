@@ -10,6 +10,8 @@ LANGUAGE plpgsql AS $attach$
 DECLARE
     spelt text;       -- public columns of the row n, as the text of a jsonb
     body text;        -- the same as jsonb
+    members CONSTANT text := 'nullif(concat_ws('', '', %s), '''')';
+    nested text;      -- a public column of jsonb
     personal text;    -- (field, value) rows of the private columns of n
     geom text;        -- geometry of the row n
     operation record;
@@ -17,20 +19,28 @@ BEGIN
     -- Text concatenation that passes over nulls, parsed once: a third of the time of to_jsonb on a wide, sparse row.
     -- concat_ws takes at most 100 arguments, so it goes in chunks. Spaces and the order of keys, by length first, are
     -- those in which jsonb is printed: text that is the same spares the audit the parsing.
-    SELECT format('(''{'' || concat_ws('', '', %s) || ''}'')', string_agg(chunk, ', ' ORDER BY number))
-    INTO spelt
+    SELECT format('(''{'' || concat_ws('', '', %s) || ''}'')', string_agg(chunk, ', ' ORDER BY number)),
+           format('(''{'' || concat_ws('', '', %s) || ''}'')::jsonb', string_agg(plain, ', ' ORDER BY number))
+    INTO spelt, body
     FROM (
-        SELECT number / 90 AS number, format('nullif(concat_ws('', '', %s), '''')', string_agg(
-            format('%L || ', to_json(name)::text || ': ')
-            || CASE kind WHEN 'string' THEN format('to_json(n.%I)::text', name)
-                         WHEN 'date' THEN format('to_json(n.%I)::text', name)
-                         WHEN 'datetime' THEN format('to_json(cim.rfc3339(n.%I))::text', name)
-                         ELSE format('n.%I::text', name) END, ', ' ORDER BY p.number)) AS chunk
-        FROM (SELECT name, kind, row_number() OVER (ORDER BY octet_length(name), name COLLATE "C") AS number
+        SELECT number / 90 AS number,
+               format(members, string_agg(member, ', ' ORDER BY number)) AS chunk,
+               format(members, coalesce(
+                   string_agg(member, ', ' ORDER BY number) FILTER (WHERE kind <> 'object'), 'NULL')) AS plain
+        FROM (SELECT kind, row_number() OVER (ORDER BY octet_length(name), name COLLATE "C") AS number,
+                     format('%L || ', to_json(name)::text || ': ')
+                     || CASE kind WHEN 'string' THEN format('to_json(n.%I)::text', name)
+                                  WHEN 'date' THEN format('to_json(n.%I)::text', name)
+                                  WHEN 'datetime' THEN format('to_json(cim.rfc3339(n.%I))::text', name)
+                                  ELSE format('n.%I::text', name) END AS member
               FROM cim.feature_property WHERE type = type_name AND NOT private) p
         GROUP BY number / 90
     ) AS chunks;
-    body := spelt || '::jsonb';
+    -- What is jsonb already goes in as it is: to print and parse it takes as long as all the rest.
+    FOR nested IN SELECT name FROM cim.feature_property
+                  WHERE type = type_name AND NOT private AND kind = 'object' ORDER BY position LOOP
+        body := format('jsonb_set_lax(%s, %L, n.%I, true, ''return_target'')', body, ARRAY[nested], nested);
+    END LOOP;
     SELECT string_agg(format('(%L, to_jsonb(n.%I))', name, name), ', ' ORDER BY position)
     INTO personal FROM cim.feature_property p WHERE p.type = type_name AND private;
     SELECT CASE WHEN t.geometry IS NULL THEN 'NULL' ELSE 'n.geom' END
