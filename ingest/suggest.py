@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -66,6 +66,22 @@ class _Sample:
     kinds: frozenset[int]
 
 
+class _Marks(NamedTuple):
+    """How much a layer looks like a type, and what settles a tie.
+
+    A type that is spoken of goes first: departments have no words for what the platform makes itself, as proposals.
+    Then one that cannot do without its shape, then one of which the layer tells the larger part.
+    """
+
+    score: float
+    spoken: bool
+    shaped: bool
+    told: float
+
+
+_NOT_AT_ALL = _Marks(0.0, spoken=False, shaped=False, told=0.0)
+
+
 def suggest(path: Path, source_format: Format, options: ReadOptions, dictionary: Dictionary) -> str:
     """Return mappings for the layers of a file, as TOML that `--mapping` takes.
 
@@ -95,7 +111,8 @@ def _sample(layer: Layer) -> _Sample:
 
 def _suggest_layer(sample: _Sample, path: Path, dictionary: Dictionary) -> str:
     layer = sample.layer
-    ranked = sorted(((_type_score(sample, path, t), t.name) for t in dictionary.types.values()), reverse=True)
+    marks = {t.name: _marks(sample, path, t) for t in dictionary.types.values()}
+    ranked = [(marks[name].score, name) for name in sorted(marks, key=lambda name: marks[name], reverse=True)]
     score, name = ranked[0]
     if layer.feature_type is not None:
         score, name = 1.0, layer.feature_type
@@ -128,26 +145,24 @@ def _source(sample: _Sample, path: Path) -> str:
     return text
 
 
-def _type_score(sample: _Sample, path: Path, feature_type: FeatureType) -> float:
+def _marks(sample: _Sample, path: Path, feature_type: FeatureType) -> _Marks:
     """Return how much a layer looks like a type; 0 where its geometry cannot be the type's."""
     kinds = FAMILY[feature_type.geometry] if feature_type.geometry else ()
     if sample.kinds and not sample.kinds & {*kinds, 7}:
-        return 0.0
+        return _NOT_AT_ALL
     if not sample.kinds and feature_type.geometry_required:
-        return 0.0
-    names = [
-        feature_type.name,
-        feature_type.title,
-        feature_type.title_zh,
-        *_synonyms()["types"].get(feature_type.name, ()),
-    ]
+        return _NOT_AT_ALL
+    spoken = _synonyms()["types"].get(feature_type.name, ())
+    names = [feature_type.name, feature_type.title, feature_type.title_zh, *spoken]
     named = max(_alike(sample.layer.name, names), 0.9 * _alike(path.stem, names))
-    columns: float = sum(
+    filled = [f for f in sample.fields if sample.table.column(f).null_count < sample.table.num_rows]
+    columns = [
         score
         for prop in feature_type.properties
-        if (score := max((_alike(f, _names_of(prop, feature_type)) for f in sample.fields), default=0.0)) >= _EQUAL
-    )
-    return 2 * named + 0.75 * columns
+        if (score := max((_alike(f, _names_of(prop, feature_type)) for f in filled), default=0.0)) >= _EQUAL
+    ]
+    share = len(columns) / len(feature_type.properties)
+    return _Marks(2 * named + 0.75 * sum(columns), bool(spoken), feature_type.geometry_required, share)
 
 
 def _code(sample: _Sample, feature_type: FeatureType, used: set[str]) -> str:

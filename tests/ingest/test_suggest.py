@@ -93,6 +93,24 @@ def test_name_geometry_and_fields_tell_the_type(
     assert found.type == expected
 
 
+@pytest.mark.parametrize(
+    ("file", "shape", "fields", "expected"),
+    [
+        # Every type has a name; a unit or an intervention may do without a place, a component has a class.
+        ("stations.gpkg", shapely.Point(0, 0), {"name": "Central"}, "facility"),
+        # Fields without a value are no dates of validity.
+        ("stations.gpkg", shapely.Point(0, 0), {"name": "Central", "begin": None, "end": None}, "facility"),
+        # As much of an intervention, which nobody delivers.
+        ("sheds.gpkg", shapely.box(0, 0, 1, 1), {"name": "a", "usage": "office", "height": 3.0}, "building"),
+    ],
+)
+def test_what_several_types_have_does_not_tell_the_type(
+    tmp_path: Path, file: str, shape: shapely.Geometry, fields: dict[str, Any], expected: str
+) -> None:
+    _, (found,) = suggested(layer_of(tmp_path / file, [fields], shape), tmp_path)
+    assert found.type == expected
+
+
 def test_a_layer_like_nothing_we_know_is_said_to_be_one(tmp_path: Path) -> None:
     path = layer_of(tmp_path / "x.gpkg", [{"a": 1}], shapely.box(0, 0, 1, 1))
     text = suggest(path, format_of(path), ReadOptions(), DICTIONARY)
@@ -115,3 +133,10 @@ def test_the_real_files_of_nanshan_and_huizhou(shared: Path, tmp_path: Path) -> 
     _, (huizhou,) = suggested(shared / "data/gis/huizhou/land.shp", tmp_path)
     assert (huizhou.type, huizhou.source_id) == ("planning_zone", "ID")
     assert (huizhou.columns["land_use"].values or {})["R2"] == "residential"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("file", ["mapshaper_Albania.kmz", "mapshaper_wkt.csv", "mapshaper_big5/big5.shp"])
+def test_real_points_with_a_name_are_facilities(shared: Path, tmp_path: Path, file: str) -> None:
+    _, (found,) = suggested(shared / "data/autotest" / file, tmp_path)
+    assert (found.type, found.columns["name"].field.casefold()) == ("facility", "name")
