@@ -193,18 +193,23 @@ def _hinted(answer: Mapping[str, Any], far: Sequence[bool], north: Direction, ar
     """Place buildings by the degrees of their sites, and by buildings of the city that they fit."""
     result = Placed([], [], [])
     said: list[str] = []
+    outside: list[Geodetic] = []
     for record, site, is_far in zip(answer["buildings"], answer["sites"], far, strict=True):
         point = None if site is None else Geodetic(**(site | {"origin": tuple(site["origin"])}))
         if point is not None and around.storage and not crs.covers(around.storage, point.longitude, point.latitude):
-            said.append(
-                f"the site's longitude {point.longitude:.4f} and latitude {point.latitude:.4f} lie outside the area"
-                f" of {crs.name(around.storage)} and are not used"
-            )
+            outside.append(point)
             point = None
         placement, code, warning = _place_one(record, point, north, around, is_far=is_far)
         result.placements.append(placement)
         result.codes.append(code)
         said.append(warning)
+    if outside and around.storage:
+        more = f", and those of {len(outside) - 1} more buildings," if len(outside) > 1 else ""
+        said.insert(
+            0,
+            f"the site's longitude {outside[0].longitude:.4f} and latitude {outside[0].latitude:.4f}{more} lie outside"
+            f" the area of {crs.name(around.storage)} and are not used",
+        )
     result.warnings = list(dict.fromkeys(warning for warning in said if warning))
     return result
 

@@ -214,6 +214,16 @@ def test_degrees_of_another_continent_are_not_used(builder: Callable[..., Any], 
     assert read_all(path, srid=4548, place="116.1,39.05")[0].crs == crs.parse("EPSG:4490")
 
 
+def test_many_sites_of_another_continent_are_told_in_one_line(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(unit=1.0)
+    for name, minute in (("A", 21), ("B", 22), ("C", 23)):
+        site = model.site(RefLatitude=(42, minute, 0, 0), RefLongitude=(-71, -3, 0, 0))
+        model.shell(model.storey(model.building(site, name), "EG", 0.0), 0, 0, 0, 12, 10, 3)
+    building = read_all(model.write(tmp_path / "m.ifc"), srid=4548)[0]
+    (said,) = (warning for warning in building.warnings if "lie outside" in warning)
+    assert "longitude -71.0500 and latitude 42.3500, and those of 2 more buildings, lie outside" in said
+
+
 def test_georeferenced_twice_is_refused(builder: Callable[..., Any], tmp_path: Path) -> None:
     model = builder(unit=1.0)
     model.map_conversion(Eastings=1.0, Northings=1.0)
