@@ -26,12 +26,13 @@ EACH = 100  # one record in so many is changed
 TAKE = """
 from cim.cli import leave_pandas_out
 leave_pandas_out()
-import sys
+import gc, sys
 from pathlib import Path
 from cim.db.engine import Database
 from cim.settings import Settings
 from ingest import Options, ingest
 from ingest.mapping import load
+gc.freeze()
 database = Database(Settings.from_environment())
 mappings = load([Path(sys.argv[2])], database.dictionary)
 total = ingest(database, [Path(sys.argv[1])], Options(mappings=mappings, force=True)).total()

@@ -31,7 +31,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "city3d"
 COPIES = 10
 LARGE = 50  # copies of Vienna in the 112 MB whose peak memory is taken
 TO_COMMIT = """
-import sys
+import gc, sys
 from pathlib import Path
 from cim import crs
 from cim.cli import leave_pandas_out
@@ -39,6 +39,7 @@ leave_pandas_out()
 from cim.db.engine import Database
 from cim.settings import Settings
 from ingest import Options, ingest
+gc.freeze()
 database = Database(Settings.from_environment())
 result = ingest(database, [Path(sys.argv[1])], Options(crs=crs.parse(int(sys.argv[2]))))
 database.dispose()

@@ -77,12 +77,13 @@ with psycopg.connect(sys.argv[2].replace("+psycopg", "")) as connection, connect
 TO_COMMIT = """
 from cim.cli import leave_pandas_out
 leave_pandas_out()
-import sys
+import gc, sys
 from pathlib import Path
 from cim.db.engine import Database
 from cim.settings import Settings
 from ingest import Options, ingest
 from ingest.mapping import load
+gc.freeze()
 database = Database(Settings.from_environment())
 mappings = load([Path(sys.argv[2])], database.dictionary)
 result = ingest(database, [Path(sys.argv[1])], Options(mappings=mappings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import os
 import sys
@@ -17,6 +18,7 @@ import typer
 from cim.commands import _files, codes, database, keys, log, objects, proposal, rules, scenario
 from cim.errors import CimError, InvalidData
 from cim.frames import leave_pandas_out
+from cim.memory import uncollected
 from cim.output import error_line
 
 COMMANDS = "cim.commands"
@@ -105,6 +107,9 @@ def main() -> None:
     _prepare_streams()
     with _one_line_per_error():
         _check_arguments(sys.argv[1:])
-        if _WITHOUT_FRAMES.intersection(sys.argv[1:2]):
-            leave_pandas_out()
-        _needed(sys.argv[1:])()
+        with uncollected():
+            if _WITHOUT_FRAMES.intersection(sys.argv[1:2]):
+                leave_pandas_out()
+            command = _needed(sys.argv[1:])
+        gc.freeze()  # what is loaded stays: it is no place to look for garbage, time and again and at the very end
+        command()

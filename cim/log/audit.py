@@ -12,10 +12,10 @@ from itertools import islice, pairwise
 from typing import NamedTuple, Protocol
 
 from cim.errors import CimError
-from cim.log._memory import uncollected
 from cim.log.publisher import Publisher
 from cim.log.revision import Revision, render
 from cim.log.tree import CompactRange, leaf_hash, leaf_hashes
+from cim.memory import uncollected
 
 BATCH = 16_384  # whole tiles; what is asked of the server and of Python for each batch is then not felt
 # A revision carries the time of its statement and gets its leaf after the commit: so far may the two be apart.

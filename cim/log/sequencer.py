@@ -15,11 +15,11 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
-from cim.log._memory import uncollected
 from cim.log.columns import Columns, entries_of
 from cim.log.publisher import Publisher
 from cim.log.tiles import WIDTH
 from cim.log.tree import CompactRange, leaf_hashes
+from cim.memory import uncollected
 
 # A commit for so many leaves costs nothing, and their objects are few enough for the garbage collector to go over.
 BATCH = 16_384

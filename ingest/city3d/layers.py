@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from cim.files import Keep
-from cim.log._memory import uncollected
+from cim.memory import uncollected
 from ingest.city3d import keep as kept
 from ingest.city3d.body import DAMAGED, Body, bodies, coordinates_of
 from ingest.city3d.feature import BUILDING, NO_SENSE, Feature, Frame, Notes

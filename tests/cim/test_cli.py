@@ -233,3 +233,17 @@ print(table.to_pandas()["a"].isna().tolist())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[False, True]\n", "")
+
+
+def test_a_command_looks_for_garbage_where_it_works_and_not_among_its_modules() -> None:
+    code = """
+import gc, sys
+from cim import cli
+sys.argv = ["cim", "codes", "list"]
+try:
+    cli.main()
+finally:
+    print(gc.get_freeze_count() > 10_000, gc.isenabled())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("True True\n"), done.stderr
