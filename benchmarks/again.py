@@ -56,32 +56,32 @@ for batch in layer.batches():
 class Again(Race):
     """The same database in all of a round, so that what comes later finds what came before."""
 
-    def fresh(self, name: str) -> None:
+    def prepare(self, name: str) -> None:
         """Empty the database before a first load only."""
         if name == "first load":
-            super().fresh(name)
+            self.database.fresh()
 
-    def contestants(self) -> dict[str, Callable[[], None]]:
+    def contestants(self) -> dict[str, Callable[[], object]]:
         """Return what each runs, in this order."""
         python, mapping = [sys.executable, "-c"], str(self.mapping)
         changed = self._changed()
         few = COUNT // EACH
 
-        def take(path: Path, inserted: int, updated: int, unchanged: int) -> Callable[[], None]:
+        def take(path: Path, inserted: int, updated: int, unchanged: int) -> Callable[[], object]:
             counts = map(str, (inserted, updated, unchanged))
             command = [*python, TAKE, str(path), mapping, *counts]
-            return lambda: self._run(command)
+            return lambda: self.database.run(command)
 
         return {
             "first load": take(SOURCE, COUNT, 0, 0),
             "unchanged": take(SOURCE, 0, 0, COUNT),
             "one in a hundred changed": take(changed, 0, few, COUNT - few),
-            "reading alone": lambda: self._run([*python, READ, str(SOURCE), str(SRID)]),
+            "reading alone": lambda: self.database.run([*python, READ, str(SOURCE), str(SRID)]),
         }
 
     def _changed(self) -> Path:
         """Write the file with some heights changed, under its own name."""
-        folder = self.folder / "changed"
+        folder = self.mapping.parent / "changed"
         folder.mkdir()
         frame = pyogrio.read_dataframe(SOURCE)
         chosen = frame.index[EACH - 1 :: EACH]
@@ -100,10 +100,10 @@ def main() -> None:
         settings = Settings(home=folder / "server", database_url=os.environ.get("CIM_DATABASE_URL"))
         race = Again(folder, sa.make_url(ensure_running(settings)))
         try:
-            samples = measure(race.contestants(), rounds, race.fresh, race.server_cpu)
+            samples = measure(race.contestants(), rounds, race.prepare, race.database.cpu)
             report(f"{COUNT:,} footprints taken in again", samples, COUNT, "rows", "first load")
         finally:
-            race.close()
+            race.database.close()
             if settings.database_url is None:
                 stop(settings)
 

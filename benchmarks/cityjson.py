@@ -22,9 +22,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks._measure import PRINT_PEAK, cpu_of_tree, machine, measure, report, run, scratch
+from benchmarks._database import RunDatabase
+from benchmarks._measure import PRINT_PEAK, machine, measure, report, run, scratch
 from cim.db.cluster import ensure_running, stop
-from cim.db.engine import Database
 from cim.settings import Settings
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "city3d"
@@ -72,33 +72,19 @@ class Race:
     """The server, a fresh database for each run, and the command of each contestant."""
 
     def __init__(self, folder: Path, url: sa.URL, work: Work, cjdb: str | None) -> None:
-        self.folder = folder
         self.work = work
         self.cjdb = cjdb
-        self.engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-        self.bench = url.set(database="bench_run")
-        self.url = self.bench.render_as_string(hide_password=False)
-        self._execute("DROP DATABASE IF EXISTS bench_template WITH (FORCE)", "CREATE DATABASE bench_template")
-        template = url.set(database="bench_template").render_as_string(hide_password=False)
-        Database(Settings(home=folder, database_url=template, srid=work.srid)).dispose()
+        self.database = RunDatabase(folder, url, work.srid)
         self.ready = folder / "ready.bin"
 
-    def fresh(self, _name: str = "") -> None:
-        """Give the next run a database with PostGIS and our empty tables, and the server a clean slate."""
-        self._execute(
-            "DROP DATABASE IF EXISTS bench_run WITH (FORCE)",
-            "CREATE DATABASE bench_run TEMPLATE bench_template",
-            "CHECKPOINT",
-        )
-
-    def contestants(self) -> dict[str, Callable[[], None]]:
+    def contestants(self) -> dict[str, Callable[[], object]]:
         """Return what each runs."""
         source, srid = str(self.work.path), str(self.work.srid)
-        libpq = self.url.replace("+psycopg", "")
+        run, libpq = self.database.run, self.database.libpq
         python = [sys.executable, "-c"]
-        found: dict[str, Callable[[], None]] = {}
+        found: dict[str, Callable[[], object]] = {}
         if self.cjdb is not None:
-            url = self.bench
+            url = self.database.url
             # It puts the host into a URL, where the folder of a socket has no place: libpq takes it from PGHOST.
             place = {"PGHOST": str(url.query.get("host") or url.host), "PGPASSWORD": url.password or "none"}
             command = [
@@ -115,12 +101,12 @@ class Race:
             ]
             command += ["-I", srid, "-f", source]
             command += ["-p", str(url.port)] if url.port else []
-            found["cjdb"] = lambda: self._run(command, place)
+            found["cjdb"] = lambda: run(command, place)
         ours = [*python, TO_COMMIT, source, srid, str(self.work.buildings)]
-        found["ours, to commit"] = lambda: self._run(ours)
+        found["ours, to commit"] = lambda: run(ours)
         cim = str(Path(sys.executable).with_name("cim"))
-        found["ours, sequenced"] = lambda: self._run([cim, "ingest", source, "--crs", f"EPSG:{srid}", "--json"])
-        found["raw limit: parse, COPY"] = lambda: self._run([*python, RAW, source, libpq, str(self.ready)])
+        found["ours, sequenced"] = lambda: run([cim, "ingest", source, "--crs", f"EPSG:{srid}", "--json"])
+        found["raw limit: parse, COPY"] = lambda: run([*python, RAW, source, libpq, str(self.ready)])
         return found
 
     def check(self) -> None:
@@ -129,49 +115,19 @@ class Race:
         for name, take in self.contestants().items():
             if name.startswith("raw"):
                 continue
-            self.fresh()
+            self.database.fresh()
             take()
             if name == "cjdb":
                 query = "SELECT count(*), sum(ST_Area(ground_geometry)) FROM cjdb.city_object"
             else:
                 query = "SELECT count(*), sum(footprint_area) FROM city.building"
-            count, area = self._query(query)
+            count, area = self.database.query(query)
             said.append(f"{name}: {count:,} rows, {area:,.2f} m²")
             if name == "ours, to commit":
                 assert count == self.work.buildings
                 copy = rf"\copy (SELECT code, geom FROM city.building) TO '{self.ready}' (FORMAT binary)"
-                self._run(["psql", "-q", "-X", self.url.replace("+psycopg", ""), "-c", copy])
+                self.database.run(["psql", "-q", "-X", self.database.libpq, "-c", copy])
         print("ground: " + "; ".join(said))
-
-    def server_cpu(self) -> float:
-        """Return the CPU seconds of the server, all its processes, those ended included."""
-        with self.engine.connect() as connection:
-            backend = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-        postmaster = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
-        return cpu_of_tree(postmaster)
-
-    def close(self) -> None:
-        """Drop what was made."""
-        self._execute(
-            "DROP DATABASE IF EXISTS bench_run WITH (FORCE)", "DROP DATABASE IF EXISTS bench_template WITH (FORCE)"
-        )
-        self.engine.dispose()
-
-    def _run(self, command: list[str], more: dict[str, str] | None = None) -> None:
-        home = tempfile.mkdtemp(dir=self.folder)
-        run(command, {"CIM_HOME": home, "CIM_DATABASE_URL": self.url, "CIM_SRID": str(self.work.srid), **(more or {})})
-
-    def _execute(self, *statements: str) -> None:
-        with self.engine.connect() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-
-    def _query(self, statement: str) -> tuple[int, float]:
-        engine = sa.create_engine(self.url)
-        with engine.connect() as connection:
-            count, area = connection.exec_driver_sql(statement).one()
-        engine.dispose()
-        return int(count), float(area or 0)
 
 
 def replicate(source: Path, target: Path, copies: int) -> None:
@@ -215,11 +171,11 @@ def main() -> None:
                 race = Race(folder, url, work, cjdb)
                 try:
                     race.check()
-                    samples = measure(race.contestants(), rounds, race.fresh, race.server_cpu)
+                    samples = measure(race.contestants(), rounds, race.database.fresh, race.database.cpu)
                     base = "cjdb" if cjdb is not None else "ours, to commit"
                     report(f"{work.name}: {work.objects:,} City Objects", samples, work.objects, "objects", base)
                 finally:
-                    race.close()
+                    race.database.close()
             _memory(folder, vienna, url)
         finally:
             if settings.database_url is None:
@@ -231,10 +187,10 @@ def _memory(folder: Path, vienna: Path, url: sa.URL) -> None:
     replicate(vienna, large, LARGE)
     race = Race(folder, url, Work("", large, 31256, 592 * LARGE, 149 * LARGE), None)
     try:
-        race.fresh()
-        peak = peak_memory(large, 31256, Path(tempfile.mkdtemp(dir=folder)), race.url, 149 * LARGE)
+        race.database.fresh()
+        peak = peak_memory(large, 31256, Path(tempfile.mkdtemp(dir=folder)), race.database.text, 149 * LARGE)
     finally:
-        race.close()
+        race.database.close()
     print(f"\npeak memory of ours at {large.stat().st_size / 1e6:.0f} MB: {peak:,.0f} MB")
 
 

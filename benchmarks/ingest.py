@@ -16,7 +16,6 @@ import os
 import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -24,9 +23,9 @@ from pathlib import Path
 import pyogrio
 import sqlalchemy as sa
 
-from benchmarks._measure import cpu_of_tree, machine, measure, report, run, scratch
+from benchmarks._database import RunDatabase
+from benchmarks._measure import machine, measure, report, scratch
 from cim.db.cluster import ensure_running, stop
-from cim.db.engine import Database
 from cim.settings import Settings
 
 SOURCE = Path(__file__).resolve().parents[2] / "shared" / "data" / "gis" / "tokyo23ku_east_buildings.fgb"
@@ -96,29 +95,15 @@ class Race:
     """The server, the database each run starts from, and the command of each contestant."""
 
     def __init__(self, folder: Path, url: sa.URL) -> None:
-        self.folder = folder
-        self.server = url
-        self.engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-        self.url = url.set(database="bench_run").render_as_string(hide_password=False)
+        self.database = RunDatabase(folder, url, SRID)
         self.mapping = folder / "mapping.json"
         self.mapping.write_text(json.dumps(MAPPING, ensure_ascii=False), encoding="utf-8")
-        self._execute("DROP DATABASE IF EXISTS bench_template WITH (FORCE)", "CREATE DATABASE bench_template")
-        template = url.set(database="bench_template").render_as_string(hide_password=False)
-        Database(Settings(home=folder, database_url=template, srid=SRID)).dispose()
         self.binary = folder / "ready.bin"
 
-    def fresh(self, _name: str) -> None:
-        """Give the next run a database with PostGIS and our empty tables, and the server a clean slate."""
-        self._execute(
-            "DROP DATABASE IF EXISTS bench_run WITH (FORCE)",
-            "CREATE DATABASE bench_run TEMPLATE bench_template",
-            "CHECKPOINT",
-        )
-
-    def contestants(self) -> dict[str, Callable[[], None]]:
+    def contestants(self) -> dict[str, Callable[[], object]]:
         """Return what each runs."""
         source = str(SOURCE)
-        libpq = self.url.replace("+psycopg", "")
+        run, libpq = self.database.run, self.database.libpq
         ogr = ["ogr2ogr", "-f", "PostgreSQL", libpq, source, "-nln", "peer", "-t_srs", f"EPSG:{SRID}"]
         fields = pyogrio.read_info(SOURCE)["fields"]
         ogr += [
@@ -129,27 +114,27 @@ class Race:
         python = [sys.executable, "-c"]
         cim = str(Path(sys.executable).with_name("cim"))
         return {
-            "geopandas": lambda: self._run([*python, GEOPANDAS, source, self.url, str(SRID)]),
-            "ogr2ogr": lambda: self._run(ogr),
-            "ours, bare": lambda: self._run([*python, BARE, source, self.url, str(SRID)]),
-            "ours, to commit": lambda: self._run([*python, TO_COMMIT, source, str(self.mapping)]),
-            "ours, sequenced": lambda: self._run([cim, "ingest", source, "--mapping", str(self.mapping), "--json"]),
+            "geopandas": lambda: run([*python, GEOPANDAS, source, self.database.text, str(SRID)]),
+            "ogr2ogr": lambda: run(ogr, {"PG_USE_COPY": "YES"}),
+            "ours, bare": lambda: run([*python, BARE, source, self.database.text, str(SRID)]),
+            "ours, to commit": lambda: run([*python, TO_COMMIT, source, str(self.mapping)]),
+            "ours, sequenced": lambda: run([cim, "ingest", source, "--mapping", str(self.mapping), "--json"]),
             "raw limit: COPY": self._copy,
         }
 
     def check(self) -> None:
         """Let each fill its table once and compare rows and ground area."""
-        self.fresh("")
+        self.database.fresh()
         contestants = self.contestants()
         areas: dict[str, tuple[int, float]] = {}
         for name, fill in contestants.items():
             if name.startswith("raw"):
                 continue
-            self.fresh(name)
+            self.database.fresh(name)
             fill()
             table = "city.building" if "to commit" in name or "sequenced" in name else "peer"
             column = "geometry" if name == "geopandas" else "geom"
-            areas[name] = self._query(f"SELECT count(*), sum(ST_Area({column})) FROM {table}")
+            areas[name] = self.database.query(f"SELECT count(*), sum(ST_Area({column})) FROM {table}")
             if name == "ours, bare":
                 self._psql(rf"\copy (SELECT * FROM peer) TO '{self.binary}' (FORMAT binary)")
         print("rows and ground area, m²: " + "; ".join(f"{n} {c:,}, {a:,.1f}" for n, (c, a) in areas.items()))
@@ -158,44 +143,13 @@ class Race:
         # Repair of invalid rings and the 1 mm grid are the only difference.
         assert max(squares) - min(squares) < 1e-4 * max(squares), areas
 
-    def server_cpu(self) -> float:
-        """Return the CPU seconds of the server, all its processes, those ended included."""
-        with self.engine.connect() as connection:
-            backend = connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
-        postmaster = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
-        return cpu_of_tree(postmaster)
-
-    def close(self) -> None:
-        """Drop what was made."""
-        self._execute(
-            "DROP DATABASE IF EXISTS bench_run WITH (FORCE)", "DROP DATABASE IF EXISTS bench_template WITH (FORCE)"
-        )
-        self.engine.dispose()
-
     def _copy(self) -> None:
         columns = ", ".join(f"c{i} {kind}" for i, kind in enumerate(["text"] * 4 + ["float8"] * 3 + ["text"]))
         self._psql(f"CREATE TABLE peer ({columns}, geom geometry)", rf"\copy peer FROM '{self.binary}' (FORMAT binary)")
 
     def _psql(self, *commands: str) -> None:
         arguments = [argument for command in commands for argument in ("-c", command)]
-        self._run(["psql", "-q", "-X", self.url.replace("+psycopg", ""), *arguments])
-
-    def _run(self, command: list[str]) -> None:
-        home = tempfile.mkdtemp(dir=self.folder)
-        own = {"CIM_HOME": home, "CIM_DATABASE_URL": self.url, "CIM_SRID": str(SRID), "PG_USE_COPY": "YES"}
-        run(command, own)
-
-    def _execute(self, *statements: str) -> None:
-        with self.engine.connect() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-
-    def _query(self, statement: str) -> tuple[int, float]:
-        engine = sa.create_engine(self.url)
-        with engine.connect() as connection:
-            count, area = connection.exec_driver_sql(statement).one()
-        engine.dispose()
-        return int(count), float(area)
+        self.database.run(["psql", "-q", "-X", self.database.libpq, *arguments])
 
 
 def main() -> None:
@@ -209,16 +163,16 @@ def main() -> None:
         try:
             _print_versions(race)
             race.check()
-            samples = measure(race.contestants(), rounds, race.fresh, race.server_cpu)
+            samples = measure(race.contestants(), rounds, race.database.fresh, race.database.cpu)
             report(f"{COUNT:,} footprints from FlatGeobuf into PostGIS", samples, COUNT, "rows", "geopandas")
         finally:
-            race.close()
+            race.database.close()
             if settings.database_url is None:
                 stop(settings)
 
 
 def _print_versions(race: Race) -> None:
-    with race.engine.connect() as connection:
+    with race.database.engine.connect() as connection:
         server = connection.exec_driver_sql("SELECT version()").scalar_one().split(" (")[0]
     ogr = subprocess.run(["ogr2ogr", "--version"], capture_output=True, text=True, check=False).stdout.split(",")[0]
     packages = ", ".join(f"{p} {version(p)}" for p in ("geopandas", "pyogrio", "shapely", "pyproj", "pgpq", "psycopg"))

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,9 @@ import sqlalchemy as sa
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
 
-from benchmarks._measure import PRINT_PEAK, Sample, cpu_of_tree, machine, measure_once, run, scratch
+from benchmarks._database import RunDatabase
+from benchmarks._measure import PRINT_PEAK, Sample, machine, measure_once, scratch
 from cim.db.cluster import ensure_running, stop
-from cim.db.engine import Database
 from cim.settings import Settings
 
 SIZES = (100_000, 300_000, 1_000_000)
@@ -101,20 +100,11 @@ def take(folder: Path, url: sa.URL, records: int) -> Point:
     path, mapping = folder / f"{records}.fgb", folder / "mapping.json"
     write(path, records)
     mapping.write_text(json.dumps(MAPPING), encoding="utf-8")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-    bench = url.set(database="bench_scale").render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("DROP DATABASE IF EXISTS bench_scale WITH (FORCE)")
-        connection.exec_driver_sql("CREATE DATABASE bench_scale")
-        Database(Settings(home=folder, database_url=bench, srid=SRID)).dispose()
-        connection.exec_driver_sql("CHECKPOINT")
-        backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-        server = int(Path(f"/proc/{backend}/stat").read_text().rpartition(")")[2].split()[1])
-        own = {"CIM_HOME": tempfile.mkdtemp(dir=folder), "CIM_DATABASE_URL": bench, "CIM_SRID": str(SRID)}
-        command = [sys.executable, "-c", TAKE + PRINT_PEAK, str(path), str(mapping), str(records)]
-        said, sample = measure_once(lambda: run(command, own), lambda: cpu_of_tree(server))
-        connection.exec_driver_sql("DROP DATABASE bench_scale WITH (FORCE)")
-    engine.dispose()
+    database = RunDatabase(folder, url, SRID)
+    database.fresh()
+    command = [sys.executable, "-c", TAKE + PRINT_PEAK, str(path), str(mapping), str(records)]
+    said, sample = measure_once(lambda: database.run(command), database.cpu)
+    database.close()
     path.unlink()
     return Point(records, sample, float(said.split()[-1]) / 1024)
 
