@@ -257,8 +257,10 @@ class Reader:
         def build() -> sa.Select[Any]:
             return with_live(tiles.select_tile(self.database, type_name, selection, values, columns))
 
-        form = ("tile", type_name, columns, *values)
-        (row,) = await self._some(build, features.shape(self.database, selection), form, values, boxed=True)
+        shape, form = features.shape(self.database, selection), ("tile", type_name, columns, *values)
+        # All that a near tile of the live table needs is by the spatial index, whatever tile it is.
+        far = tile.zoom < tiles.FULL_ZOOM
+        (row,) = await self._some(build, shape, form, values, boxed=far or selection != Selection())
         return bytes(row["tile"]), live_of(row)
 
     async def leaf(self, code: str, type_name: str | None, size: int | None) -> StoredLeaf:

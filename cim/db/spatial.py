@@ -83,7 +83,12 @@ def place(shape: Shape, storage: int) -> Place | None:
     CrsError : the shape has no place on the earth in its CRS.
     """
     bounds: crs.Bounds = tuple(float(v) for v in shapely.bounds(shape.geometry))  # type: ignore[assignment]
-    west, south, east, north = crs.geographic_bounds(bounds, crs.parse(shape.srid))
+    return place_of_box(bounds, crs.geographic_bounds(bounds, crs.parse(shape.srid)), storage)
+
+
+def place_of_box(bounds: crs.Bounds, degrees: crs.Bounds, storage: int) -> Place | None:
+    """Return the same of a box, whose bounds are known in its own CRS and in degrees."""
+    west, south, east, north = degrees
     area = crs.parse(storage).area_of_use
     if area is None or area.west > area.east:
         return None
@@ -99,6 +104,12 @@ def place(shape: Shape, storage: int) -> Place | None:
     metres = max(east - west, north - south) * _METRES_PER_DEGREE
     # Between points of a densified edge the curve strays by far less than a hundredth of the shape.
     return Place(step=max(extent / 20, 1e-9), margin=1.0 + metres / 100)
+
+
+def around(literal: sa.ColumnElement[Any], step: Any, margin: Any, storage: int) -> sa.ColumnElement[Any]:
+    """Return the box in the storage CRS around a geometry that lies there by the step and margin of its place."""
+    curved = transformed(postgis("ST_Segmentize", literal, step), storage)
+    return postgis("ST_Expand", postgis("ST_Envelope", curved), margin)
 
 
 def relation(
@@ -123,10 +134,7 @@ def relation(
     exact = postgis(function, transformed(geom, srid), literal, type_=sa.Boolean())
     if near is None:
         return exact
-    step, margin = near
-    curved = transformed(postgis("ST_Segmentize", literal, step), storage)
-    neighbourhood = postgis("ST_Expand", postgis("ST_Envelope", curved), margin)
-    return sa.and_(geom.op("&&", is_comparison=True)(neighbourhood), exact)
+    return sa.and_(geom.op("&&", is_comparison=True)(around(literal, *near, storage)), exact)
 
 
 def postgis(function: str, *arguments: Any, type_: sa.types.TypeEngine[Any] = GEOMETRY) -> sa.Function[Any]:

@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx
 import mapbox_vector_tile
+import numpy as np
 import pyogrio
+import pyproj
 import pytest
+import shapely
 import sqlalchemy as sa
 
 from cim.city import City
@@ -60,6 +63,29 @@ def test_a_tile_holds_what_lies_in_it(http: httpx.Client, city: City) -> None:
             x, y = (sum(corner[axis] for corner in ring[:-1]) / (len(ring) - 1) for axis in (0, 1))
             assert x == pytest.approx((stored[code].x - west) / side * 4096, abs=2)
             assert y == pytest.approx((stored[code].y - (north - side)) / side * 4096, abs=2)
+
+
+@pytest.mark.parametrize("zoom", [12, 14, 16])
+def test_corners_lie_where_the_projection_has_them(http: httpx.Client, city: City, zoom: int) -> None:
+    """To half a step of the grid, by rounding; within one tile, from 14 on, to a step: what two show must meet."""
+    zoom, row, column = tile_of(zoom, 117.004, 38.997)
+    side = CIRCUMFERENCE / 2**zoom
+    west, south = column * side - CIRCUMFERENCE / 2, CIRCUMFERENCE / 2 - (row + 1) * side
+    to_mercator = pyproj.Transformer.from_crs(4548, 3857, always_xy=True)
+    with city.database.engine.connect() as connection:
+        text = sa.text("SELECT code, ST_AsBinary(geom) FROM city.building WHERE geom IS NOT NULL")
+        stored = {code: shapely.get_coordinates(shapely.from_wkb(geom)) for code, geom in connection.execute(text)}
+    compared = {True: 0, False: 0}
+    for feature in get(http, zoom, row, column)["features"]:
+        x, y = to_mercator.transform(*stored[feature["properties"]["code"]].T)
+        corners = np.column_stack([x - west, y - south]) / side * 4096
+        exact = zoom < 14 or bool((corners < 0).any() or (corners > 4096).any())
+        for corner in feature["geometry"]["coordinates"][0]:
+            if min(corner) > -64 and max(corner) < 4160:  # else it is cut there
+                assert abs(corners - corner).max(1).min() < (0.51 if exact else 1.0)
+                compared[exact] += 1
+    assert compared[True] > 10
+    assert zoom < 14 or compared[False] > 1000
 
 
 def test_gdal_reads_a_tile(http: httpx.Client, tmp_path: Any) -> None:
