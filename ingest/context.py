@@ -26,7 +26,7 @@ class Context:
     `parameters` are of the datum change from the layer's system, see `cim.crs.with_parameters`.
     `enter` is called before objects of the city are compared with the records, or written; it returns when others that
     come first have done. `insert_only` and `replacement` are what happens to objects of earlier deliveries; see
-    `ingest.replacing`.
+    `ingest.replacing`. `alone` says that the layer is the only one of its file.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class Context:
     insert_only: bool = False
     replacement: Replacement | None = None
     enter: Callable[[], None] = lambda: None
+    alone: bool = False
 
 
 def lineage_of(layer: Layer, mapping: LayerMapping) -> str:

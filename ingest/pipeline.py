@@ -438,6 +438,7 @@ class _File:
             insert_only=self.options.mode == "insert-only",
             enter=lambda: self._enter(writing, types),
             replacement=replacement,
+            alone=len(types) == 1,
         )
 
     def _record(self, connection: sa.Connection, report: FileReport, basis: str) -> None:

@@ -165,6 +165,7 @@ class _Taking:
             self.preparation.carried,
             insert_only=context.insert_only,
             delivered=self.delivered,
+            alone=context.alone,
         )
         self.reasons: Counter[str] = Counter()
         self.unknown = 0

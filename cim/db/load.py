@@ -53,6 +53,8 @@ _EXTRA: dict[str, sa.types.TypeEngine[Any]] = {
 
 # Fewer rows go the common way: to build an index anew takes its time, too.
 _BULK = 4096
+# A city with fewer revisions is as good as empty: nobody misses their indexes for the time of a load.
+_FEW = 1000
 _REJECT = sa.table(
     "reject",
     *(sa.column(n, sa.Text) for n in ("dataset", "layer", "source_id", "reason")),
@@ -136,7 +138,8 @@ class Load:
     """One load of rows into the table of a feature type, in the transaction of its connection.
 
     `encode` may run in another thread than the rest: it does not touch the connection. `insert_only` leaves objects
-    alone that are there; `delivered` is where the codes are noted that the rows hold, None where nobody asks.
+    alone that are there; `delivered` is where the codes are noted that the rows hold, None where nobody asks. `alone`
+    says that this process reads revisions over no other connection meanwhile: it would wait for itself.
     """
 
     def __init__(
@@ -147,9 +150,11 @@ class Load:
         *,
         insert_only: bool = False,
         delivered: Delivered | None = None,
+        alone: bool = False,
     ) -> None:
         self.target = target
         self.carried = carried
+        self._alone = alone
         self._insert_only = insert_only
         self._delivered = delivered
         self._connection = connection
@@ -160,6 +165,7 @@ class Load:
         self._copied = 0
         self._dropped: list[sa.Index] = []
         self._keyless = False
+        self._of_revisions: list[sa.TextClause] = []
 
     def encode(self, rows: pa.Table, *, settled: bool = True, **extra: pa.Array) -> Payload:
         """Return rows ready to be copied, with extra columns for those that have to wait.
@@ -272,6 +278,8 @@ class Load:
         merged = MergeCounts(0, 0)
         if self._keyless:
             self._connection.execute(sa.schema.AddConstraint(self.target.primary_key, isolate_from_table=False))
+        for made in self._of_revisions:
+            self._connection.execute(made)
         if self._staged is not None:
             # Without it the planner takes the table for empty and the join for a nested loop. The join's column will
             # do: sampling geometries takes longer than copying them.
@@ -331,20 +339,32 @@ class Load:
         """Drop the key and the spatial index until the rows are in, if nobody is reading the table that is still empty.
 
         Codes that come in no order, as provisional ones, cost a key that is there five times what it takes to build.
+        So they do to revisions, of which a city that is still empty has few: their indexes go, too, but the one by
+        object only where nothing is looked up by it, as are parents that are not there and what was delivered.
         """
         spatial = [i for i in self.target.indexes if i.dialect_options["postgresql"]["using"] == "gist"]
+        own: list[sa.Executable] = [sa.schema.DropConstraint(self.target.primary_key)]
+        if self._unless_read([*own, *map(sa.schema.DropIndex, spatial)]):
+            self._dropped, self._keyless = spatial, True
+        if self._alone and self._delivered is None:
+            said = {"type": self.target.name, "carried": self.carried.names(), "few": _FEW}
+            found = self._connection.execute(query("ingest/indexes_of_revisions"), said).all()
+            if self._unless_read([sa.text(row.dropping) for row in found]):
+                self._of_revisions = [sa.text(row.making) for row in found]
+
+    def _unless_read(self, changes: Sequence[sa.Executable]) -> bool:
+        """Make changes to tables, unless somebody is reading them or they are another's; tell whether they are made."""
         attempt = self._connection.begin_nested()
         try:
             patience = self._connection.execute(query("ingest/wait_at_most"), {"wait": "100ms"}).scalar_one()
-            self._connection.execute(sa.schema.DropConstraint(self.target.primary_key))
-            for index in spatial:
-                index.drop(self._connection)
+            for change in changes:
+                self._connection.execute(change)
             self._connection.execute(query("ingest/wait_at_most"), {"wait": patience})
-        except sa.exc.DBAPIError:  # somebody is, or the tables are another's
+        except sa.exc.DBAPIError:
             attempt.rollback()
-        else:
-            attempt.commit()
-            self._dropped, self._keyless = spatial, True
+            return False
+        attempt.commit()
+        return True
 
     def _waiting(self, name: str) -> sa.Table:
         """Create a temporary table for rows that wait: the carried columns of the target and the extra ones."""

@@ -76,6 +76,33 @@ def test_a_layer_named_like_a_type_goes_in_by_the_names_of_its_fields(
     ]
 
 
+def test_revisions_do_without_their_indexes_meanwhile_only_for_a_file_of_one_layer(
+    database: Database, tmp_path: Path, write: Write, square: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second layer may look up what names its records, which would wait for the first for ever."""
+    monkeypatch.setattr("cim.db.load._BULK", 1)
+
+    def index() -> int:
+        with database.engine.connect() as connection:
+            return int(connection.exec_driver_sql("SELECT 'cim.revision_geom'::regclass::oid").scalar_one())
+
+    (old,) = provisional.mint_many("building", "old", ["1"])
+    path = write(tmp_path / "two.gpkg", [{"code": PARCEL, "name": "a"}], [square()], layer="parcel")
+    write(path, [{"id": 1, "was": old}], [square()], layer="building")
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text(
+        '[[layers]]\ntype = "parcel"\ncode = "code"\nsource = {file = "two.gpkg", layer = "parcel"}\n'
+        '[[layers]]\ntype = "building"\nsource_id = "id"\nsource = {file = "two.gpkg", layer = "building"}\n'
+        'identifiers = {provisional = "was"}\n',
+        encoding="utf-8",
+    )
+    before = index()
+    report = ingest(database, [path], Options(mappings=load([mapping], database.dictionary)))
+    assert (counts(report), index()) == ({"read": 2, "inserted": 2}, before)
+    ingest(database, [write(tmp_path / "green_space.gpkg", [{"id": "g1"}], [square()])])
+    assert index() != before
+
+
 def test_the_same_file_again_is_skipped_and_forced_changes_nothing(
     database: Database, tmp_path: Path, write: Write, square: Shape
 ) -> None:

@@ -9,7 +9,7 @@ import shapely
 import sqlalchemy as sa
 
 from cim.db.engine import Database
-from cim.db.load import MergeCounts, Rows, merge
+from cim.db.load import Load, MergeCounts, Rows, merge
 from cim.db.merge import AttributeField, Carried, Merge, lock_types
 
 Until = Callable[[Callable[[], object], str], None]
@@ -145,11 +145,67 @@ def test_a_first_load_does_without_taking_the_key_off_where_somebody_reads(datab
     assert indexes(database) == before
 
 
+def of_revisions(database: Database) -> dict[str, tuple[str, int]]:
+    """The indexes of revisions: how they are made, and their numbers, which are others where they were made anew."""
+    with database.engine.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT i.indexname, i.indexdef, ('cim.' || i.indexname)::regclass::oid AS number"
+            " FROM pg_indexes i WHERE i.schemaname = 'cim' AND i.tablename = 'revision'"
+        )
+        return {row.indexname: (row.indexdef, row.number) for row in found}
+
+
+def do_alone(database: Database, given: Rows, *, alone: bool = True) -> MergeCounts:
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("SELECT cim.set_context(NULL, NULL, 'sha256:ab')")
+        load = Load(connection, database.table("building"), given.carried, alone=alone)
+        load.copy(load.encode(given.table))
+        return load.finish()
+
+
+def fill(database: Database, *, alone: bool = True, **columns: list[object]) -> set[str]:
+    """Bring a first load in; return which indexes of revisions were made anew, all being what they were."""
+    before = of_revisions(database)
+    given = rows(MANY, geom=[SHAPE] * len(MANY), **columns)
+    assert do_alone(database, given, alone=alone) == MergeCounts(len(MANY), 0)
+    after = of_revisions(database)
+    assert {name: made for name, (made, _) in after.items()} == {name: made for name, (made, _) in before.items()}
+    assert revisions(database) == [(code, 1, "insert") for code in MANY]
+    return {name for name, known in after.items() if known != before[name]}
+
+
+def test_a_first_load_into_an_empty_city_makes_indexes_of_revisions_after_it(database: Database) -> None:
+    assert fill(database) == {"revision_geom", "revision_object"}
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM city.building WHERE code = 'b00007'")
+    with pytest.raises(sa.exc.IntegrityError, match="revision_object"), database.engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO city.building (code, rev) VALUES ('b00007', 1)")
+
+
+def test_parents_that_are_not_there_are_looked_up_by_an_index(database: Database) -> None:
+    assert fill(database, parcel_code=[f"p{n}" for n in range(len(MANY))]) == {"revision_geom"}
+
+
+def test_indexes_of_revisions_stay_where_somebody_may_read_them(database: Database) -> None:
+    with database.engine.connect() as reader:
+        reader.exec_driver_sql("SELECT count(*) FROM cim.revision")
+        assert fill(database) == set()
+
+
+def test_indexes_of_revisions_stay_where_this_process_may_wait_for_itself(database: Database) -> None:
+    assert fill(database, alone=False) == set()
+
+
+def test_indexes_of_revisions_stay_in_a_city_that_has_objects(database: Database) -> None:
+    do(database, rows([f"p{n}" for n in range(1000)], geom=[SHAPE] * 1000), "parcel")
+    assert fill(database) == set()
+
+
 def test_a_code_twice_in_a_first_load_leaves_nothing(database: Database) -> None:
-    before = indexes(database)
+    before = indexes(database), of_revisions(database)
     with pytest.raises(sa.exc.IntegrityError, match="b00001"):
-        do(database, rows([*MANY, "b00001"]))
-    assert (indexes(database), revisions(database)) == (before, [])
+        do_alone(database, rows([*MANY, "b00001"]))
+    assert (indexes(database), of_revisions(database), revisions(database)) == (*before, [])
 
 
 def test_earlier_revisions_are_looked_up_for_new_rows_alone(database: Database) -> None:
