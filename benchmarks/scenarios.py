@@ -193,9 +193,10 @@ def whole(city: City, town: Town, server: Callable[[], float]) -> None:
     took = turns(
         {
             "ranking of the whole city": lambda: run(database, "rank-renewal-candidates", everywhere),
-            f"indicators of {DISTRICTS} districts": lambda: [
+            f"indicators of {DISTRICTS} districts, one by one": lambda: [
                 run(database, "density-indicators", {"scope": name}) for name in names
             ],
+            f"indicators of {DISTRICTS} districts": lambda: run(database, "compare-districts", {"scope": names}),
             "coverage of one kind on foot, whole city": lambda: run(
                 database, "service-coverage", everywhere | {"kinds": ["kindergarten"], "rings": [1000]}
             ),
@@ -203,8 +204,9 @@ def whole(city: City, town: Town, server: Callable[[], float]) -> None:
         server,
         rounds=2,
     )
-    ranking, districts, coverage = took.values()
+    ranking, one_by_one, districts, coverage = took.values()
     within(ranking, 10)
+    print(one_by_one.line())
     within(districts, 1)
     print(coverage.line())
     within(on_foot(city, everywhere, server), 1)

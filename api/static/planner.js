@@ -274,7 +274,8 @@ async function begin() {
   for (const one of processes) {
     const { body } = await get(`${config.processes}/${one.id}`);
     if (body.inputs.proposal) proposal.learn(body.inputs.proposal.schema);
-    if (body.inputs.scope) askable.push(element("option", { value: one.id }, (zh && one["x-cim-title-zh"]) || one.title));
+    // A list of districts alone cannot be said by choosing a place on the map.
+    if (body.inputs.scope?.schema.oneOf) askable.push(element("option", { value: one.id }, (zh && one["x-cim-title-zh"]) || one.title));
   }
   at("process").replaceChildren(...askable);
   at("process").addEventListener("change", () => describe().catch((error) => say(error.message, true)));

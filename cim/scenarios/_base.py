@@ -156,13 +156,14 @@ class Scenario(Process):
                     "type": "array",
                     "minItems": 1,
                     "items": {"type": "string", "minLength": 1},
-                    "title": "Codes of parcels",
+                    "title": "Codes of parcels, or of districts",
                 },
                 {**GEOJSON, "title": "GeoJSON polygon, in scope_crs"},
             ]
         },
         "范围",
-        "The land it is about: a renewal district or division by code, parcels by their codes, or a GeoJSON polygon.",
+        "The land it is about: a renewal district or division by code, several such or parcels by their codes, or a "
+        "GeoJSON polygon.",
     )
     scope_crs: str | int = parameter(
         {"type": ["string", "integer"]},

@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, aggregate_order_by, distinct_on
 
 from cim.db.engine import Database
 from cim.db.spatial import from_wkb, postgis
-from cim.scenarios._state import Scope, State
+from cim.scenarios._state import RECORDED, Scope, State
 
 if TYPE_CHECKING:  # the base of all scenarios seals with this
     from cim.scenarios._base import Scenario
@@ -28,7 +28,6 @@ PARENTS: Mapping[str, tuple[str, str] | None] = {
     "building": ("parcel_code", "parcel"),
     "unit": ("building_code", "building"),
 }
-RECORDED = ("renewal_district", "division")  # land that has a record of its own
 PARCEL_OF = {"parcel": "code", "building": "parcel_code"}  # what is kept added up by parcel, and what names that
 _REVISION = sa.table("revision", *map(sa.column, ("id", "type", "code", "rev")), schema="cim")
 _LEAF = sa.table("leaf", *map(sa.column, ("idx", "prev", "revision_id")), schema="cim")
@@ -53,7 +52,7 @@ class Reading:
         return {
             f"{name}_size": size,
             f"{name}_since": since,
-            "land": self.scope.wkb,
+            "land": [part.wkb for part in self.scope.parts or (self.scope,)],
             "own": list(self.scope.codes),
             **{f"reach_{type_name}": metres for type_name, metres in self.reach.items() if metres},
             **{f"named_{type_name}": list(codes) for type_name, codes in self.named.items() if codes},
@@ -62,17 +61,21 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What of a reading makes its query another one: types read, read beyond the land, named, and of the land."""
+    """What of a reading makes its query another one: types read, read beyond the land, named, and of the land.
+
+    `several` : the land has parts, and what lies in two of them is found twice.
+    """
 
     types: frozenset[str]
     reaching: frozenset[str]
     named: frozenset[str]
     own: str | None
+    several: bool
 
     @classmethod
     def of(cls, read: Reading) -> _Shape:
         reaching, named = (frozenset(name for name, far in by.items() if far) for by in (read.reach, read.named))
-        return cls(frozenset(read.types), reaching & frozenset(read.types), named, read.own)
+        return cls(frozenset(read.types), reaching & frozenset(read.types), named, read.own, bool(read.scope.parts))
 
 
 def reading(scenario: Scenario, state: State) -> Reading:
@@ -93,8 +96,9 @@ def seal_reading(state: State, read: Reading) -> dict[str, Any]:
 # Making a statement takes longer than a small district takes to read.
 @lru_cache(maxsize=64)
 def _sealing(database: Database, shape: _Shape, live: bool, kept: bool) -> sa.Select[Any]:
-    whole = _whole_parcels(database, "read") if kept else None
-    found = _objects(database, shape, "read", live=live, whole=whole)
+    land = _land(database, "read")
+    whole = _whole_parcels(land, shape, "read") if kept else None
+    found = _objects(database, shape, "read", land, live=live, whole=whole)
     pieces = _pieces(found, whole, shape)
     apart = sa.func.lead(pieces.c.first).over(order_by=pieces.c.first) <= pieces.c.last
     placed = sa.select(pieces, apart.label("apart")).subquery("placed")
@@ -184,7 +188,7 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
     object; `superseded_by` the object's leaf at `now`.
     """
     shape = _Shape.of(read)
-    before, after = (_objects(database, shape, name, live=False) for name in ("before", "after"))
+    before, after = (_objects(database, shape, name, _land(database, name), live=False) for name in ("before", "after"))
     same = sa.and_(before.c.type == after.c.type, before.c.code == after.c.code)
     kind, code = (sa.func.coalesce(before.c[name], after.c[name]) for name in ("type", "code"))
     latest = (
@@ -212,12 +216,13 @@ def changes(database: Database, connection: sa.Connection, read: Reading, then: 
     ]
 
 
-def _objects(database: Database, shape: _Shape, name: str, *, live: bool, whole: sa.CTE | None = None) -> sa.CTE:
+def _objects(
+    database: Database, shape: _Shape, name: str, land: sa.CTE, *, live: bool, whole: sa.CTE | None = None
+) -> sa.CTE:
     """Return type, code and leaf index of every object read: of the live tables, or at the tree size `<name>_size`.
 
     Left out are the parcels of `whole`, and the buildings that name them.
     """
-    land = _land(database)
     size = sa.cast(sa.bindparam(f"{name}_size"), sa.BigInteger)
     kept = {} if whole is None else {kind: of for kind, of in PARCEL_OF.items() if kind in shape.types}
     by_type: dict[str, sa.CTE] = {}
@@ -235,11 +240,12 @@ def _objects(database: Database, shape: _Shape, name: str, *, live: bool, whole:
         code = source.c.code.collate("C")
         found = []
         if type_name in shape.types:
-            near = postgis("ST_Intersects", source.c.geom, land, type_=sa.Boolean())
+            near = postgis("ST_Intersects", source.c.geom, land.c.geom, type_=sa.Boolean())
             if type_name in shape.reaching:
                 metres = sa.bindparam(f"reach_{type_name}", type_=sa.BigInteger)
-                near = postgis("ST_DWithin", source.c.geom, land, metres, type_=sa.Boolean())
-            found.append(chosen.where(near))
+                near = postgis("ST_DWithin", source.c.geom, land.c.geom, metres, type_=sa.Boolean())
+            meeting = chosen.join(land, near)
+            found.append(meeting.distinct() if shape.several else meeting)
             reference, parent = PARENTS.get(type_name) or ("", "")
             parents: list[sa.CTE | sa.Subquery] = [by_type[parent]] if parent in by_type else []
             # On a parcel that is kept added up stands no building without geometry.
@@ -264,11 +270,14 @@ def _objects(database: Database, shape: _Shape, name: str, *, live: bool, whole:
     return sa.select(objects.c.type, objects.c.code, found_leaf.c.idx).join(found_leaf, sa.true()).cte(name)
 
 
-def _land(database: Database) -> Any:
-    return from_wkb(sa.bindparam("land", type_=sa.LargeBinary), database.settings.srid)
+def _land(database: Database, name: str) -> sa.CTE:
+    """Return the parts of the land, each by itself: the bounding box of districts far apart holds the whole city."""
+    part = sa.func.unnest(sa.bindparam("land", type_=ARRAY(sa.LargeBinary))).column_valued("part")
+    geometry = from_wkb(part, database.settings.srid).label("geom")
+    return sa.select(geometry).cte(f"{name}_land").prefix_with("MATERIALIZED")
 
 
-def _whole_parcels(database: Database, name: str) -> sa.CTE:
+def _whole_parcels(land: sa.CTE, shape: _Shape, name: str) -> sa.CTE:
     """Return the parcels that lie on the land with all their buildings, and are kept added up.
 
     Those alone on which nothing was written since the tree size `<name>_since`.
@@ -282,8 +291,11 @@ def _whole_parcels(database: Database, name: str) -> sa.CTE:
         sa.column("building_runs", INT8MULTIRANGE),
     ]
     since = sa.cast(sa.bindparam(f"{name}_since"), sa.BigInteger)
-    called = sa.func.cim.whole_parcels(since, _land(database)).table_valued(*columns).alias("whole_parcel")
-    return sa.select(*called.c).cte(f"{name}_whole").prefix_with("MATERIALIZED")
+    called = sa.func.cim.whole_parcels(since, land.c.geom).table_valued(*columns).lateral("whole_parcel")
+    whole = sa.select(*called.c).join_from(land, called, sa.true())
+    if shape.several:
+        whole = whole.ext(distinct_on(called.c.code))
+    return whole.cte(f"{name}_whole").prefix_with("MATERIALIZED")
 
 
 def _standing(whole: sa.CTE) -> sa.Subquery:

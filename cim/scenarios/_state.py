@@ -27,7 +27,8 @@ from cim.scenarios._rules import DEFAULT, RulePack, rule_pack
 if TYPE_CHECKING:
     from cim.scenarios._branch import Made
 
-SCOPE_TYPES = ("renewal_district", "division", "parcel")
+RECORDED = ("renewal_district", "division")  # land that has a record of its own
+SCOPE_TYPES = (*RECORDED, "parcel")
 MILLIMETRES = 3  # decimals that coordinates are snapped to
 # WGS 84 and CGCS2000: between them EPSG gives no operation, and taking one for the other costs under a metre.
 DEGREES_TAKEN_AS_EQUAL = frozenset({4326, 4490})
@@ -37,13 +38,14 @@ DEGREES_TAKEN_AS_EQUAL = frozenset({4326, 4490})
 class Scope:
     """The land a result is about: its kind, its codes (none for a polygon), its ISO WKB in the storage CRS.
 
-    `area` is in square centimetres, planar in the storage CRS.
+    `area` is in square centimetres, planar in the storage CRS. Several districts together have each as a part.
     """
 
     type: str
     codes: tuple[str, ...]
     wkb: bytes
     area: int
+    parts: tuple[Scope, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -216,21 +218,44 @@ def _scope(
     if isinstance(scope, Mapping):
         wkb = wkb_of(place(scope, scope_crs, srid, "input scope"))
         return Scope("polygon", (), wkb, connection.execute(query("scenarios/scope_area"), {"scope": wkb}).scalar_one())
-    if isinstance(scope, str):
-        statement = query_of_state("scenarios/scope_of_district", live=size is None)
-        found = connection.execute(statement, {"size": size, "code": scope}).first()
-        if found is None:
+    codes = [scope] if isinstance(scope, str) else list(scope)
+    if not isinstance(scope, str):
+        statement = query_of_state("scenarios/scope_of_parcels", live=size is None)
+        row = connection.execute(statement, {"size": size, "codes": codes}).one()
+        missing = sorted(set(codes) - set(row.codes))
+        if not missing:
+            land = _valid(bytes(row.geom), "the union of the scope's parcels")
+            return Scope("parcel", tuple(row.codes), land, row.area)
+        if row.codes:
             raise NotFound(
-                f"no renewal district or division {scope!r} at tree size {at}; a scope is the code of one, "
-                "a list of parcel codes, or a GeoJSON polygon"
+                f"no parcel {', '.join(missing[:10])} at tree size {at}; {len(missing)} of the scope's codes"
             )
-        return Scope(found.type, (scope,), _valid(bytes(found.geom), f"{found.type} {scope}"), found.area)
-    statement = query_of_state("scenarios/scope_of_parcels", live=size is None)
-    row = connection.execute(statement, {"size": size, "codes": list(scope)}).one()
-    missing = sorted(set(scope) - set(row.codes))
-    if missing:
-        raise NotFound(f"no parcel {', '.join(missing[:10])} at tree size {at}; {len(missing)} of the scope's codes")
-    return Scope("parcel", tuple(row.codes), _valid(bytes(row.geom), "the union of the scope's parcels"), row.area)
+    districts = _districts(connection, size, codes)
+    if districts is None:
+        raise NotFound(
+            f"no renewal district or division {', '.join(map(repr, codes[:10]))} at tree size {at}; a scope is the "
+            "code of one, a list of codes of such or of parcels, or a GeoJSON polygon"
+        )
+    return districts
+
+
+def _districts(connection: sa.Connection, size: int | None, codes: Sequence[str]) -> Scope | None:
+    """Return the land of some districts, all of one type; None where there is none that has them all."""
+    statement = query_of_state("scenarios/scope_of_districts", live=size is None)
+    rows = connection.execute(statement, {"size": size, "codes": codes}).all()
+    for type_name in RECORDED:
+        parts = tuple(
+            Scope(type_name, (row.code,), _valid(bytes(row.geom), f"{type_name} {row.code}"), row.area)
+            for row in rows
+            if row.type == type_name and row.code is not None
+        )
+        if len(parts) == len(codes) == 1:
+            return parts[0]
+        if len(parts) == len(codes):
+            union = next(row for row in rows if row.type == type_name and row.code is None)
+            land = _valid(bytes(union.geom), "the union of the scope's districts")
+            return Scope(type_name, tuple(part.codes[0] for part in parts), land, union.area, parts)
+    return None
 
 
 def _valid(wkb: bytes, name: str) -> bytes:

@@ -13,8 +13,8 @@ from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import Indicator, Ratio, step
-from cim.scenarios._reads import RECORDED
-from cim.scenarios._state import State
+from cim.scenarios._rules import RulePack
+from cim.scenarios._state import RECORDED, Scope, State
 from cim.scenarios._stock import BOUNDS, formula, read_stock, rules_of, stock_parameters, summed
 from cim.scenarios._why import Opened, Sum, Term
 
@@ -34,19 +34,18 @@ DENSITIES = {
     "osr": indicator.schema("m2/m2", "Spaciousness OSR = (A - F) / G", "开敞空间率", fraction=True),
     "green_ratio": indicator.schema("%", "Green ratio", "绿地率", fraction=True),
 }
+NETWORK_DENSITY = indicator.schema("m/m2", "Network density ND", "路网密度", fraction=True)
+TARE = indicator.schema("m2/m2", "Tare T, the share of land in no parcel", "非宗地用地比例", fraction=True)
 OUTPUTS = table(
     {
         "gfa_rule": {"enum": list(GFA_RULES)},
         "gross": table(
-            {
-                **DENSITIES,
-                "network_density": indicator.schema("m/m2", "Network density ND", "路网密度", fraction=True),
-            },
+            {**DENSITIES, "network_density": NETWORK_DENSITY},
             title="The whole scope, streets included",
             **{"x-cim-title-zh": "毛密度"},
         ),
         "net": table(DENSITIES, title="Its parcels only", **{"x-cim-title-zh": "净密度"}),
-        "tare": indicator.schema("m2/m2", "Tare T, the share of land in no parcel", "非宗地用地比例", fraction=True),
+        "tare": TARE,
         "parcels": {
             "title": "Parcels",
             "x-cim-title-zh": "宗地",
@@ -90,6 +89,16 @@ EXAMPLE = Example(
 )
 
 
+def gfa_rule_input() -> Any:
+    """Declare the input `gfa_rule`, for this scenario and the one that compares districts."""
+    return parameter(
+        {"type": "string", "enum": list(GFA_RULES)},
+        "计容规则",
+        "What counts as floor area: recorded above ground, recorded with basements, or footprint times storeys.",
+        default="above_ground",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DensityIndicators(Scenario):
     """Densities as ratios of sums over a scope, and over each of its parcels."""
@@ -119,31 +128,44 @@ class DensityIndicators(Scenario):
         "district: the scope as a whole. parcel: each of its parcels as well.",
         default="district",
     )
-    gfa_rule: str = parameter(
-        {"type": "string", "enum": list(GFA_RULES)},
-        "计容规则",
-        "What counts as floor area: recorded above ground, recorded with basements, or footprint times storeys.",
-        default="above_ground",
-    )
+    gfa_rule: str = gfa_rule_input()
 
     def compute(self, state: State) -> Outcome:
         """Sum in one query, then divide."""
-        if self.gfa_rule not in state.pack.limit("gfa_rule"):
-            raise InvalidData(f"rule pack {state.pack.name} does not permit gfa_rule {self.gfa_rule!r}")
+        check_gfa_rule(state.pack, self.gfa_rule)
         rows = read_densities(state, membership=self.membership, gfa_rule=self.gfa_rule, level=self.level)
         extents = {row.extent: row for row in rows if row.extent != "parcel"}
         gross, net = extents["gross"], extents["net"]
-        length = gross.length * MILLIMETRES_PER_SQUARE_CENTIMETRE
-        tare = gross.land - net.land
         result = {
             "gfa_rule": self.gfa_rule,
-            "gross": densities(gross) | {"network_density": _exact("m/m2", (length, gross.land), gross.roads)},
+            "gross": densities(gross) | {"network_density": network_density(gross)},
             "net": densities(net),
-            "tare": _exact("m2/m2", (tare, gross.land), net.pieces),
+            "tare": tare(gross, net),
             "parcels": [{"code": row.code, **densities(row)} for row in rows if row.extent == "parcel"],
         }
-        coverage = {"scope": state.described(), **_coverage(gross, net)}
+        coverage = {"scope": state.described(), **coverage_of(gross, net)}
         return Outcome(result, coverage, lambda: open_densities(state, self.membership, self.gfa_rule))
+
+
+def check_gfa_rule(pack: RulePack, gfa_rule: str) -> None:
+    """Refuse a rule of floor area that a rule pack does not permit.
+
+    Raises
+    ------
+    InvalidData : it does not.
+    """
+    if gfa_rule not in pack.limit("gfa_rule"):
+        raise InvalidData(f"rule pack {pack.name} does not permit gfa_rule {gfa_rule!r}")
+
+
+def network_density(gross: sa.Row[Any]) -> Indicator:
+    """Return the network density of a scope."""
+    return _exact("m/m2", (gross.length * MILLIMETRES_PER_SQUARE_CENTIMETRE, gross.land), gross.roads)
+
+
+def tare(gross: sa.Row[Any], net: sa.Row[Any]) -> Indicator:
+    """Return the share of a scope's land that lies in none of its parcels."""
+    return _exact("m2/m2", (gross.land - net.land, gross.land), net.pieces)
 
 
 def _exact(unit: str, value: Ratio, n: int) -> Indicator:
@@ -152,11 +174,18 @@ def _exact(unit: str, value: Ratio, n: int) -> Indicator:
 
 
 def read_densities(
-    state: State, *, membership: str, gfa_rule: str, level: str, explain: bool = False
+    state: State,
+    *,
+    membership: str,
+    gfa_rule: str,
+    level: str,
+    explain: bool = False,
+    scopes: Sequence[Scope] = (),
 ) -> Sequence[sa.Row[Any]]:
     """Return the sums of the scope as a whole (`extent` gross), of its parcels (net) and, if asked for, of each.
 
-    With `explain` also the green spaces and streets that are summed.
+    With `explain` also the green spaces and streets that are summed. Given some `scopes`, those of each, by its
+    `number` from 1 on, instead of the state's.
     """
     roads = state.pack.limit("existing_road")
     return state.rows(
@@ -170,6 +199,7 @@ def read_densities(
         road_missing=roads["missing"],
         aside=[] if state.made is None else state.made.parcels,
         unwritten_since=state.unwritten_since,
+        scopes=[scope.ewkb(state.database.settings.srid) for scope in scopes or [state.scope]],
     )
 
 
@@ -222,7 +252,7 @@ def densities(row: sa.Row[Any]) -> dict[str, Indicator]:
     }
 
 
-def _coverage(gross: sa.Row[Any], net: sa.Row[Any]) -> dict[str, Any]:
+def coverage_of(gross: sa.Row[Any], net: sa.Row[Any]) -> dict[str, Any]:
     """Count the buildings by what is unknown of them, and the other objects read."""
     return {
         "building": {
@@ -277,7 +307,7 @@ def open_densities(state: State, membership: str, gfa_rule: str) -> Iterator[Ope
 def _scope_term(state: State, land: int) -> Term:
     """Return the land of the scope as a term: by its record, else by the digest of its geometry."""
     scope, leaf = state.scope, None
-    if scope.type in RECORDED:
+    if scope.type in RECORDED and len(scope.codes) == 1:
         leaf = state.rows("land_name", codes=list(scope.codes))[0].leaf
     return Term(scope.type, scope.codes[0] if len(scope.codes) == 1 else scope.sha256, leaf, land)
 

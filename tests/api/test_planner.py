@@ -69,6 +69,9 @@ def test_a_planner_asks_a_scenario_on_the_map(district: tuple[City, httpx.Client
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot))).convert("RGB")).reshape(-1, 3).astype(int)
     for colour in ((0x5A, 0xAE, 0x61), (0xE8, 0xC5, 0x47), (0xEF, 0x7F, 0x3A), (0xB2, 0x18, 0x2B)):
         assert (np.abs(pixels - colour).max(axis=1) < 16).sum() > 100, colour
+    offered = browser.run('[...document.getElementById("process").options].map((one) => one.value).join()').split(",")
+    assert "district-inventory" in offered
+    assert "compare-districts" not in offered
     chosen = 'const asked = document.getElementById("process"); asked.value = "district-inventory";'
     browser.run(chosen + 'asked.dispatchEvent(new Event("change"))')
     browser.run(wait % "document.querySelector('[data-input=group_by]')")

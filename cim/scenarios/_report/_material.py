@@ -23,7 +23,7 @@ from cim.scenarios._proposal import from_document
 from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import RulePack
 from cim.scenarios._seal import digest, state_of
-from cim.scenarios._state import State, snapshot
+from cim.scenarios._state import RECORDED, State, snapshot
 from cim.scenarios._stock import stock_parameters
 
 # Codelists whose values a result names otherwise than by the list's own name.
@@ -94,6 +94,7 @@ class Material:
     ----------
     schema : JSON Schema of the result, whose titles name the numbers
     land : the scope, storage CRS
+    parts : the districts of the land, by code, where it is several; storage CRS
     drawn : objects of the state around the land, as they are
     branches : the same as each proposal would have them, not more than COMPARED
     """
@@ -107,6 +108,7 @@ class Material:
     srid: int
     name: str
     land: BaseGeometry
+    parts: Mapping[str, BaseGeometry]
     drawn: Sequence[Drawn]
     branches: Sequence[Branch]
 
@@ -196,6 +198,7 @@ def gather(database: Database, document: Mapping[str, Any]) -> Material:
             srid=database.settings.srid,
             name=_name(before),
             land=shapely.from_wkb(state.scope.wkb),
+            parts={part.codes[0]: shapely.from_wkb(part.wkb) for part in state.scope.parts},
             drawn=_drawn(before),
             branches=list(_branches(state, seal["inputs"], document["result"])),
         )
@@ -212,13 +215,12 @@ def _check_root(database: Database, connection: sa.Connection, seal: Mapping[str
 
 def _name(state: State) -> str:
     """Return what the land is called: by its record, else by what it is."""
-    if state.scope.type in ("renewal_district", "division"):
-        row = state.rows("land_name", codes=list(state.scope.codes))[0]
-        return str(row.name or state.scope.codes[0])
-    if state.scope.type == "parcel":
-        more = f" + {len(state.scope.codes) - 1}" if len(state.scope.codes) > 1 else ""
-        return f"宗地 parcel {state.scope.codes[0]}{more}"
-    return "自绘范围 drawn area"
+    codes = state.scope.codes
+    more = f" + {len(codes) - 1}" if len(codes) > 1 else ""
+    if state.scope.type in RECORDED:
+        row = state.rows("land_name", codes=[codes[0]])[0]
+        return f"{row.name or codes[0]}{more}"
+    return f"宗地 parcel {codes[0]}{more}" if codes else "自绘范围 drawn area"
 
 
 def _drawn(state: State) -> list[Drawn]:

@@ -55,7 +55,7 @@ def geojson(materials: Sequence[Material]) -> bytes:
 def _features(material: Material) -> Iterator[dict[str, Any]]:
     process = material.seal["process"]["id"]
     own = {number.at: number.indicator["value"] for number in material.numbers() if not _listed(material, number.path)}
-    places = {one.code: one.geometry for one in material.drawn}
+    places = {**{one.code: one.geometry for one in material.drawn}, **material.parts}
     entries = list(_entries(material.result))
     found = [(material.name, "scope", own, material.land)]
     found += [(code, name, values, places[code]) for name, code, values in entries if code in places]
