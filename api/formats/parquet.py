@@ -21,6 +21,9 @@ from api.formats._arrow import GEOMETRY, batches_of, crs_of, schema_of
 from api.formats._sink import Sink
 from api.reference import CRS84
 
+# Bytes before the first corner where there is one part, and one ring; the last four say how many corners there are.
+_BEFORE = {"MultiLineString": 18, "MultiPolygon": 22}
+
 
 def _write(layer: Layer) -> Iterator[bytes]:
     schema, sink = schema_of(layer), Sink()
@@ -31,18 +34,42 @@ def _write(layer: Layer) -> Iterator[bytes]:
         for batch in batches_of(layer, schema):
             writer.write_batch(batch)
             if GEOMETRY in schema.names:
-                bounds = _around(bounds, batch.column(GEOMETRY))
+                bounds = _around(bounds, batch.column(GEOMETRY).drop_null(), str(layer.feature_type.geometry))
             yield sink.taken()
         writer.add_key_value_metadata(_geo(layer, bounds))
     yield sink.taken()
 
 
-def _around(bounds: Any, column: pa.Array) -> Any:
-    """Return the bounds with those of the column's geometries, x before y."""
-    boxes = shapely.bounds(shapely.from_wkb(column.drop_null().to_numpy(zero_copy_only=False)))
-    if not len(boxes):
-        return bounds
-    return np.concatenate([np.minimum(bounds[:2], boxes[:, :2].min(0)), np.maximum(bounds[2:], boxes[:, 2:].max(0))])
+def _around(bounds: Any, shapes: pa.Array, kind: str) -> Any:
+    """Return the bounds with those of geometries, x before y."""
+    x, y, others = _plain_corners(shapes, _BEFORE.get(kind, 0))
+    boxes = np.vstack([bounds, shapely.bounds(shapely.from_wkb(others.to_numpy(zero_copy_only=False)))])
+    if len(x):
+        boxes = np.vstack([boxes, [x.min(), y.min(), x.max(), y.max()]])
+    return np.concatenate([np.fmin.reduce(boxes[:, :2]), np.fmax.reduce(boxes[:, 2:])])
+
+
+def _plain_corners(shapes: pa.Array, before: int) -> tuple[Any, Any, pa.Array]:
+    """Return the x and y of geometries of one part and one ring, looked up in their bytes, and the other geometries.
+
+    To make geometries for their bounds alone takes four times as long, a quarter of the time of an export.
+    """
+    _, offsets, content = shapes.buffers()
+    if not before or content is None or content.size < before:
+        return np.empty(0), np.empty(0), shapes
+    ends = np.frombuffer(offsets, np.int32)[shapes.offset :][: len(shapes) + 1].astype(np.int64)
+
+    def at(places: Any, kind: str) -> Any:
+        """Read numbers at any places; beyond the end, the last one."""
+        numbers = np.ndarray(content.size - np.dtype(kind).itemsize + 1, kind, content, strides=(1,))
+        return numbers[np.minimum(places, len(numbers) - 1)]
+
+    begins, sizes = ends[:-1], np.diff(ends)
+    counts = at(begins + before - 4, "<u4").astype(np.int64)
+    plain = (sizes == before + 16 * counts) & (at(begins, "u1") == 1)  # 1: the low byte first
+    begins, counts = begins[plain] + before, counts[plain]
+    places = np.arange(counts.sum()) * 16 + np.repeat(begins - 16 * (counts.cumsum() - counts), counts)
+    return at(places, "<f8"), at(places + 8, "<f8"), shapes.filter(pa.array(~plain))
 
 
 def _geo(layer: Layer, bounds: Any) -> dict[bytes, bytes]:

@@ -57,6 +57,8 @@ class Stream:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 cursor.execute(f"SET LOCAL statement_timeout = {int(TIMEOUT * 1000)}")
                 cursor.execute("SET LOCAL timezone = 'UTC'")
+                # Workers hand each row on once more: a third more of the server's time than one process takes.
+                cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
                 rights = reading()
                 for beginning in [] if rights is None else rights.statements():
                     cursor.execute(beginning)

@@ -171,6 +171,33 @@ def test_a_bulk_format_of_nothing_is_a_document_of_nothing(name: str, http: http
         assert response.content == b""
 
 
+def _box(content: bytes) -> list[float]:
+    geo = json.loads(pq.read_metadata(io.BytesIO(content)).metadata[b"geo"])
+    return list(geo["columns"]["geom"]["bbox"])
+
+
+def test_a_geoparquet_file_says_where_it_lies(http: httpx.Client, city: City) -> None:
+    for name, feature_type in city.database.dictionary.types.items():
+        if feature_type.geometry is not None:
+            content = http.get(f"/collections/{name}/items", params={"f": "parquet"}).content
+            assert _box(content) == gpd.read_parquet(io.BytesIO(content)).total_bounds.tolist()
+
+
+def test_parts_and_holes_count_where_a_geoparquet_file_lies(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    shapes = {
+        "parts": "MULTIPOLYGON(((499000 4318000,499009 4318000,499009 4318009,499000 4318000)),"
+        "((500100 4325000,500109 4325000,500109 4325009,500100 4325000)))",
+        "hole": "MULTIPOLYGON(((503000 4311000,503090 4311000,503090 4311090,503000 4311000),"
+        "(503050 4311010,503080 4311040,503080 4311010,503050 4311010)))",
+    }
+    with city.database.engine.begin() as connection:
+        rows = [{"code": code, "geom": f"SRID=4548;{text}"} for code, text in shapes.items()]
+        connection.execute(sa.insert(city.database.table("building")), rows)
+    content = http.get(ITEMS, params={"f": "parquet", "crs": STORAGE}).content
+    assert _box(content) == [499000.0, 4311000.0, 503090.0, 4325009.0]
+
+
 def test_private_columns_stay(http: httpx.Client) -> None:
     items = "/collections/unit/items"
     table = pq.read_table(io.BytesIO(http.get(items, params={"f": "parquet"}).content))
