@@ -9,12 +9,13 @@ from pathlib import PurePosixPath
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.gate import Gate, rate_of
 from api.pages import STATIC
@@ -75,6 +76,22 @@ class _Packing(GZipMiddleware):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wanted = any(name == b"accept-encoding" and b"gzip" in value for name, value in scope.get("headers", ()))
         await (super().__call__ if wanted else self.app)(scope, receive, send)
+
+
+class _Origins(CORSMiddleware):
+    """Tells the browsers of which origins' pages an answer is for; that it differs by origin, the gate always says."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        told = any(name == b"origin" for name, _ in scope.get("headers", ()))
+        await (super().__call__ if told else self.app)(scope, receive, send)
+
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        if message["type"] == "http.response.start":
+            headers, origin = MutableHeaders(scope=message), request_headers["origin"]
+            headers.update(self.simple_headers)
+            if not self.allow_all_origins and self.is_allowed_origin(origin):
+                headers["Access-Control-Allow-Origin"] = origin
+        await send(message)
 
 
 class Application(FastAPI):
@@ -145,7 +162,7 @@ def create_app(settings: Settings, city: City | None = None) -> Application:
 
     def door(inside: ASGIApp) -> ASGIApp:
         packed = _Packing(inside, minimum_size=_WORTH_PACKING, compresslevel=5, exclude_content_types=_PACKED_ALREADY)
-        return CORSMiddleware(
+        return _Origins(
             Gate(packed, rate),
             allow_origins=sorted(settings.api_origins),
             allow_methods=["*"],

@@ -37,7 +37,7 @@ _LOOPBACK = ("127.", "::1")
 _GUESSES = parse("60/minute")
 # Monitors must see that a server is alive when it refuses everybody else.
 _UNLIMITED = frozenset({"/health", "/metrics"})
-_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"vary", b"Authorization, X-API-Key"))
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"vary", b"Authorization, X-API-Key, Origin"))
 
 
 def rate_of(settings: Settings) -> RateLimitItem | None:

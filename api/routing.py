@@ -15,6 +15,7 @@ from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 READ = ("GET", "HEAD")
+_MANY = 16  # segments: no route without a rest that may have slashes has more
 
 
 class Router(APIRouter):
@@ -74,28 +75,46 @@ class Router(APIRouter):
 
 
 class _Table:
-    """Routes of one first segment, in their order, apart by the word that is their third: most have one."""
+    """Routes of one first segment, in their order, looked up by how many segments a path has and by its third."""
 
     def __init__(self) -> None:
-        self._any: list[_Route] = []  # where another word stands there, or none
-        self._by_word: dict[str, list[_Route]] = {}
+        self._routes: list[_Route] = []
+        self._words = set[str]()  # that stand third
+        self._found: dict[tuple[int, str], list[_Route]] = {}
 
     def add(self, route: _Route) -> None:
         """Add a route behind those that are there."""
-        word = _third(route.path)
-        if word and "{" not in word and ":path}" not in route.path.partition(f"/{word}")[0]:
-            self._by_word.setdefault(word, list(self._any)).append(route)
-            return
-        for routes in (self._any, *self._by_word.values()):
-            routes.append(route)
+        self._routes.append(route)
+        self._words |= {route.third} - {""}
+        self._found.clear()
 
     def of(self, path: str) -> list[_Route]:
         """Return the routes that may have a path."""
-        return self._by_word.get(_third(path), self._any)
+        segments = path.split("/", _MANY)
+        third = segments[3] if len(segments) > 3 and segments[3] in self._words else ""
+        found = self._found.get((len(segments), third))
+        if found is None:
+            found = [one for one in self._routes if one.third in ("", third) and one.may_have(len(segments))]
+            self._found[len(segments), third] = found
+        return found
 
 
 class _Route(Route):
     """A route whose handler is called with nothing around it: the gate answers what it raises."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
+        super().__init__(path, endpoint, **more)
+        segments = path.split("/")
+        self._waits = iscoroutinefunction(endpoint)
+        self._segments = len(segments)
+        self._open = ":path}" in path  # what it takes may have slashes
+        third = segments[3] if len(segments) > 3 else ""
+        # The word that all its paths have there, if any.
+        self.third = "" if "{" in third or ":path}" in path.partition(f"/{third}")[0] else third
+
+    def may_have(self, segments: int) -> bool:
+        """Tell whether paths with so many segments may be this route's."""
+        return segments == self._segments or (self._open and segments > self._segments)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Tell whether a path is this route's: it is not with more digits than an integer may have."""
@@ -107,7 +126,7 @@ class _Route(Route):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the handler and send its response."""
         request = Request(scope, receive, send)
-        if iscoroutinefunction(self.endpoint):
+        if self._waits:
             response = await self.endpoint(request, **scope["path_params"])
         else:
             response = await run_in_threadpool(self.endpoint, request, **scope["path_params"])
@@ -116,9 +135,3 @@ class _Route(Route):
 
 def _first(path: str) -> str:
     return path[1:].partition("/")[0]
-
-
-def _third(path: str) -> str:
-    """Return the third segment, which is empty where there are fewer."""
-    parts = path.split("/", 4)
-    return parts[3] if len(parts) > 3 else ""

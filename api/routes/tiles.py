@@ -81,14 +81,15 @@ async def tile(request: Request, type_name: str, scheme: str, zoom: int, row: in
     While live tables are ahead of the log it has none, nor through a proposal, and is not kept.
     """
     site, feature_type = _shaped(request, type_name)
-    own = parameters.property_parameters(feature_type) if request.query_params else []
+    given = request.query_params if request.scope["query_string"] else {}
+    own = parameters.property_parameters(feature_type) if given else []
     asked = parameters.read(request, [*parameters.TILES, *own])
     _check(scheme)
     wanted = Tile(zoom, row, column)
     pinned, branch = await asked_state(request, site, type_name, asked)
     known = pinned or State.live(await site.reader.live())
     tag = None if branch is not None else etag_of_state("t", known, feature_type)
-    query = sorted((name, text) for name, text in request.query_params.items() if name != "as-of")
+    query = sorted((name, text) for name, text in given.items() if name != "as-of")
     key = (type_name, reading(), zoom, row, column, *query)
     if tag is not None and unchanged(request, tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(known, tag))

@@ -43,6 +43,8 @@ def test_pages_of_any_origin_may_read(http: httpx.Client) -> None:
     origin = {"Origin": "https://map.example.org"}
     answer = http.get(ITEMS, headers=origin)
     assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["vary"].split(", ").count("Origin") == 1
+    assert "Origin" in http.get(ITEMS).headers["vary"].split(", ")  # caches give neither answer to the other
     assert answer.headers["access-control-expose-headers"] == "*, Authorization"
     asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-api-key, content-crs"}
     preflight = http.options(f"{ITEMS}/x", headers={**origin, **asked})
