@@ -41,7 +41,8 @@ def count(unit: str, known: int, most: int, *, n: int, n_known: int, least: int 
 
 def area(known: int, most: int, *, n: int, n_known: int, least: int = 0) -> Indicator:
     """Return the indicator of a sum of areas given in square centimetres, shown exactly in square metres."""
-    value, low, high = (decimal(v, SQUARE_CENTIMETRES, 4) for v in (known, known + least, known + most))
+    value = decimal(known, SQUARE_CENTIMETRES, 4)
+    low, high = (decimal(known + more, SQUARE_CENTIMETRES, 4) if more else value for more in (least, most))
     return _indicator("m2", value, low, high, n, n_known)
 
 
@@ -63,12 +64,12 @@ def ratio(unit: str, value: Ratio, bounds: Iterable[Ratio], *, n: int, n_known: 
 
     A ratio over nothing is undefined, unless it is only unknown: its value is None, and so is a bound over nothing.
     """
-    ends = list(bounds)
-    low = high = None
-    if ends and all(den > 0 for _, den in ends):
-        low, high = (decimal(*end, DECIMALS) for end in (least(ends), greatest(ends)))
     num, den = value
-    shown = decimal(num, den, DECIMALS) if den > 0 else None
+    low = high = shown = decimal(num, den, DECIMALS) if den > 0 else None
+    ends = set(bounds)
+    if ends != {value}:
+        sure = bool(ends) and all(den > 0 for _, den in ends)
+        low, high = (decimal(*end(ends), DECIMALS) if sure else None for end in (least, greatest))
     indicator = _indicator(unit, shown, low, high, n, n_known)
     indicator |= {"num": num, "den": den, "decimals": DECIMALS}
     if den == 0 and n == n_known:

@@ -210,7 +210,7 @@ def densities(row: sa.Row[Any]) -> dict[str, Indicator]:
     footprints = row.footprint, row.footprint + row.footprint_most
     floors = row.gfa, row.gfa + row.gfa_most
     together = ((0, 0), (row.both_footprint_most, row.both_gfa_most))
-    joint = [(f + a, g + b) for a, b in together for f in footprints for g in floors]
+    joint = {(f + a, g + b) for a, b in together for f in footprints for g in floors}
     return {
         "land": indicator.area(row.land, 0, n=row.pieces, n_known=row.pieces),
         "n": indicator.count("{building}", row.n, 0, n=row.n, n_known=row.n),
