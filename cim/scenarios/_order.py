@@ -37,9 +37,9 @@ def times_first(
     able = np.flatnonzero(_may_be_first(values, most, draws))
     alpha = np.array([weights[name] for name in weighed], dtype=np.float64)
     drawn = np.random.Generator(np.random.PCG64(seed)).dirichlet(concentration * alpha / alpha.sum(), size=draws)
-    scores = np.rint(drawn * MILLION).astype(np.int64) @ values[able].T
     # With its place in the ranking below its score no two are equal: as many as can be first reach the last of them.
-    places = scores * len(able) - np.arange(len(able))
+    places = (np.rint(drawn * MILLION).astype(np.int64) * len(able)) @ values[able].T
+    places -= np.arange(len(able))
     last = min(most, len(able))
     hits = np.zeros(len(rows), dtype=np.int64)
     hits[able] = (places >= np.partition(places, -last, axis=1)[:, -last, None]).sum(axis=0)

@@ -170,13 +170,11 @@ def open_state(
     NotFound : no such state, no such land in it, or an empty log. InvalidData : a scope that is no valid polygon.
     """
     head = resolve(connection, as_of, database.settings.log_dir)
-    last = connection.execute(query("scenarios/last_entry"), {"size": head.size}).scalar()
-    if last is None:
-        raise NotFound("the log is empty: there is no state of the city to compute on; load data with `cim ingest`")
     types = sorted({*reads, *SCOPE_TYPES})
-    live = use_live and bool(
-        connection.execute(query("scenarios/live"), {"size": head.size, "types": types}).scalar_one()
-    )
+    standing = connection.execute(query("scenarios/standing"), {"size": head.size, "types": types}).one_or_none()
+    if standing is None:
+        raise NotFound("the log is empty: there is no state of the city to compute on; load data with `cim ingest`")
+    live = use_live and standing.live
     size = None if live else head.size
     return State(
         connection=connection,
@@ -184,8 +182,8 @@ def open_state(
         head=head,
         live=live,
         kept=use_live,
-        as_of=last,
-        reference_date=date.fromisoformat(reference_date or last[:10]),
+        as_of=standing.at,
+        reference_date=date.fromisoformat(reference_date or standing.at[:10]),
         pack=pack,
         scope=_scope(connection, size, head.size, scope, scope_crs, database.settings.srid),
     )

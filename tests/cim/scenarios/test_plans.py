@@ -18,7 +18,7 @@ from cim.db.script import query
         ("targets", {"size": 1, "buildings": ["A"], "parcels": ["B"]}),
         ("scope_of_parcels", {"size": None, "codes": ["B"]}),
         ("candidate_clusters", {"size": None, "codes": ["A"], "metres": 60.0, "buildings": 8}),
-        ("live", {"size": 1, "types": ["building"]}),
+        ("standing", {"size": 1, "types": ["building"]}),
     ],
 )
 def test_no_table_of_the_city_is_read_through(database: Database, name: str, given: dict[str, Any]) -> None:
@@ -30,5 +30,5 @@ def test_no_table_of_the_city_is_read_through(database: Database, name: str, giv
         plan = "\n".join(connection.execute(sa.text(f"EXPLAIN {text}"), given).scalars())
     for table in ("building", "parcel", "revision"):
         assert f"Seq Scan on {table}" not in plan, plan
-    if name == "live":
+    if name == "standing":
         assert "revision_xid" in plan, plan
