@@ -388,7 +388,7 @@ def _in_box(
     if "bbox_step" in values:
         near = _named("bbox_step", values, sa.Double()), _named("bbox_margin", values, sa.Double())
     literal = from_wkb(_named("bbox", values, sa.LargeBinary()), srid)
-    meets = relation("ST_Intersects", source.c.geom, literal, srid, storage, near)
+    meets = relation("ST_Intersects", source.c.geom, literal, srid, storage, near, is_box=True)
     return [meets if feature_type.geometry_required else sa.or_(meets, source.c.geom.is_(None))]
 
 

@@ -119,6 +119,8 @@ def relation(
     srid: int,
     storage: int,
     near: tuple[sa.ColumnElement[float], sa.ColumnElement[float]] | None,
+    *,
+    is_box: bool = False,
 ) -> sa.ColumnElement[bool]:
     """Return `function(geom, literal)` computed in the literal's CRS, with an index condition where one holds.
 
@@ -128,12 +130,17 @@ def relation(
     geom : geometry in the storage CRS
     literal : geometry in EPSG `srid`
     near : step and margin of the literal's `Place`, where the predicate implies that the two meet; else None
+    is_box : whether the literal is a box, and whatever lies in it fulfils the predicate
     """
     if srid == storage:
         return postgis(function, geom, literal, type_=sa.Boolean())
-    exact = postgis(function, transformed(geom, srid), literal, type_=sa.Boolean())
+    exact: sa.ColumnElement[bool] = postgis(function, transformed(geom, srid), literal, type_=sa.Boolean())
     if near is None:
         return exact
+    if is_box:
+        step, margin = near
+        inner = sa.func.cim.inner_box(literal, sa.literal(storage, sa.Integer), step * 4, margin, type_=GEOMETRY)
+        exact = sa.or_(geom.op("@", is_comparison=True)(inner), exact)
     return sa.and_(geom.op("&&", is_comparison=True)(around(literal, *near, storage)), exact)
 
 

@@ -21,8 +21,8 @@ BEGIN
     ), fit AS (  -- from the box, in halves of its sides
         SELECT avg(px) AS xm, sum(u * px) / 6 AS xu, sum(v * px) / 6 AS xv,
                avg(py) AS ym, sum(u * py) / 6 AS yu, sum(v * py) / 6 AS yv,
-               ST_MakeEnvelope(max(px) FILTER (WHERE u = -1), max(py) FILTER (WHERE v = -1),
-                               min(px) FILTER (WHERE u = 1), min(py) FILTER (WHERE v = 1), srid) AS inner_box
+               cim.shrunk_box(max(px) FILTER (WHERE u = -1), max(py) FILTER (WHERE v = -1),
+                              min(px) FILTER (WHERE u = 1), min(py) FILTER (WHERE v = 1), 0, srid) AS inner_box
         FROM nine
     ), inverse AS MATERIALIZED (  -- and into it
         SELECT xm, ym, inner_box, i * yv / det AS a, -i * xv / det AS b, -j * yu / det AS d, j * xu / det AS e

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import date
 from typing import Any
 
+import pyproj
 import pytest
 import shapely
 import sqlalchemy as sa
@@ -79,6 +81,32 @@ def test_box_meets_the_geometry_not_its_envelope(database: Database) -> None:
     assert codes(database, bbox=(500_040, 4_318_040, 500_090, 4_318_090), bbox_srid=4548) == ["T"]
     assert codes(database, bbox=(117.0007, 38.99600, 117.0010, 38.99627)) == []
     assert codes(database, bbox=(117.0004, 38.99580, 117.0010, 38.99627)) == ["T"]
+
+
+@pytest.mark.parametrize("srid", [4326, 3857])
+def test_boxes_find_what_meets_them(database: Database, srid: int) -> None:
+    """Near the edge of a zone, where boxes stand askew, beside PostGIS' answer about each object."""
+    many = sa.text("""
+        INSERT INTO city.building (code, geom)
+        SELECT 'b' || i, ST_Multi(ST_MakeEnvelope(x, y, x + 2, y + 2, 4548))
+        FROM generate_series(0, 19999) i,
+            LATERAL (SELECT 640000 + 7.3 * (i * 7919 % 1000) AS x, 4310000 + 7.1 * (i * 104729 % 1013) AS y) at
+    """)
+    exact = sa.text("""
+        SELECT count(*) FROM city.building
+        WHERE ST_Intersects(ST_Transform(geom, :srid), ST_MakeEnvelope(:west, :south, :east, :north, :srid))
+    """)
+    to_box = pyproj.Transformer.from_crs(4548, srid, always_xy=True)
+    chosen = random.Random(5)
+    with database.engine.connect() as connection:
+        connection.execute(many)
+        for size in (200, 400, 2_000, 6_000) * 4:
+            x, y = 640_000 + chosen.random() * 2_000, 4_310_000 + chosen.random() * 2_000
+            (west, south), (east, north) = to_box.transform(x, y), to_box.transform(x + size, y + size)
+            bounds = {"west": west, "south": south, "east": east, "north": north}
+            selection = Selection(bbox=(west, south, east, north), bbox_srid=srid)
+            found = connection.execute(select_count(database, "building", selection)).scalar_one()
+            assert found == connection.execute(exact, {"srid": srid, **bounds}).scalar_one() > 0
 
 
 def test_small_box_asks_the_indexes(database: Database) -> None:
