@@ -339,15 +339,18 @@ class Load:
         """Drop the key and the spatial index until the rows are in, if nobody is reading the table that is still empty.
 
         Codes that come in no order, as provisional ones, cost a key that is there five times what it takes to build.
-        So they do to revisions, of which a city that is still empty has few: their indexes go, too, but the one by
-        object only where nothing is looked up by it, as are parents that are not there and what was delivered.
+        So they do to revisions, of which a city that is still empty has few: their indexes go, too, if nobody else is
+        connected, as an API whose every answer looks at revisions. The one by object stays where something is looked up
+        by it, as are parents that are not there and what was delivered.
         """
         spatial = [i for i in self.target.indexes if i.dialect_options["postgresql"]["using"] == "gist"]
         own: list[sa.Executable] = [sa.schema.DropConstraint(self.target.primary_key)]
         if self._unless_read([*own, *map(sa.schema.DropIndex, spatial)]):
             self._dropped, self._keyless = spatial, True
         if self._alone and self._delivered is None:
-            said = {"type": self.target.name, "carried": self.carried.names(), "few": _FEW}
+            pool = self._connection.engine.pool
+            ours = pool.checkedin() + pool.checkedout() if isinstance(pool, sa.QueuePool) else 0
+            said = {"type": self.target.name, "carried": self.carried.names(), "few": _FEW, "ours": ours}
             found = self._connection.execute(query("ingest/indexes_of_revisions"), said).all()
             if self._unless_read([sa.text(row.dropping) for row in found]):
                 self._of_revisions = [sa.text(row.making) for row in found]
