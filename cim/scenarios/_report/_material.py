@@ -227,6 +227,7 @@ def _drawn(state: State) -> list[Drawn]:
     stock = stock_parameters(state.pack)
     found = state.rows(
         "drawing",
+        lands=[land.ewkb(state.database.settings.srid) for land in state.scope.parts or (state.scope,)],
         margin=MARGIN,
         most=MOST,
         existing=stock["existing"],

@@ -11,9 +11,10 @@ import pytest
 from cim.db.engine import Database
 from cim.errors import InvalidData, NotFound
 from cim.scenarios import canonical, render, run
+from cim.scenarios._report._material import gather
 
 FIRST, SECOND, EMPTY, DIVISION = "RD-TEST-01", "RD-TEST-02", "RD-TEST-03", "130629001"
-P1, P3 = "130629001001GB00001", "130629001001GB00003"
+P1, P2, P3 = (f"130629001001GB0000{number}" for number in (1, 2, 3))
 DATE = {"reference_date": "2026-06-30"}
 
 
@@ -118,6 +119,16 @@ def test_what_are_no_districts_of_one_kind_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         run(districts, "compare-districts", {"scope": scope})
+
+
+def test_a_map_shows_what_is_around_each_once_and_nothing_between(
+    districts: Database, put: Callable[..., int], box: Any, building: Any
+) -> None:
+    put(districts, {"building": [building(41, box(9010, 9030, 10, 10)), building(42, box(5000, 5000, 10, 10))]})
+    document = run(districts, "compare-districts", {"scope": [FIRST, SECOND, EMPTY], **DATE})
+    drawn = [one.code for one in gather(districts, document).objects("building")]
+    assert drawn == [f"{P1}F{number:04d}0000" for number in (1, 2, 3, 4, 6, 31, 41)]
+    assert [one.code for one in gather(districts, document).objects("parcel")] == [P1, P2, P3]
 
 
 def test_districts_are_features_of_a_layer(districts: Database) -> None:
