@@ -28,7 +28,10 @@ def districts(city: Database, put: Callable[..., int], box: Any, building: Any) 
         ],
         "division": [{"code": DIVISION, "name": "镇", "geom": box(0, 0, 200, 200)}],
         "parcel": [{"code": P3, "geom": box(60, 60, 30, 20)}],
-        "building": [building(31, box(62, 62, 10, 8), parcel_code=P3, status="in_use", gross_floor_area=160.0)],
+        "building": [
+            building(31, box(62, 62, 10, 8), parcel_code=P3, status="in_use", gross_floor_area=160.0),
+            building(32, box(75, 62, 5, 5), status="in_use", gross_floor_area=50.0),  # on the parcel, without naming it
+        ],
     }
     put(city, more)
     return city
@@ -59,10 +62,12 @@ def test_each_district_is_as_it_is_by_itself(districts: Database, membership: st
 
 def test_what_overlaps_counts_in_each_and_lies_in_the_land_once(districts: Database) -> None:
     document = run(districts, "compare-districts", {"scope": [FIRST, SECOND], **DATE})
-    # 160 m² on the parcel in both. First: 1085.75 m² beside it, see test_density_indicators. Second: 801 m² of the
+    # 210 m² on the parcel in both. First: 1085.75 m² beside it, see test_density_indicators. Second: 801 m² of the
     # house that lies in it whole, 1000 m² of another, and nothing of those in the west.
     floor_area = {one["code"]: one["gfa"]["value"] for one in document["result"]["gross"]}
-    assert floor_area == {FIRST: 1245.75, SECOND: 1961.0}
+    assert floor_area == {FIRST: 1295.75, SECOND: 2011.0}
+    net = {one["code"]: one["gfa"]["value"] for one in document["result"]["net"]}
+    assert net == {FIRST: 1270.75, SECOND: 2011.0}  # the kiosk in the street, of 25 m², is on no parcel
     scope = document["coverage"]["scope"]
     assert (scope["type"], scope["codes"]) == ("renewal_district", [FIRST, SECOND])
     assert scope["area"] == {"value": 15_000.0, "unit": "m2"}
@@ -72,7 +77,7 @@ def test_through_a_proposal_each_is_as_it_will_be(districts: Database) -> None:
     given = {**DATE, "proposal": {"interventions": [{"target": f"{P1}F00310000", "action": "demolish"}]}}
     document = run(districts, "compare-districts", {"scope": [FIRST, SECOND], **given})
     floor_area = {one["code"]: one["gfa"]["value"] for one in document["result"]["gross"]}
-    assert floor_area == {FIRST: 1085.75, SECOND: 1801.0}
+    assert floor_area == {FIRST: 1135.75, SECOND: 1851.0}
 
 
 def test_a_number_of_one_district_opens_into_what_stands_there(districts: Database) -> None:
@@ -83,6 +88,7 @@ def test_a_number_of_one_district_opens_into_what_stands_there(districts: Databa
         f"{P1}F00020000": 801.0,
         f"{P1}F00030000": 1000.0,
         f"{P1}F00310000": 160.0,
+        f"{P1}F00320000": 50.0,
     }
     assert [term["contribution"] for term in tare["den"]["terms"]] == [1000.0]
 
@@ -127,7 +133,7 @@ def test_a_map_shows_what_is_around_each_once_and_nothing_between(
     put(districts, {"building": [building(41, box(9010, 9030, 10, 10)), building(42, box(5000, 5000, 10, 10))]})
     document = run(districts, "compare-districts", {"scope": [FIRST, SECOND, EMPTY], **DATE})
     drawn = [one.code for one in gather(districts, document).objects("building")]
-    assert drawn == [f"{P1}F{number:04d}0000" for number in (1, 2, 3, 4, 6, 31, 41)]
+    assert drawn == [f"{P1}F{number:04d}0000" for number in (1, 2, 3, 4, 6, 31, 32, 41)]
     assert [one.code for one in gather(districts, document).objects("parcel")] == [P1, P2, P3]
 
 

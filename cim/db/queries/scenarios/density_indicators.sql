@@ -29,19 +29,19 @@ WITH scope AS MATERIALIZED (
     UNION ALL
     SELECT w.number, w.code, w.land, true, CASE WHEN CAST(:explain AS boolean) THEN w.leaf END FROM whole_parcel w
 ), located AS (
-    SELECT s.number, s.land, b.*, m.whole, m.part, m.counted
+    SELECT s.number, b.*, m.whole, m.part, m.counted
     FROM scope s
     JOIN city.building_at(CAST(:size AS bigint)) b ON ST_Intersects(b.geom, s.land)
     CROSS JOIN LATERAL cim.membership(b.geom, s.land, :membership) m
     WHERE b.parcel_code IS NULL OR (s.number, b.parcel_code) NOT IN (SELECT w.number, w.code FROM whole_parcel w)
     UNION ALL
     -- A building without geometry stands where its parcel lies.
-    SELECT p.number, NULL, b.*, b.footprint_area, b.footprint_area, true
+    SELECT p.number, b.*, b.footprint_area, b.footprint_area, true
     FROM parcel p
     JOIN city.building_at(CAST(:size AS bigint)) b ON b.parcel_code = p.code AND b.geom IS NULL
     WHERE p.counted
 ), standing AS MATERIALIZED (
-    SELECT b.number, b.land, b.parcel_code, b.geom, b.counted, b.storeys_above, b.geom IS NULL AS without_geometry,
+    SELECT b.number, b.parcel_code, b.geom, b.counted, b.storeys_above, b.geom IS NULL AS without_geometry,
            b.status IS NULL AS without_status,
            cim.square_centimetres(b.whole) AS whole,
            least(cim.square_centimetres(b.part), cim.square_centimetres(b.whole)) AS part,
@@ -78,9 +78,9 @@ WITH scope AS MATERIALIZED (
     LEFT JOIN LATERAL (
         -- The parcel under a building that names none; one of the scope's, or the answer would read beyond the scope.
         SELECT p.code
-        FROM city.parcel_at(CAST(:size AS bigint)) p
-        WHERE f.parcel_code IS NULL AND ST_Intersects(p.geom, f.land)
-          AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
+        FROM scope s
+        JOIN city.parcel_at(CAST(:size AS bigint)) p ON ST_Intersects(p.geom, s.land)
+        WHERE s.number = f.number AND f.parcel_code IS NULL AND ST_Intersects(p.geom, ST_PointOnSurface(f.geom))
         ORDER BY p.code COLLATE "C" LIMIT 1) beneath ON true
 ), added AS (
     -- Sums of each parcel are looked at by nobody who asks for the district.
