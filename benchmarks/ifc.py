@@ -395,6 +395,8 @@ def main() -> None:
     if not FOLDER.is_dir():
         print("skipped: no ../shared/data/ifc beside the checkout")
         return
+    # As where people run it, and in `_measure.run`: else each process compiles all that is ours anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     load = os.getloadavg()[0]
     print(f"{machine()}, load {load:.1f} at the start")
