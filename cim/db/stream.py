@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import adbc_driver_manager as adbc
@@ -34,6 +35,8 @@ _at_once = threading.BoundedSemaphore(MAX_AT_ONCE)
 
 class Stream:
     """The rows of a statement, read in one read-only snapshot. Iterate once, and close; an iteration ends so, too.
+
+    One batch is read while the one before it is written.
 
     Attributes
     ----------
@@ -80,9 +83,12 @@ class Stream:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         try:
-            if self._first is not None:
-                yield self._first
-                yield from self._batches
+            with ThreadPoolExecutor(1) as ahead:
+                batch = self._first
+                while batch is not None:
+                    following = ahead.submit(next, self._batches, None)
+                    yield batch
+                    batch = following.result()
         except (adbc.Error, pa.ArrowException, OSError) as error:
             raise _told(error) from error
         finally:
