@@ -8,6 +8,7 @@ crashes on, or never finishes, is told from the rest and goes to the next.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,8 +30,8 @@ NOT_FABRIC = frozenset(
         "IfcTransportElement", "IfcVirtualElement",
     }
 )  # fmt: skip
-# An iterator of the library keeps all it has meshed; starting one takes 5 ms in a model of 16 MB.
-_AT_ONCE = 200
+# The library keeps all that a process has meshed, until that ends.
+_AT_ONCE = 250
 # So few products are not worth a process of their own.
 _LEAST = 20
 _FABRIC: dict[str, bool] = {}  # by class, as asked so far
@@ -99,9 +100,13 @@ def mesh(
 
 def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], cores: int) -> dict[int, Triangles]:
     """Return what one kernel makes of the products; note in `faults` those on which it ended badly."""
+    side_by_side = max(min(cores, len(products) // _LEAST), 1)
+    count = side_by_side * math.ceil(len(products) / (side_by_side * _AT_ONCE))
     # Dealt out in turn, as neighbours are alike and take alike.
-    count = max(min(cores, len(products) // _LEAST), 1)
-    outcomes = fence.run_all([partial(_all_at_once, model, products[n::count], kernel) for n in range(count)])
+    jobs = [partial(_all_at_once, model, products[n::count], kernel) for n in range(count)]
+    outcomes: list[fence.Outcome] = []
+    for start in range(0, count, side_by_side):
+        outcomes += fence.run_all(jobs[start : start + side_by_side])
     done = {key: found for outcome in outcomes for key, found in outcome.triangles.items()}
     rest = [product for product in products if product.id() not in done]
     outcome = next((outcome for outcome in outcomes if outcome.fault is not None), outcomes[0])
@@ -145,11 +150,9 @@ def _all_at_once(model: Any, products: list[Any], kernel: str) -> Iterator[tuple
     import ifcopenshell.geom
 
     geometry: Any = ifcopenshell.geom
-    for start in range(0, len(products), _AT_ONCE):
-        some = products[start : start + _AT_ONCE]
-        for shape in geometry.iterator(_settings(), model, 1, include=some, geometry_library=kernel):
-            check_text()
-            yield from _placed(shape)
+    for shape in geometry.iterator(_settings(), model, 1, include=products, geometry_library=kernel):
+        check_text()
+        yield from _placed(shape)
     check_text()
 
 
