@@ -30,8 +30,8 @@ NOT_FABRIC = frozenset(
         "IfcTransportElement", "IfcVirtualElement",
     }
 )  # fmt: skip
-# The library keeps all that a process has meshed, until that ends.
-_AT_ONCE = 250
+# Products that one process meshes: the library keeps all of them until the process ends.
+_MOST = 250
 # So few products are not worth a process of their own.
 _LEAST = 20
 _FABRIC: dict[str, bool] = {}  # by class, as asked so far
@@ -101,7 +101,7 @@ def mesh(
 def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], cores: int) -> dict[int, Triangles]:
     """Return what one kernel makes of the products; note in `faults` those on which it ended badly."""
     side_by_side = max(min(cores, len(products) // _LEAST), 1)
-    count = side_by_side * math.ceil(len(products) / (side_by_side * _AT_ONCE))
+    count = side_by_side * math.ceil(len(products) / (side_by_side * _MOST))
     # Dealt out in turn, as neighbours are alike and take alike.
     jobs = [partial(_all_at_once, model, products[n::count], kernel) for n in range(count)]
     outcomes: list[fence.Outcome] = []
