@@ -249,7 +249,7 @@ def test_what_is_no_quota(closed: tuple[City, httpx.Client], quota: str) -> None
 
 def test_the_secret_of_a_key_is_nowhere(closed: tuple[City, httpx.Client]) -> None:
     city, _ = closed
-    secret = key(city, "*:read")["X-API-Key"].rpartition("_")[2]
+    secret = key(city, "*:read")["X-API-Key"].split("_", 2)[2]  # it may hold an underscore itself
     with city.database.engine.connect() as connection:
         stored = connection.execute(sa.text("SELECT to_jsonb(k)::text FROM cim.api_key k")).scalars()
         assert [row for row in stored if secret in row or secret.encode().hex() in row] == []
