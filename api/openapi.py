@@ -197,13 +197,14 @@ def _header(name: str) -> dict[str, Any]:
 
 
 def _process_paths() -> dict[str, Any]:
-    json_only = [parameters.F_JSON.document]
+    both = [parameters.F_JSON_OR_HTML.document]
+    described = {JSON: _OBJECT, HTML: _TEXT}
     form: list[Mapping[str, Any]] = [parameters.f_of(["json", *scenarios.FORMATS]).document]
     answers = {JSON: _OBJECT, **{one.media_type: _BINARY for one in scenarios.FORMATS.values()}}
-    paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", json_only, {JSON: _OBJECT})}
+    paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", both, described)}
     for name, scenario in scenarios.scenarios().items():
         path = f"/processes/{name}"
-        paths[path] = _get("Processes", f"{name}.getProcess", scenario.title, json_only, {JSON: _OBJECT})
+        paths[path] = _get("Processes", f"{name}.getProcess", scenario.title, both, described)
         execute = _operation("Processes", f"{name}.execute", f"Execute: {scenario.title}", form, answers)
         execute["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref("execute")}}}
         execute["parameters"] = [*execute["parameters"], _header("Prefer")]

@@ -26,6 +26,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+_CHOSEN = "cim-language"  # the cookie that static/language.js sets
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
 _pages = Environment(
@@ -45,7 +46,9 @@ def _words() -> Mapping[str, str]:
 
 
 def language(request: Request) -> Language:
-    """Return the language the Accept-Language header likes better; English where it likes neither."""
+    """Return the language chosen on a page, else that which Accept-Language likes better, else English."""
+    if (chosen := request.cookies.get(_CHOSEN)) in ("en", "zh"):
+        return "zh" if chosen == "zh" else "en"
     best: Language = "en"
     liked = 0.0
     for part in request.headers.get("accept-language", "").split(","):
@@ -85,10 +88,14 @@ class Words:
         """Return the title of a type or property."""
         return named.title_zh if self.language == "zh" and named.title_zh else named.title
 
+    def of(self, described: Mapping[str, Any], member: str) -> str:
+        """Return the title or description of what a process takes or gives; nothing where it has none."""
+        chinese = described.get(f"x-cim-{member}-zh") if self.language == "zh" else None
+        return str(chinese or described.get(member, ""))
+
     def label(self, prop: Property) -> str:
         """Return a property's title with its unit."""
-        unit = (prop.unit or "").replace("m2", "m²").replace("m3", "m³")  # UCUM writes powers as digits
-        return f"{self.title(prop)} [{unit}]" if unit else self.title(prop)
+        return f"{self.title(prop)} [{unit(prop.unit)}]" if prop.unit else self.title(prop)
 
     def cell(self, request: Request, prop: Property, value: Any) -> Cell:
         """Return a value as a cell: values of codelists by their label, codes of other objects as links."""
@@ -104,7 +111,10 @@ class Words:
             return Cell(self("yes") if value else self("no"))
         if isinstance(value, (dict, list)):
             return Cell(json.dumps(value, ensure_ascii=False))
-        return Cell(str(value), number=isinstance(value, (int, float)))
+        if isinstance(value, (int, float)):
+            # What is measured is set in groups of three; a year or a number of storeys is not.
+            return Cell(f"{value:,}" if prop.unit else str(value), number=True)
+        return Cell(str(value))
 
 
 def changed(
@@ -119,6 +129,16 @@ def changed(
     said, says = (body.get("attributes") or {} for body in (before, after))
     keys = [key for key in sorted(said.keys() | says.keys()) if said.get(key) != says.get(key)]
     return found + [(key, Cell(plain(said.get(key))), Cell(plain(says.get(key)))) for key in keys]
+
+
+def unit(ucum: str | None) -> str:
+    """Return a unit as people write it: UCUM has powers as digits, and things counted in braces."""
+    return (ucum or "").replace("m2", "m²").replace("m3", "m³").strip("{}")
+
+
+def pretty(document: Any) -> str:
+    """Return a document as indented JSON."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode()
 
 
 def plain(value: Any) -> str:
@@ -157,7 +177,7 @@ def text(request: Request, site: Site, template: str, **shown: Any) -> bytes:
 HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-cache",
     "Content-Security-Policy": POLICY,
-    "Vary": "Accept, Accept-Language",
+    "Vary": "Accept, Accept-Language, Cookie",
     "Referrer-Policy": "same-origin",
 }
 
@@ -197,6 +217,5 @@ def answer(
     if form_of(request, asked, media_type) == "json":
         return links.json_response(document, headers, media_type)
     shown = {key: value for key, value in document.items() if key != "links"}
-    pretty = orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode()
     found = document.get("links", ())
-    return render(request, site, "document.html", headers=headers, title=title, links=found, pretty=pretty)
+    return render(request, site, "document.html", headers=headers, title=title, links=found, pretty=pretty(shown))

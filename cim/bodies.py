@@ -19,8 +19,9 @@ from cim.files import Store, open_stored
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of body: its media type, what a file of it ends in, and how our files of it begin."""
+    """A kind of body: its name, media type, what a file of it ends in, and how our files of it begin."""
 
+    name: str
     media_type: str
     suffix: str
     head: bytes
@@ -28,11 +29,11 @@ class Kind:
 
 # One feature of CityJSONSeq (OGC 20-072r5): a line that says what the coordinates mean, and one with the feature.
 # Members are sorted by name.
-CITYJSON = Kind("application/city+json-seq", ".city.jsonl", b'{"CityObjects":{},')
+CITYJSON = Kind("CityJSON", "application/city+json-seq", ".city.jsonl", b'{"CityObjects":{},')
 # Binary glTF 2.0 (Khronos, section 4.4): magic number and version, the smaller byte first.
-GLTF = Kind("model/gltf-binary", ".glb", b"glTF\2\0\0\0")
+GLTF = Kind("glTF", "model/gltf-binary", ".glb", b"glTF\2\0\0\0")
 # Images of the textures of bodies (W3C PNG, 5.2; ISO/IEC 10918-1, B.1: start of image, and a marker).
-IMAGES = (Kind("image/png", ".png", b"\x89PNG\r\n\x1a\n"), Kind("image/jpeg", ".jpg", b"\xff\xd8\xff"))
+IMAGES = (Kind("PNG", "image/png", ".png", b"\x89PNG\r\n\x1a\n"), Kind("JPEG", "image/jpeg", ".jpg", b"\xff\xd8\xff"))
 KINDS = (CITYJSON, GLTF, *IMAGES)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)

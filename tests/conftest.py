@@ -321,6 +321,15 @@ class Browser:
         """Load a page and wait for it."""
         self.events.clear()
         self.call("Page.navigate", url=url)
+        self._loaded()
+
+    def leave(self, script: str) -> None:
+        """Run JavaScript that has a page loaded, and wait for it."""
+        self.events.clear()
+        self.run(script)
+        self._loaded()
+
+    def _loaded(self) -> None:
         # The answer may come while the page before is still there, so that its readiness would say nothing.
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._read())

@@ -327,7 +327,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     own = _item_links(links.base_of(request), type_name, chosen.name, _OFFERS_OF_ITEM, profile)
     own = own.filled(code=links.escaped(code), **_asked_again(request)).also(
         [
-            link("alternate", url(request, "files", digest), kind.media_type, "Body in three dimensions")
+            link("alternate", url(request, "files", digest), kind.media_type, f"Body as {kind.name}")
             for kind, digest in named
         ]
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import links, parameters
+from api import links, pages, parameters
 from api.body import read_json
 from api.execution import MEDIA, asked, compute
 from api.links import JSON, json_response, link, url
+from api.pages import Words
 from api.routes.jobs import submit
 from api.routing import READ, Router
 from api.site import site_of
@@ -21,15 +24,28 @@ from cim import scenarios
 router = Router()
 
 MAX_BYTES = 16 << 20  # an assessment to verify is a body, with all the objects that its result lists
+_VARIES = {"Vary": "Accept"}
+_SENTENCE = re.compile(r".*?(?:\.(?=\s)|。|\Z)", re.DOTALL)
 _ASYNC = re.compile(r"(^|[,;\s])respond-async\b", re.IGNORECASE)
 
 
 @router.route("/processes", READ)
 def processes(request: Request) -> Response:
-    """List the scenarios."""
-    parameters.read(request, [parameters.F_JSON])
-    summary = ("id", "version", "title", "x-cim-title-zh", "description", "jobControlOptions", "outputTransmission")
+    """List the scenarios, as JSON or as a page."""
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
+    form, site = pages.form_of(request, asked), site_of(request)
     described = [scenarios.describe(scenario) for scenario in scenarios.scenarios().values()]
+    own = pages.self_and_other(request, form, "Renewal scenarios")
+    if form == "html":
+        words = pages.words_of(request, site)
+        shown = [
+            {"id": one["id"], "title": words.of(one, "title"), "about": _begins(words.of(one, "description"))}
+            for one in described
+        ]
+        return pages.render(
+            request, site, "processes.html", title=words("Renewal scenarios"), processes=shown, links=own
+        )
+    summary = ("id", "version", "title", "x-cim-title-zh", "description", "jobControlOptions", "outputTransmission")
     document = {
         "processes": [
             {
@@ -38,21 +54,76 @@ def processes(request: Request) -> Response:
             }
             for one in described
         ],
-        "links": [link("self", links.here(request), JSON, "Processes")],
+        "links": own,
     }
-    return json_response(document)
+    return json_response(document, _VARIES)
 
 
 @router.route("/processes/{scenario_id}", READ)
 def process(request: Request, scenario_id: str) -> Response:
-    """Describe one scenario: its inputs, its outputs, a worked example."""
-    parameters.read(request, [parameters.F_JSON])
+    """Describe one scenario, as JSON or as a page: its inputs, its outputs, a worked example."""
+    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
+    form, site = pages.form_of(request, asked), site_of(request)
     described = scenarios.describe(scenarios.scenario(scenario_id))
     own = [
-        link("self", url(request, "processes", scenario_id), JSON, described["title"]),
+        *pages.self_and_other(request, form, described["title"]),
         link(links.REL_EXECUTE, url(request, "processes", scenario_id, "execution"), JSON, "Execute"),
     ]
-    return json_response({**described, "links": own})
+    if form == "html":
+        words = pages.words_of(request, site)
+        return pages.render(
+            request,
+            site,
+            "process.html",
+            title=words.of(described, "title"),
+            about=words.of(described, "description").split("\n\n"),
+            process=described,
+            types=[site.city.database.dictionary.type(name) for name in described["x-cim-reads"]],
+            inputs=[_input(words, name, one) for name, one in described["inputs"].items()],
+            outputs=list(dict.fromkeys(_outputs(words, described["outputs"]["result"]["schema"]))),
+            example={name: pages.pretty(described["x-cim-example"][name]) for name in ("objects", "inputs", "result")},
+            on_the_map="oneOf" in described["inputs"].get("scope", {}).get("schema", {}),
+            links=own,
+        )
+    return json_response({**described, "links": own}, _VARIES)
+
+
+def _begins(text: str) -> str:
+    """Return the first sentence of a description."""
+    return _SENTENCE.match(text)[0]  # type: ignore[index]  # matches any text
+
+
+def _input(words: Words, name: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    schema = described["schema"]
+    return {
+        "name": name,
+        "title": words.of(described, "title"),
+        "needed": described["minOccurs"] > 0,
+        "kind": " | ".join(_kinds(schema)),
+        "default": pages.plain(schema.get("default")),
+        "description": described["description"],
+    }
+
+
+def _kinds(schema: Mapping[str, Any]) -> list[str]:
+    """Return the values that an input may have where they are listed, else the JSON types."""
+    if "oneOf" in schema:
+        return [kind for one in schema["oneOf"] for kind in _kinds(one)]
+    kinds = schema.get("enum", schema.get("type", []))
+    return [kinds] if isinstance(kinds, str) else [str(kind) for kind in kinds]
+
+
+def _outputs(words: Words, schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Yield what a result has under a title, from the outside in: where it stands, title, unit, description."""
+    if "title" in schema:
+        yield path, words.of(schema, "title"), pages.unit(schema.get("x-ogc-unit")), words.of(schema, "description")
+    if "x-ogc-unit" in schema:
+        return  # what a number is made of is alike in all
+    for name, one in schema.get("properties", {}).items():
+        yield from _outputs(words, one, f"{path}/{name}")
+    for inner in (schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(inner, Mapping):
+            yield from _outputs(words, inner, f"{path}/…")
 
 
 @router.route("/processes/{scenario_id}/execution", ["POST"])

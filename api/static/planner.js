@@ -278,6 +278,9 @@ async function begin() {
     if (body.inputs.scope?.schema.oneOf) askable.push(element("option", { value: one.id }, (zh && one["x-cim-title-zh"]) || one.title));
   }
   at("process").replaceChildren(...askable);
+  // #scenario=density-indicators, as the scenario's own page says it
+  const wanted = new URLSearchParams(location.hash.slice(1)).get("scenario");
+  if (askable.some((one) => one.value === wanted)) at("process").value = wanted;
   at("process").addEventListener("change", () => describe().catch((error) => say(error.message, true)));
   await describe();
   form.addEventListener("submit", compute);

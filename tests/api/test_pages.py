@@ -19,6 +19,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 PATHS = [
     "/", "/collections", "/collections/building", ITEMS, f"{ITEMS}/building-00001", f"{ITEMS}/building-00001/history",
     "/collections/building/schema", "/collections/building/queryables", "/conformance", "/api",
+    "/processes", "/processes/density-indicators",
 ]  # fmt: skip
 
 
@@ -73,6 +74,47 @@ def test_pages_speak_english_and_chinese(own: tuple[City, httpx.Client]) -> None
         assert item.get("lang") == ("zh" if language.startswith("zh") else "en")
         (value,) = page(http, ITEMS, language, filter="code = 'building-00001'").xpath("//td[@title='residential']")
         assert value.text == words[0]
+
+
+def test_a_scenario_is_explained(http: httpx.Client) -> None:
+    listed = page(http, "/processes", "zh")
+    assert listed.xpath("//h1/text()") == ["更新情景"]
+    (address,) = [a for a in listed.xpath("//ul[@class='cards']//a/@href") if "density-indicators" in a]
+    shown = page(http, address)
+    (name,) = shown.xpath("//tr[td[1]/code='scope']/td[3]/strong/text()")
+    assert name == "required"
+    assert shown.xpath("//tr[td[1]/code='level']/td/text()")[:2] == ["district | parcel", "district"]
+    # SCENARIOS: land A in square metres, FAR as a ratio; found at the places that `explain` takes.
+    assert shown.xpath("//tr[td[1]/code='/gross/land']/td/text()")[:2] == ["Land A", "m²"]
+    assert shown.xpath("//tr[td[1]/code='/gross/far']/td[3]/text()") == ["m²/m²"]
+    (on_the_map,) = [a for a in shown.xpath("//a/@href") if "/map" in a]
+    assert on_the_map.endswith("/map#scenario=density-indicators")
+    # Programs that say nothing get JSON, as before.
+    assert http.get("/processes/density-indicators").json()["id"] == "density-indicators"
+
+
+def test_the_other_language_is_chosen_on_the_page(http: httpx.Client, browser: Any) -> None:
+    browser.open(f"{http.base_url}/collections/building")
+    assert browser.run("document.documentElement.lang") == "en"
+    other = "document.querySelector('button.language').click()"
+    browser.leave(other)
+    assert browser.run("document.documentElement.lang") == "zh"
+    assert "图层" in browser.run("document.body.textContent")
+    browser.open(f"{http.base_url}/processes")
+    assert browser.run("document.querySelector('h1').textContent") == "更新情景"
+    browser.leave(other)
+    assert browser.run("document.documentElement.lang") == "en"
+    assert http.get("/", headers={**BROWSER, "Cookie": "cim-language=xx"}).text.count('lang="en"') == 1
+
+
+def test_what_is_measured_is_set_in_groups_of_three(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    table = city.database.table("building")
+    with city.database.engine.begin() as connection:
+        change = {"footprint_area": 12345.6, "year_built": 1978}
+        connection.execute(sa.update(table).where(table.c.code == "building-00001").values(**change))
+    facts = page(http, f"{ITEMS}/building-00001").xpath("//dl[@class='facts']/dd/text()")
+    assert {"12,345.6", "1978"} <= set(facts)
 
 
 def test_what_the_data_says_is_text(own: tuple[City, httpx.Client]) -> None:
