@@ -1,7 +1,8 @@
 """Vector tiles of WebMercatorQuad, made by PostGIS from the live table or from any tree size.
 
-From zoom level 14 on a tile holds every object it meets. Below, columns go first, then objects: the largest of each
-tile stay, of points one to each cell of four pixels, so that a city seen from afar is a map and not a blot.
+From zoom level 14 on a tile holds every object it meets, from 15 on with what each has of its own, as its name. Below,
+columns go first, then objects: the largest of each tile stay, of points one to each cell of four pixels, so that a city
+seen from afar is a map and not a blot.
 
 Source
 ------
@@ -32,6 +33,9 @@ RADIUS = 6_378_137.0  # metres, of its sphere
 EDGE = math.pi * RADIUS
 MAX_ZOOM = 22
 FULL_ZOOM = 14
+# A tile has each value once: those that are another for each object take an eighth of the time of a tile of thousands,
+# where a building is two pixels wide.
+OWN_ZOOM = 15
 # Below FULL_ZOOM: about 150 KB of buildings before compression.
 MOST = 5_000
 EXTENT = 4096
@@ -108,7 +112,8 @@ def tile_at(zoom: int, x: float, y: float) -> Tile:
 def columns_of(feature_type: FeatureType, zoom: int, wanted: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """Return the columns of a tile: the code, and what maps are coloured and labelled by.
 
-    Values of codelists always; from zoom level 14 on also the name and all numbers. `wanted` replaces them.
+    Values of codelists always; from zoom level 14 on whole numbers, as years and storeys; from 15 on also the name and
+    what is measured. `wanted` replaces them.
 
     Raises
     ------
@@ -118,8 +123,9 @@ def columns_of(feature_type: FeatureType, zoom: int, wanted: tuple[str, ...] | N
         return tuple(dict.fromkeys(["code", *published(feature_type, wanted)]))
     names = ["code"]
     for prop in feature_type.public_properties:
-        close = prop.kind in ("integer", "number") or prop.name == "name"
-        if prop.codelist is not None or (zoom >= FULL_ZOOM and close):
+        own = prop.kind == "number" or prop.name == "name"
+        shown = (zoom >= FULL_ZOOM and prop.kind == "integer") or (zoom >= OWN_ZOOM and own)
+        if prop.codelist is not None or shown:
             names.append(prop.name)
     return tuple(names)
 

@@ -88,6 +88,17 @@ def test_corners_lie_where_the_projection_has_them(http: httpx.Client, city: Cit
     assert zoom < 14 or compared[False] > 1000
 
 
+def test_what_each_object_has_of_its_own_comes_from_level_15_on(http: httpx.Client) -> None:
+    levels: dict[int, set[str]] = {}
+    for level in (13, 14, 15):
+        features = get(http, *tile_of(level, 117.0005, 38.997))["features"]
+        levels[level] = {name for feature in features for name in feature["properties"]}
+    assert "year_built" in levels[14] - levels[13]
+    assert {"name", "height"} <= levels[15] - levels[14]
+    asked = get(http, *tile_of(14, 117.004, 38.997), properties="height")["features"]
+    assert {name for feature in asked for name in feature["properties"]} == {"code", "height"}
+
+
 def test_gdal_reads_a_tile(http: httpx.Client, tmp_path: Any) -> None:
     zoom, row, column = tile_of(16, 117.004, 38.997)
     path = tmp_path / "tile.mvt"
