@@ -19,6 +19,7 @@ from cim.dictionary import dictionary_of
 from cim.errors import InvalidData
 from cim.output import AsJson, console, print_json, print_table
 from cim.settings import Settings
+from ingest import statement
 from ingest.clean import FIX, OnInvalid, Repair
 from ingest.formats import ReadOptions, formats
 from ingest.mapping import load
@@ -188,7 +189,7 @@ def _placement(place: str | None) -> str | None:
     """Return what a placement file says where one is named, and any other text as it is."""
     if place is None or not Path(place).is_file():
         return place
-    return Path(place).read_text(encoding="utf-8")
+    return statement.text_of(Path(place))
 
 
 def rejects(

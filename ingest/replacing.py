@@ -18,6 +18,7 @@ from cim.db.ending import Delivered, lifetime
 from cim.db.engine import Database
 from cim.db.script import query
 from cim.errors import InvalidData
+from ingest.formats._base import stem
 from ingest.report import LayerReport
 
 # Insert and update; only insert; insert, update and end what the layer had before and no longer has.
@@ -104,7 +105,8 @@ class Replacement:
         A model must share something with its earlier versions: two that share nothing but their name are two.
         """
         given = {report.model: report.content for report in reports if report.model is not None}
-        asked = {"names": list(given), "contents": [r.content for r in reports if r.content is not None]}
+        contents = [report.content for report in reports if report.content is not None]
+        asked = {"stems": [stem(Path(name)) for name in given], "contents": contents}
         rows = self._connection.execute(query("ingest/list_models"), asked).all()
         versions = [row for row in rows if any(d.knows(row.datasets) for d in self._delivered.values())]
         if not versions:

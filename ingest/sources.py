@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cim.errors import CimError, InvalidData
 from ingest.formats import Format, format_of, formats
+from ingest.formats._base import stem
 from ingest.gdal import check_path
 
 Stamps = tuple[tuple[str, int, int], ...]
@@ -176,7 +177,7 @@ def _parts(source: Source) -> Iterator[Path]:
     yield source.path
     wanted = source.format.sidecars if source.format else ()
     for neighbour in sorted(source.path.parent.iterdir()) if wanted else []:
-        if neighbour.stem == source.path.stem and neighbour.suffix.lower() in wanted:
+        if neighbour.stem == stem(source.path) and neighbour.suffix.lower() in wanted:
             if neighbour.resolve().parent != source.path.parent:
                 raise InvalidData(f"{neighbour}: is a link that leads out of its folder; put the file itself there")
             yield neighbour

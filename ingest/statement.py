@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from cim.errors import InvalidData
+from ingest.formats._base import stem
 
 SUFFIX = ".place"
 _NUMBERS = {
@@ -58,10 +59,28 @@ class Statement:
     resolution: float | None = None
 
 
-def beside(path: Path) -> str | None:
-    """Return the text of the placement file of a model; None where there is none."""
-    file = path.with_suffix(SUFFIX)
-    return file.read_text(encoding="utf-8") if file.is_file() else None
+def beside(path: Path) -> tuple[str, str] | None:
+    """Return the name and the text of the placement file of a model; None where there is none.
+
+    Raises
+    ------
+    InvalidData : it is no text.
+    """
+    file = path.with_name(stem(path) + SUFFIX)
+    return (file.name, text_of(file)) if file.is_file() else None
+
+
+def text_of(file: Path) -> str:
+    """Return the text of a placement file.
+
+    Raises
+    ------
+    InvalidData : it is not in UTF-8.
+    """
+    try:
+        return file.read_text(encoding="utf-8-sig")  # editors put a byte order mark before it
+    except UnicodeDecodeError as error:
+        raise InvalidData(f"{file.name}: is no text in UTF-8; save it as such") from error
 
 
 def parse(text: str, origin: str) -> Statement:

@@ -191,6 +191,14 @@ def check_only_layer(path: Path, options: ReadOptions) -> None:
         raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {path.stem}")
 
 
+def stem(path: Path) -> str:
+    """Return the name of a file without its suffix, and the one before it where that says how it is packed.
+
+    So that of a model is the same, packed or not: `house` for `house.ifc`, `house.ifczip` and `house.ifc.gz`.
+    """
+    return Path(path.stem).stem if path.suffix.lower() == ".gz" else path.stem
+
+
 def head(path: Path, count: int = 65_536) -> bytes:
     """Return the first bytes of a file, none where it cannot be read: what `claims` looks at."""
     try:

@@ -17,7 +17,7 @@ import shapely
 from cim import codes, crs
 from cim.errors import CrsError, InvalidCode, InvalidData
 from ingest import statement
-from ingest.formats._base import GEOMETRY, PARENT_SOURCE_ID, SOURCE_ID, Format, Layer, ReadOptions
+from ingest.formats._base import GEOMETRY, PARENT_SOURCE_ID, SOURCE_ID, Format, Layer, ReadOptions, stem
 from ingest.georeference import Placement
 from ingest.ifc import placing, process
 from ingest.ifc.body import keep_body
@@ -156,7 +156,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """
     limits = Limits(**{k: options.extra[k] for k in ("seconds", "memory_bytes") if k in options.extra})
     answer = process.run(path, limits, options.encoding, options.extra.get("code_property"), options.cores)
-    _name_file(answer, path.stem)
+    _name_file(answer, stem(path))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         placed = placing.place(answer, _circumstances(path, options))
@@ -234,7 +234,8 @@ def _circumstances(path: Path, options: ReadOptions) -> placing.Circumstances:
     if options.place is not None:
         said = statement.parse(options.place, "--place")
     elif beside is not None:
-        said = statement.parse(beside, path.with_suffix(statement.SUFFIX).name)
+        name, text = beside
+        said = statement.parse(text, name)
     storage = None if options.srid is None else crs.parse(options.srid)
     return placing.Circumstances(said, options.assume_crs, storage, options.buildings)
 

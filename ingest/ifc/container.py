@@ -98,7 +98,7 @@ def check_header(path: Path, start: bytes) -> str:
     if text.startswith(b"<"):
         raise UnknownFormat(f"{path.name}: ifcXML or other XML; only the STEP form is read, export the model as .ifc")
     if not text.startswith(b"ISO-10303-21"):
-        raise UnknownFormat(f"{path.name}: a STEP file begins with ISO-10303-21, this one with {text[:16]!r}")
+        raise UnknownFormat(f"{path.name}: a STEP file begins with ISO-10303-21, this one {_beginning(text)}")
     found = _SCHEMA.search(text)
     if found is None:
         raise UnknownFormat(f"{path.name}: the header has no FILE_SCHEMA; the file is damaged, export it again")
@@ -109,6 +109,12 @@ def check_header(path: Path, start: bytes) -> str:
             " export the model as IFC4"
         )
     return schema
+
+
+def _beginning(text: bytes) -> str:
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "is in UTF-16; save it as ASCII or UTF-8"
+    return f"with {text[:16]!r}" if text else "is empty; copy it again"
 
 
 def _complete_header(data: bytes) -> tuple[bytes, tuple[str, ...]]:
@@ -139,13 +145,20 @@ def _unpack(path: Path, start: bytes) -> bytes:
             with gzip.open(path) as packed:
                 return _read_member(path, packed, path.stem)
         with zipfile.ZipFile(path) as archive:
-            models = [m for m in archive.infolist() if m.filename.lower().endswith((".ifc", ".ifcxml"))]
+            models = [m for m in archive.infolist() if _is_model(m.filename)]
             if len(models) != 1:
-                raise InvalidData(f"{path.name}: a zipped model holds one .ifc file, this one {len(models)}")
+                raise InvalidData(
+                    f"{path.name}: a zipped model holds one .ifc file, this one {len(models)}; give several as .zip"
+                )
             with archive.open(models[0]) as member:
                 return _read_member(path, member, models[0].filename)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as error:
         raise InvalidData(f"{path.name}: the archive cannot be unpacked: {error}; copy it again") from error
+
+
+def _is_model(name: str) -> bool:
+    # What begins with a dot is what macOS notes about a file, under the name of the file.
+    return name.lower().endswith((".ifc", ".ifcxml")) and not name.rpartition("/")[2].startswith(".")
 
 
 def _read_member(path: Path, packed: _Readable, name: str) -> bytes:

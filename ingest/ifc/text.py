@@ -17,6 +17,8 @@ _TOKEN = re.compile(rb"/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 _RAW = re.compile(r"[^\x00-\x7f]+")
 # Tried in this order. UTF-8 almost never accepts text of another encoding; GB18030 accepts nearly everything.
 GUESSES = ("utf-8", "gb18030", "cp1251")
+# A letter of Western Europe in Windows-1252: one byte alone, text after it, as in few hanzi and Cyrillic words.
+_WESTERN = re.compile(rb"(?<![\x80-\xff])[\xc0-\xff](?=[A-Za-z ,.'])")
 # A character of the upper half of ISO 8859-1, or of the code page the writer had in mind.
 _SHIFTED = re.compile(rb"(?:\\S\\[\x20-\x7e])+")
 # Cyrillic letters and the typographic signs and numero sign that go with them, in Windows-1251.
@@ -79,9 +81,14 @@ def _unshift(token: bytes) -> bytes:
 
 
 def _guesses(strings: list[bytes]) -> tuple[str, ...]:
-    """Put Windows-1251 before GB18030 where all bytes are Cyrillic and few would be hanzi in daily use."""
+    """Put before GB18030 what the bytes are rather like.
+
+    Windows-1252 where most stand alone, Windows-1251 where all are Cyrillic and few would be hanzi in daily use.
+    """
     high = [byte for string in strings for byte in string if byte >= 0x80]
     runs = [run for string in strings for run in re.findall(rb"[\x80-\xff]+", string)]
+    if 2 * sum(len(_WESTERN.findall(string)) for string in strings) > len(runs):
+        return ("utf-8", "cp1252", "gb18030")
     leads = [byte for run in runs for byte in run[::2]]
     daily, rare = sum(byte in _DAILY for byte in leads), sum(byte in _RARE for byte in leads)
     if all(byte in _CYRILLIC for byte in high) and rare > daily:

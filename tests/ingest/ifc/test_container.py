@@ -37,7 +37,8 @@ def test_plain_model_is_opened_where_it_lies(tmp_path: Path) -> None:
         (STEP.replace(b"IFC4", b"IFC4X3_RC3"), "IFC4X3_RC3"),
         (STEP.replace(b"IFC4", b"IFC2X_FINAL"), "IFC2X_FINAL"),
         (STEP.replace(b"FILE_SCHEMA", b"FILE_SHEMA"), "FILE_SCHEMA"),
-        (b"", "ISO-10303-21"),
+        (b"", "is empty"),
+        (STEP.decode().encode("utf-16"), "UTF-16"),
         (b"%PDF-1.4", "ISO-10303-21"),
     ],
 )
@@ -94,3 +95,11 @@ def test_damaged_zip(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(InvalidData, match="unpacked"):
         open_container(path, tmp_path)
+
+
+def test_what_macos_adds_to_a_zip_is_no_second_model(tmp_path: Path) -> None:
+    path = tmp_path / "e.ifczip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("house.ifc", STEP)
+        archive.writestr("__MACOSX/._house.ifc", b"\0\5\x16\7")
+    assert open_container(path, tmp_path).path.read_bytes() == STEP

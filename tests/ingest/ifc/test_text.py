@@ -51,6 +51,14 @@ def test_raw_cyrillic_is_not_taken_for_chinese(text: str) -> None:
     assert decoded(mended.data) == text
 
 
+@pytest.mark.parametrize("text", ["Gebäude", "Häuschen für Ämter, Höhe", "École supérieure", "Straße", "Café"])
+def test_raw_letters_of_western_europe_are_not_taken_for_chinese_or_cyrillic(text: str) -> None:
+    # ISO 8859-1, which is what many write, has these letters where Windows-1252 has them.
+    mended = mend(b"#1=IFCBUILDING('" + text.encode("latin-1") + b"');")
+    assert mended.encoding == "cp1252"
+    assert decoded(mended.data) == text
+
+
 @pytest.mark.parametrize("text", ["建筑", "外墙一层", "誠運大厦", "钢筋混凝土楼板"])
 def test_raw_chinese_is_not_taken_for_cyrillic(text: str) -> None:
     mended = mend(b"#1=IFCBUILDING('" + text.encode("gb18030") + b"');")

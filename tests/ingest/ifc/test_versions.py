@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -126,3 +127,17 @@ def test_a_layer_of_a_model_ends_nothing(database: Database, builder: Callable[.
     name = next(layer.name for layer in first.files[0].layers if layer.type == "building")
     ingest(database, [without_second(model, path)], Options(layer=name))
     assert count(database, "city.building", "valid_to IS NULL") == 2
+
+
+def test_a_model_is_the_same_however_it_is_packed(
+    database: Database, builder: Callable[..., Any], tmp_path: Path
+) -> None:
+    model = two_houses(builder)
+    path = model.write(tmp_path / "houses.ifc")
+    ingest(database, [path])
+    without_second(model, path)
+    (tmp_path / "houses.ifc.gz").write_bytes(gzip.compress(path.read_bytes()))
+    report = ingest(database, [tmp_path / "houses.ifc.gz"], Options(force=True))
+    assert sum(layer.ended for layer in report.files[0].layers) == 1
+    assert count(database, "city.building") == 2
+    assert count(database, "city.building", "valid_to IS NULL") == 1
