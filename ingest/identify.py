@@ -229,6 +229,13 @@ def parents_by_file(table: pa.Table, feature_type: FeatureType, known: Known) ->
     }
 
 
+def count_parentless(table: pa.Table, known: Known) -> int:
+    """Return how many records name a parent in the same file that was not taken."""
+    if PARENT_SOURCE_ID not in table.column_names:
+        return 0
+    return sum(i is not None and not known.objects.get(i) for i in table.column(PARENT_SOURCE_ID).to_pylist())
+
+
 def remember(known: Known, ids: Codes, found: Codes, feature_type: FeatureType, refs: Mapping[str, Codes]) -> None:
     """Note the layer's objects, so that the layers after it can name them as parents."""
     columns = {p.references: p.name for p in feature_type.properties if p.references is not None}

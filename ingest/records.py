@@ -96,6 +96,7 @@ class Preparation:
         self._read = 0
         self._nameless = 0
         self._lacking = 0
+        self._parentless = 0
 
     def batches(self) -> Iterator[Prepared]:
         """Read the layer and yield it prepared."""
@@ -131,6 +132,8 @@ class Preparation:
             )
         elif self._identifiers is not None and self._lacking:
             said.append(f"field {self.identifier!r} names the records; say otherwise with source_id in a mapping")
+        if self._parentless:
+            said.append(f"what holds them in the file is not taken, so they belong to nothing: {self._parentless:,}")
         return said
 
     def _prepare(self, table: pa.Table) -> Prepared:
@@ -185,6 +188,7 @@ class Preparation:
         nameless = identify.mint_missing(found, ids, content, self.lineage, self.feature_type, faults)
         self._nameless += int(nameless.sum())
         columns |= self._references(table, columns, found, faults)
+        self._parentless += identify.count_parentless(table, self.context.known)
         rows = pa.table({"code": pa.array(found, pa.string())} | columns | attributes | geometry)
         if others:
             rows = rows.append_column(IDENTIFIERS, pa.array(identify.as_json(others), pa.string()))

@@ -7,10 +7,11 @@ column for goes to `attributes`. Persons named in the model (authors, owners) ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import shapely
 
 from ingest.footprint import Roof, Triangles, room
@@ -33,6 +34,10 @@ _ROOF_HEIGHTS = ("roof_lowest", "roof_middle", "roof_p70", "roof_highest")
 FULL_HEIGHT = 2.2
 # So many elements are named in a warning.
 _NAMED = 3
+# No building is so large, metres: what lies farther off than this is astray (design).
+_ASTRAY = 2000.0
+# An area that is so many times another, or one in so many of it, is in another unit: mm², cm², square feet.
+_OTHER_UNITS = (1e6, 1e4, 1 / 0.3048**2)
 
 
 @dataclass(slots=True)
@@ -82,7 +87,7 @@ def read_content(
     cores : how many processes may mesh its products side by side
     """
     content = Content()
-    building_ids = _unique(node.entity.GlobalId for node in nodes)
+    building_ids = properties.unique(node.entity.GlobalId for node in nodes)
     products = [product for node in nodes for product in (*node.fabric(), *node.rooms())]
     meshes = mesh(model, products, units.length, cores=cores)
     readers = [
@@ -110,26 +115,29 @@ class _Reader:
     index: int
     code_property: str | None
     storeys: list[StoreyNode] = field(default_factory=list)
+    astray: set[int] = field(default_factory=set)
 
     def subject(self) -> Subject:
         """Return what there is to draw of the building; from now on, its storeys are in the order of their levels."""
         listed = levels(self.node.storeys, self.units.length)
         self.storeys = [node for node, _ in listed]
         found = self.meshes.triangles
-        bodies = [found[p.id()] for p in self.node.fabric() if p.id() in found]
-        return Subject(bodies, [level for _, level in listed])
+        bodies = {p.id(): found[p.id()] for p in self.node.fabric() if p.id() in found}
+        self.astray = _astray(bodies)
+        near = [body for key, body in bodies.items() if key not in self.astray]
+        return Subject(near, [level for _, level in listed])
 
     def read(self, drawing: Drawing) -> None:
         self._report_faults()
         built = drawing.floors
         building = self._building(drawing)
         self.content.buildings.append(building)
-        storey_ids = _unique(f"{self.source_id}/{storey.entity.GlobalId}" for storey in self.storeys)
+        storey_ids = properties.unique(f"{self.source_id}/{storey.entity.GlobalId}" for storey in self.storeys)
         spaces: list[tuple[Any, str]] = [(space, self.source_id) for space in self.node.spaces]
         for storey, floor, storey_id in zip(self.storeys, built, storey_ids, strict=True):
             self.content.storeys.append(self._storey(storey.entity, floor, storey_id))
             spaces.extend((space, storey_id) for space in storey.spaces)
-        space_ids = _unique(f"{self.source_id}/{space.GlobalId}" for space, _ in spaces)
+        space_ids = properties.unique(f"{self.source_id}/{space.GlobalId}" for space, _ in spaces)
         numbers = dict(zip(storey_ids, (floor.number for floor in built), strict=True))
         rooms = []
         for (space, parent), space_id in zip(spaces, space_ids, strict=True):
@@ -153,6 +161,7 @@ class _Reader:
             ("meshed by no kernel, boxes taken", self.meshes.boxed),
             ("without usable geometry, left out", self.meshes.missing),
             ("on which a geometry kernel ended badly", self.meshes.faults),
+            (f"more than {_ASTRAY / 1000:.0f} km from the others, left out", self.astray),
         ):
             concerned = [p for p in (*products, *self.node.rooms()) if p.id() in ids]
             if concerned:
@@ -201,18 +210,27 @@ class _Reader:
         record.outline = plan.outline
         self._roof(record, outside.roof)
         amounts = properties.quantities(self.node.entity, self.units)
-        stated = next((amounts[name] for name in FOOTPRINT_QUANTITIES if name in amounts), None)
+        stated = _area(amounts, *FOOTPRINT_QUANTITIES)
+        if stated is not None and not self._is_credible("footprint", stated, plan.outline.area):
+            stated = None
         record.columns["footprint_area"] = round(stated or plan.outline.area, 3)
         record.attributes["footprint_area_source"] = "building_quantities" if stated else "geometry"
-        if stated and abs(plan.outline.area / stated - 1) > 0.1:
-            self.content.warnings.append(
-                f"{self._label()}: footprint from geometry {plan.outline.area:.1f} m², stated {stated:.1f} m²"
-            )
         if plan.outline.area < 0.5 * plan.covered_area:
             self.content.warnings.append(
                 f"{self._label()}: the footprint ({plan.outline.area:.1f} m²) is less than half of what the"
                 f" model covers ({plan.covered_area:.1f} m²); the model may hold only part of the building"
             )
+
+    def _is_credible(self, what: str, stated: float, found: float) -> bool:
+        """Say whether a stated area can be in square metres, beside one that was found; tell where the two differ."""
+        ratio = stated / found
+        credible = not any(0.9 < times * factor < 1.1 for times in (ratio, 1 / ratio) for factor in _OTHER_UNITS)
+        if abs(1 / ratio - 1) > 0.1:
+            instead = "" if credible else ", which is in another unit and not used"
+            self.content.warnings.append(
+                f"{self._label()}: {what} from geometry {found:.1f} m², stated {stated:.1f} m²{instead}"
+            )
+        return credible
 
     def _roof(self, record: Record, roof: Roof | None) -> None:
         record.roof = roof
@@ -245,7 +263,7 @@ class _Reader:
     def _storey(self, entity: Any, floor: Floor, source_id: str) -> Record:
         record = self._record(entity, source_id, self.source_id, properties.property_sets(entity))
         amounts = properties.quantities(entity, self.units)
-        area = amounts.get("GrossFloorArea")
+        area = _area(amounts, "GrossFloorArea")
         source = "storey_quantities" if area else None
         if area is None and floor.number is not None and floor.outline is not None:
             area, source = counted_area(floor.outline.area, floor.height), "storey_outline"
@@ -265,7 +283,7 @@ class _Reader:
         amounts = properties.quantities(entity, self.units)
         triangles = self.meshes.triangles.get(entity.id())
         outline = room(triangles) if triangles is not None else None
-        net, source = amounts.get("NetFloorArea"), "space_quantities"
+        net, source = _area(amounts, "NetFloorArea"), "space_quantities"
         if net is None and outline is not None:
             net, source = outline.area, "geometry"
         record.columns |= {
@@ -273,7 +291,7 @@ class _Reader:
             "number": text(entity.Name),
             "usage": room_use_of(text(entity.LongName), text(entity.ObjectType), text(entity.Name)),
             "net_floor_area": _rounded(net),
-            "gross_floor_area": _rounded(amounts.get("GrossFloorArea")),
+            "gross_floor_area": _rounded(_area(amounts, "GrossFloorArea")),
             "height": _rounded(amounts.get("FinishCeilingHeight") or amounts.get("Height")),
         }
         record.attributes["net_floor_area_source"] = source if net is not None else None
@@ -307,26 +325,41 @@ class _Reader:
             storey.attributes["usage_source"] = "occupancy_type" if stated else "rooms" if told else None
 
     def _fill_areas(self, building: Record, built: list[Floor]) -> None:
+        """Add up the floor areas: of storeys where one has any, else of rooms; a building's own total goes first."""
         storeys = [r for r in self.content.storeys if r.building == self.index]
-        spaces = [r for r in self.content.spaces if r.building == self.index]
-        number_of = {r.source_id: floor.number or 0 for r, floor in zip(storeys, built, strict=True)}
-        stated = building.attributes["quantities"].get("GrossFloorArea")
+        number_of = {r.source_id: floor.number for r, floor in zip(storeys, built, strict=True) if floor.number}
+        areas: list[tuple[int, float]] = []
+        for record in storeys:
+            number, area = number_of.get(record.source_id), record.columns["gross_floor_area"]
+            if number and area:
+                areas.append((number, area))
+        sources = {r.attributes["gross_floor_area_source"] for r in storeys if r.source_id in number_of} - {None}
+        source = " and ".join(sorted(sources)).replace("outline", "outlines")
+        if areas and len(areas) < len(number_of):
+            said = f"{len(number_of) - len(areas)} of {len(number_of)} floors enclose no area and add none"
+            self.content.warnings.append(f"{self._label()}: {said}")
+        if not areas:
+            areas, source = self._room_areas(number_of), "space_quantities"
+        above, below = (sum(area for number, area in areas if (number > 0) == up) for up in (True, False))
         has_basement = bool(building.columns.get("storeys_below"))
-        choices: tuple[tuple[str, Callable[[], tuple[float, float]]], ...] = (
-            ("storey_quantities", lambda: _areas(storeys, number_of, "storey_quantities")),
-            ("space_quantities", lambda: _space_areas(spaces, number_of)),
-            ("storey_outlines", lambda: _areas(storeys, number_of, "storey_outline")),
-        )
+        stated = _area(building.attributes["quantities"], "GrossFloorArea")
         # A building's own total does not tell what of it lies below ground.
-        if stated and not has_basement:
-            choices = (("building_quantities", lambda: (stated, 0.0)), *choices)
-        for source, areas in choices:
-            above, below = areas()
-            if above:
-                building.columns["gross_floor_area"] = round(above, 3)
-                building.columns["gross_floor_area_below"] = round(below, 3) if has_basement else None
-                building.attributes["gross_floor_area_source"] = source
-                return
+        if stated and not has_basement and (not above or self._is_credible("floor area", stated, above)):
+            above, source = stated, "building_quantities"
+        if above:
+            building.columns["gross_floor_area"] = round(above, 3)
+            building.columns["gross_floor_area_below"] = round(below, 3) if has_basement else None
+            building.attributes["gross_floor_area_source"] = source
+
+    def _room_areas(self, number_of: Mapping[str, int]) -> list[tuple[int, float]]:
+        """Return the gross area of the rooms of each floor; nothing where a floor has none."""
+        # Rooms modelled on some floors only say nothing of the building; those on a roof are no floor area.
+        areas = dict.fromkeys(number_of.values(), 0.0)
+        for record in (r for r in self.content.spaces if r.building == self.index):
+            number = number_of.get(record.parent or "")
+            if number:
+                areas[number] += record.columns["gross_floor_area"] or 0.0
+        return list(areas.items()) if all(areas.values()) else []
 
 
 def counted_area(area: float, height: float | None) -> float:
@@ -349,37 +382,19 @@ def _zone(relation: Any) -> Iterator[str]:
             yield name
 
 
-def _areas(storeys: list[Record], number_of: dict[str, int], source: str) -> tuple[float, float]:
-    above = below = 0.0
-    for record in storeys:
-        if record.attributes["gross_floor_area_source"] == source and number_of[record.source_id]:
-            if number_of[record.source_id] > 0:
-                above += record.columns["gross_floor_area"]
-            else:
-                below += record.columns["gross_floor_area"]
-    return above, below
+def _area(amounts: Mapping[str, float], *names: str) -> float | None:
+    """Return the first area of one of these names that can be one; None without."""
+    return next((amounts[name] for name in names if amounts.get(name, 0.0) > 0), None)
 
 
-def _space_areas(spaces: list[Record], number_of: dict[str, int]) -> tuple[float, float]:
-    # Rooms modelled on some floors only say nothing of the building; those on a roof are no floor area.
-    areas: dict[int, float] = {number: 0.0 for number in number_of.values() if number}
-    for record in spaces:
-        number = number_of.get(record.parent or "", 0)
-        if number:
-            areas[number] += record.columns["gross_floor_area"] or 0.0
-    if not all(areas.values()):
-        return 0.0, 0.0
-    return sum(a for n, a in areas.items() if n > 0), sum(a for n, a in areas.items() if n < 0)
+def _astray(bodies: Mapping[int, Triangles]) -> set[int]:
+    """Return which of the bodies of a building lie far from most of them: mistakes of modelling, or of units."""
+    if not bodies:
+        return set()
+    corners = np.array([body[0, 0] for body in bodies.values()])
+    away = np.abs(corners - np.median(corners, axis=0)).max(axis=1)
+    return {key for key, distance in zip(bodies, away.tolist(), strict=True) if distance > _ASTRAY}
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 3)
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    seen: Counter[str] = Counter()
-    result = []
-    for name in names:
-        seen[name] += 1
-        result.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return result

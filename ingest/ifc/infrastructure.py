@@ -80,8 +80,17 @@ def read_infrastructure(model: Any, units: Units) -> Infrastructure:
         if way is not None:
             found.roads.append(_road(alignment, way, lines.get(alignment.id()), units))
     found.pipes = [_pipe(entity, lines.get(entity.id()) or _extrusion(entity, units), units) for entity in segments]
-    for kind in _COMPONENTS:
-        found.components += [_component(entity, units) for entity in _outdoors(model, kind)]
+    # A signal is a flow terminal as well.
+    devices = {entity.id(): entity for kind in _COMPONENTS for entity in _outdoors(model, kind)}
+    found.components = [_component(entity, units) for entity in devices.values()]
+    records = [*found.roads, *found.pipes, *found.components]
+    for record, source_id in zip(records, properties.unique(r["source_id"] for r in records), strict=True):
+        record["source_id"] = source_id
+    repeated = sum("#" in record["source_id"] for record in records)
+    if repeated:
+        found.warnings.append(
+            f"{repeated} roads, pipes and components repeat the GlobalId of another; told apart by a counter"
+        )
     drawn = {way.id() for _, way in ways if way is not None}
     empty = sum(1 for kind in _WAYS for way in _all(model, kind) if way.id() not in drawn)
     if empty:
@@ -89,7 +98,7 @@ def read_infrastructure(model: Any, units: Units) -> Infrastructure:
     lost = sum(1 for _, way in ways if way is None)
     if lost:
         found.warnings.append(f"{lost} alignments belong to no road or railway and are left out")
-    bare = sum(1 for record in (*found.roads, *found.pipes, *found.components) if record["outline"] is None)
+    bare = sum(1 for record in records if record["outline"] is None)
     if bare:
         found.warnings.append(f"{bare} roads, pipes and components have no line or place that can be read")
     if undrawn:

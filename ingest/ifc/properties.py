@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +156,16 @@ def text(value: Any) -> str | None:
     """Return a label without surrounding blanks, None where nothing is left."""
     cleaned = str(value).replace("\x00", "").strip() if value is not None else ""
     return cleaned or None
+
+
+def unique(names: Iterable[str]) -> list[str]:
+    """Return names with a counter after those that come again: `a`, `b`, `a#2`."""
+    seen: Counter[str] = Counter()
+    result = []
+    for name in names:
+        seen[name] += 1
+        result.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return result
 
 
 def plain(value: Any) -> Any:

@@ -87,6 +87,43 @@ def test_quantities_and_properties_go_before_what_is_computed(house: Any, tmp_pa
     assert row["property_sets"]["Pset_BuildingCommon"]["OccupancyType"] == "住宅楼"
 
 
+def test_the_floor_area_of_a_building_is_that_of_all_its_storeys(house: Any, tmp_path: Path) -> None:
+    _, ground, upper, _ = house.file.by_type("IfcBuildingStorey")
+    # One storey states its area, the other has its outline: 118 + 120 m². Rooms are measured inside of the walls.
+    house.areas(ground, "Qto_BuildingStoreyBaseQuantities", GrossFloorArea=118.0)
+    for storey in (ground, upper):
+        room = house.space(storey, "2", "Room", (0.3, 0.3, 3.0, 11.4, 9.4, 2.6))
+        house.areas(room, "Qto_SpaceBaseQuantities", GrossFloorArea=107.16)
+    (row,) = rows(read_all(house.write(tmp_path / "h.ifc"))[0])
+    assert row["gross_floor_area"] == 238.0
+    assert row["gross_floor_area_source"] == "storey_outlines and storey_quantities"
+
+
+def test_areas_that_cannot_be_are_not_taken(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder()
+    building = model.building(model.site())
+    model.shell(model.storey(building, "EG", 0.0), 0, 0, 0, 12, 10, 3)
+    # 120 m² in square feet; less than nothing.
+    model.areas(building, "Qto_BuildingBaseQuantities", GrossFootprintArea=1291.67, GrossFloorArea=-5.0)
+    layer = read_all(model.write(tmp_path / "m.ifc"))[0]
+    (row,) = rows(layer)
+    assert (row["footprint_area"], row["footprint_area_source"]) == (120.0, "geometry")
+    assert (row["gross_floor_area"], row["gross_floor_area_source"]) == (120.0, "storey_outlines")
+    said = "building 'House': footprint from geometry 120.0 m², stated 1291.7 m², which is in another unit and not used"
+    assert said in layer.warnings
+
+
+def test_an_element_that_lies_astray_is_left_out_and_named(house: Any, tmp_path: Path) -> None:
+    storey = house.file.by_type("IfcBuildingStorey")[1]
+    astray = [house.box("IfcWall", storey, box) for box in ((50_000, 0, 0, 5, 0.3, 3), (0, 0, 1e9, 5, 0.3, 3))]
+    layer = read_all(house.write(tmp_path / "h.ifc"))[0]
+    (row,) = rows(layer)
+    assert row["geom"] is None  # the model says no place
+    assert (row["footprint_area"], row["height"], row["eaves_height"]) == (120.0, 6.3, 6.3)
+    (said,) = (warning for warning in layer.warnings if "more than 2 km" in warning)
+    assert said.endswith(f"left out: IfcWall {astray[0].GlobalId}, IfcWall {astray[1].GlobalId}")
+
+
 def test_a_storey_is_used_as_it_says_else_as_its_rooms_do(house: Any, tmp_path: Path) -> None:
     basement, _, upper, _ = house.file.by_type("IfcBuildingStorey")
     house.properties(basement, "Pset_BuildingStoreyCommon", OccupancyType="Retail shop")

@@ -197,3 +197,18 @@ def test_real_road_that_states_its_design_only(shared: Path) -> None:
     # Its own property says 1420.099129 feet.
     length = pyproj.Geod(ellps="WGS84").geometry_length(line)
     assert length == pytest.approx(1420.099129 * 0.3048, rel=1e-3)
+
+
+def test_a_signal_is_one_component_and_repeated_ids_are_told_apart(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = drainage(builder)
+    (site,) = model.file.by_type("IfcSite")
+    signal = model.rooted("IfcSignal", Name="S1", ObjectPlacement=model.placement((5, 5, 0)))  # a flow terminal, too
+    model.rooted("IfcRelContainedInSpatialStructure", RelatingStructure=site, RelatedElements=[signal])
+    first, second = model.file.by_type("IfcDistributionChamberElement")
+    second.GlobalId = first.GlobalId
+    path = model.write(tmp_path / "signal.ifc")
+    components = rows(path)["component"]
+    assert [row["name"] for row in components] == ["M1", "M2", "S1"]
+    assert len({row["_source_id"] for row in components}) == 3
+    said = next(iter(read(path, ReadOptions()))).warnings
+    assert any(w.startswith("1 roads, pipes and components repeat the GlobalId of another") for w in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -161,3 +162,31 @@ def test_map_coordinates_of_the_city_are_known_by_the_degrees_of_the_site(
     assert (row["georeference_method"], row["georeference_level"]) == ("local_coordinates", 30)
     assert shapely.from_wkb(row["geom"]).bounds == pytest.approx((422_000, 4_323_000, 422_012, 4_323_010), abs=1e-6)
     assert next(iter(read(path, ReadOptions(srid=6677)))).table()["geom"].null_count == 1
+
+
+def test_a_placement_file_in_another_encoding_refuses_its_model_only(
+    surveyed: Database, house: Any, corner: Any, tmp_path: Path
+) -> None:
+    house.write(tmp_path / "house.ifc")
+    (tmp_path / "house.place").write_text("longitude = 116.1\nlatitude = 39.05\n", encoding="utf-16")
+    packed = gzip.compress(corner.write(tmp_path / "m.ifc").read_bytes())
+    (tmp_path / "packed.ifc.gz").write_bytes(packed)
+    (tmp_path / "packed.place").write_text("longitude = 116.3\nlatitude = 39.05\n", encoding="utf-8-sig")
+    report = ingest(surveyed, [tmp_path / "house.ifc", tmp_path / "packed.ifc.gz"])
+    assert "house.place: is no text in UTF-8" in str(report.files[0].error)
+    (row,) = buildings(surveyed)
+    assert row.method == "operator"
+
+
+def test_what_a_building_holds_that_waits_for_a_decision_is_told(
+    surveyed: Database, builder: Callable[..., Any], tmp_path: Path
+) -> None:
+    model = builder(unit=1.0)
+    storey = model.storey(model.building(model.site()), "EG", 0.0)
+    model.shell(storey, 0, 0, 0, 12, 12, 3)
+    # On half of the surveyed house: it may be that one, or another.
+    origin = 'crs = "EPSG:4548"\neastings = 421997.0\nnorthings = 4323000.0\n'
+    (report,) = ingest(surveyed, [model.write(tmp_path / "m.ifc")], Options(place=origin)).files
+    building, storeys, _ = report.layers
+    assert (building.rejected, storeys.inserted) == (1, 1)
+    assert "what holds them in the file is not taken, so they belong to nothing: 1" in storeys.warnings
