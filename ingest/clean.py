@@ -201,7 +201,8 @@ def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tupl
     unread = shapely.is_missing(geometries) & (kinds > 0)
     closed = np.zeros(len(geometries), dtype=bool)
     if unread.any():
-        geometries[unread] = shapely.from_wkb(column.to_numpy()[unread], on_invalid="fix")
+        with np.errstate(invalid="ignore"):
+            geometries[unread] = shapely.from_wkb(column.to_numpy()[unread], on_invalid="fix")
         closed = unread & ~shapely.is_missing(geometries)
         unread &= ~closed
     faults.add(unread, "geom: is damaged or of a kind that cannot be stored")
@@ -249,7 +250,8 @@ def _wkb_kinds(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
             little = content[first] == 1
             low = np.where(little, content[first + 1], content[first + 4]).astype(np.int64)
             high = np.where(little, content[first + 2], content[first + 3]).astype(np.int64)
-            found[present] = (low + 256 * high) % 1000
+            # What does not begin with a byte order is no WKB: a kind that reading it then fails to be.
+            found[present] = np.where(content[first] <= 1, (low + 256 * high) % 1000, 1)
         kinds.append(found)
     return np.concatenate(kinds)
 

@@ -20,6 +20,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import cache
@@ -44,6 +45,10 @@ _SKIPPED = """
 """
 
 
+# Of threads in which GDAL is listened to.
+_hearing = threading.local()
+
+
 @cache
 def pyogrio() -> ModuleType:
     """Return pyogrio, with all drivers but ours switched off unless it was loaded before (see `confined`).
@@ -62,6 +67,13 @@ def pyogrio() -> ModuleType:
         if before is not None:
             os.environ["OGR_SKIP"] = before
     return loaded
+
+
+def heard() -> None:
+    """Make what GDAL warns of in this thread a warning of Python: else it goes to standard error, past the report."""
+    if not getattr(_hearing, "begun", False):
+        pyogrio()._err._register_error_handler()
+        _hearing.begun = True
 
 
 @cache

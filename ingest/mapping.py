@@ -186,7 +186,8 @@ def by_names(
     the layer is `alone` in it (letter case and a plural s aside). Fields go to the columns of the same name,
     letter case aside.
     """
-    named = layer.feature_type or type_name or _type_named(layer.name, dictionary)
+    own = layer.name.rpartition("/")[2]  # after the name of its file, in a zip of several
+    named = layer.feature_type or type_name or _type_named(own, dictionary)
     if named is None and alone:
         named = _type_named(path.stem, dictionary)
     if named is None:

@@ -97,6 +97,7 @@ class Preparation:
         self._nameless = 0
         self._lacking = 0
         self._parentless = 0
+        self._shapeless = 0
 
     def batches(self) -> Iterator[Prepared]:
         """Read the layer and yield it prepared."""
@@ -125,6 +126,8 @@ class Preparation:
     def warnings(self) -> list[str]:
         """Return the sentences for the report, when all batches are done."""
         said = [*self.layer.warnings, *self.said]
+        if self._shapeless and self.layer.crs is not None and not self.feature_type.geometry_required:
+            said.append(f"without geometry: {self._shapeless:,}")
         if self._nameless:
             said.append(
                 f"without code and identifier: {self._nameless:,}; their provisional codes come from geometry or"
@@ -139,6 +142,8 @@ class Preparation:
     def _prepare(self, table: pa.Table) -> Prepared:
         numbers = np.arange(self._read, self._read + table.num_rows)
         self._read += table.num_rows
+        if self.carried.geometry:
+            self._shapeless += table.column(GEOMETRY).null_count
         self._prove(table, numbers)
         records = self._unfamiliar(table, numbers)
         met = records.met

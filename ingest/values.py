@@ -80,8 +80,8 @@ def text_of(source: Array) -> Array:
 def attribute_of(source: Array, name: str, faults: Faults) -> Array:
     """Return a field the dictionary does not name as text, int64, float64 or boolean, to become JSON.
 
-    Dates become ISO 8601 text, nested values the text of their JSON, NaN null, and a column with integers
-    that JSON readers would round (above 2^53) text.
+    Dates become ISO 8601 text, nested values the text of their JSON, NaN null, and integers that JSON readers would
+    round (above 2^53) text, of all the column where it is of integers.
     """
     kind = source.type
     if pa.types.is_boolean(kind):
@@ -93,7 +93,8 @@ def attribute_of(source: Array, name: str, faults: Faults) -> Array:
     if pa.types.is_floating(kind):
         return _finite(source.cast(pa.float64()), name, faults)
     if is_json(kind):
-        return distinct(text_of(source), _sound_json, name, faults)
+        # Structures are JSON; what calls itself so may be a field whose values are of several kinds.
+        return distinct(text_of(source), _sound_json if pa.types.is_nested(kind) else _json_or_text, name, faults)
     return _without_nul(source if pa.types.is_string(kind) else text_of(source), name, faults)
 
 
@@ -317,6 +318,19 @@ def _sound_json(text: str) -> str:
     if "\\u0000" in plain:
         raise ValueError("JSON without U+0000")
     return plain
+
+
+def _json_or_text(text: str) -> str:
+    """Return the JSON of a value that GDAL wrote of a field of several kinds, where text has no quotes."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return _sound_json(json.dumps(text))
+    except RecursionError:
+        return _sound_json(text)
+    otherwise = isinstance(value, float) and math.isfinite(value) and text not in (repr(value), f"{value:.17g}")
+    rounded = isinstance(value, int) and abs(value) > MAX_INTEGER
+    return _sound_json(json.dumps(text) if otherwise or rounded else text)
 
 
 def _refused(name: str) -> float:

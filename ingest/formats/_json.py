@@ -1,4 +1,4 @@
-"""What a GeoJSON text must not say of its CRS: where to fetch it from, or a name that means nothing."""
+"""What a GeoJSON text must not hold: a CRS to be fetched, one whose name means nothing, U+0000."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _SUSPECT = re.compile(rb'"type"\s*:\s*"(?:link|url)"|\\u00[46][1-9a-f]|\\u00[57]
 _SYSTEM = re.compile(rb'"crs"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
 # What GDAL looks up; of any other name it makes WGS 84, and says nothing.
 _LOOKED_UP = re.compile(r"(EPSG|OGC|ESRI):|urn:(x-)?ogc:def:crs:|https?://www\.opengis\.net/", re.IGNORECASE)
+# The character at which GDAL ends a text.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _CHUNK = 1 << 24
 _OVERLAP = 256
 
@@ -44,6 +46,17 @@ def check_known(path: Path) -> None:
     for part in _parts(path):
         for found in _SYSTEM.finditer(part):
             _check_system(path, found[1])
+
+
+def check_no_nul(path: Path) -> None:
+    """Refuse a GeoJSON file with the character U+0000, where GDAL would end its text and say nothing.
+
+    Raises
+    ------
+    InvalidData : it has one.
+    """
+    if any(b"\\u0000" in part and _NUL.search(part) for part in _parts(path)):
+        raise InvalidData(f"{path}: holds the character U+0000, which no database text can; remove it")
 
 
 def _parts(path: Path) -> Iterator[bytes]:

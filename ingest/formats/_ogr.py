@@ -16,7 +16,7 @@ import pyproj
 from cim import crs
 from cim.errors import InvalidData
 from ingest.formats._base import BATCH, FEATURE_ID, GEOMETRY, Layer, ReadOptions, free_name
-from ingest.gdal import apart, check_signature, confined, pyogrio
+from ingest.gdal import apart, check_signature, confined, heard, pyogrio
 
 # Names pyogrio gives to geometry and feature number where the file has none of its own.
 _UNNAMED_GEOMETRY = "wkb_geometry"
@@ -36,16 +36,22 @@ _Item: TypeAlias = "_Head | pa.RecordBatch | str"
 
 
 def read_layers(
-    path: Path, options: ReadOptions, title: str, signatures: tuple[bytes, ...], encoding: str | None = None
+    path: Path,
+    options: ReadOptions,
+    title: str,
+    signatures: tuple[bytes, ...],
+    encoding: str | None = None,
+    *,
+    opened: Path | None = None,
 ) -> Iterator[Layer]:
-    """Yield every layer of the file, or the one that `options.layer` names.
+    """Yield every layer of the file, or the one that `options.layer` names; `opened` is the copy of it to open.
 
     Raises
     ------
     InvalidData : not a file of this format, damaged, text in another encoding, without the layer asked for.
     """
     check_signature(path, signatures, title)
-    yield from _Source(path, path, title, encoding, aside=not confined()).layers(options.layer)
+    yield from _Source(path, opened or path, title, encoding, aside=not confined()).layers(options.layer)
 
 
 def read_layers_apart(
@@ -130,10 +136,11 @@ def _items(source: _Source, name: str) -> Iterator[_Item]:
             opened = gdal.open_arrow(
                 source.opened,
                 layer=name,
-                encoding=source.encoding,
                 return_fids=True,
                 use_pyarrow=True,
                 batch_size=BATCH,
+                # As an option of this file: `encoding` is one of the thread, and stays where another ends the stream.
+                **({} if source.encoding is None else {"ENCODING": source.encoding}),
             )
             meta, reader = stack.enter_context(opened)
             places = _places(reader.schema, meta)
@@ -159,14 +166,18 @@ def _refusing(path: Path, name: str, title: str, encoding: str | None) -> Iterat
     gdal = pyogrio()
     failures = (gdal.errors.DataSourceError, gdal.errors.DataLayerError, pa.ArrowException, ValueError, OSError)
     said: list[str] = []
+    heard()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             yield said
         except (UnicodeDecodeError, pa.ArrowInvalid) as error:
+            # Shapefile is the one format here whose text may be in anything.
+            named = title == "Shapefile"
+            expected = encoding or ("the encoding the file states" if named else "UTF-8")
+            do = "name the right one: --encoding GB18030" if named else "save it as UTF-8"
             raise InvalidData(
-                f"{path}: text of layer {name!r} is not in {encoding or 'the encoding the file states'}: "
-                f"{_first_line(error)}; name the right one: --encoding GB18030"
+                f"{path}: text of layer {name!r} is not in {expected}: {_first_line(error)}; {do}"
             ) from error
         except failures as error:
             raise InvalidData(f"{path}: layer {name!r} is no sound {title}: {_first_line(error)}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
@@ -57,10 +57,14 @@ def without(layer: Layer, names: frozenset[str]) -> Layer:
 
 def identified(layer: Layer, name: str) -> Layer:
     """Return the layer with the column of this name, if it has one, as that of the source's own identifiers."""
-    if name not in layer.schema.names:
+    return renamed(layer, {name: SOURCE_ID})
+
+
+def renamed(layer: Layer, names: Mapping[str, str]) -> Layer:
+    """Return the layer with some of its columns, if it has them, under other names."""
+    if names.keys().isdisjoint(layer.schema.names):
         return layer
-    names = [SOURCE_ID if n == name else n for n in layer.schema.names]
-    schema = pa.schema([f.with_name(n) for f, n in zip(layer.schema, names, strict=True)])
+    schema = pa.schema([field.with_name(names.get(field.name, field.name)) for field in layer.schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in layer.batches():

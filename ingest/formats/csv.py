@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyproj
 
 from cim import crs
 from cim.errors import InvalidData
@@ -42,17 +41,21 @@ _SAMPLE = 1 << 20
 # A record is read in one piece: larger ones than this are refused.
 _BLOCK = 32 * 1024**2
 _NUMBER = r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$"
-_SRID = re.compile(r"^\s*SRID\s*=\s*(\d{4,6})\s*;", re.IGNORECASE)
+_DECIMAL_COMMA = r"^\s*([-+]?[0-9]+),([0-9]+)\s*$"
+_SRID = r"^\s*(?i:SRID)\s*=\s*(?P<srid>[0-9]{4,6})\s*;"
+# The line before the first row by which Excel is told the delimiter.
+_SEP = re.compile(r"sep=([,;\t|])\r?\n?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """How the text is read: encoding, delimiter, and the names in its first row."""
+    """How the text is read: encoding, delimiter, the names in its first row, and lines before that."""
 
     path: Path
     encoding: str
     delimiter: str
     names: list[str]
+    skipped: int
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows below the first as text, empty as missing, columns by their place.
@@ -72,7 +75,11 @@ class _Table:
         )
         try:
             reading = pyarrow.csv.ReadOptions(
-                encoding=self.encoding, column_names=places, skip_rows_after_names=1, block_size=_BLOCK
+                encoding=self.encoding,
+                column_names=places,
+                skip_rows=self.skipped,
+                skip_rows_after_names=1,
+                block_size=_BLOCK,
             )
             with self.path.open("rb") as file, pyarrow.csv.open_csv(file, reading, parsing, converting) as reader:
                 for batch in reader:
@@ -120,14 +127,16 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         for batch in table.batches():
             arrays = [batch.column(place) for place in names.values()]
             if shape is not None:
+                _check_srid(path, batch.column(shape), srid)
                 arrays.append(_from_wkt(batch.column(shape)))
             elif pair is not None:
-                arrays.append(_from_pair(batch.column(pair[0]), batch.column(pair[1])))
+                arrays.append(_from_pair(batch.column(pair[0]), batch.column(pair[1]), table.delimiter))
             else:
                 arrays.append(pa.nulls(batch.num_rows, pa.binary()))
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    system = None if shape is None else _system(table, shape)
+    srid = None if shape is None else _first_srid(table, shape)
+    system = None if srid is None else crs.parse(srid)
     yield typed(Layer(path.stem, None, schema, batches, system, remarks))
 
 
@@ -141,10 +150,14 @@ def _opened(path: Path, encoding: str | None) -> tuple[_Table, list[str]]:
     if not text.strip() or "\0" in text:
         raise InvalidData(f"{path}: is not CSV: it begins with {start[:24] or 'nothing'!r}")
     _check_quotations(path)
-    names, delimiter = max(((_names(text, d), d) for d in _DELIMITERS), key=lambda found: len(found[0]))
+    told = _SEP.match(text)
+    names, delimiter = max(
+        ((_names(text[told.end() if told else 0 :], d), d) for d in (told[1] if told else _DELIMITERS)),
+        key=lambda found: len(found[0]),
+    )
     if len(names) < 2:
         raise InvalidData(f"{path}: is not CSV: its first row has no comma, semicolon, tab or bar: {text[:60]!r}")
-    return _Table(path, found, delimiter, names), remarks
+    return _Table(path, found, delimiter, names, int(told is not None)), remarks
 
 
 def _encoding_of(path: Path, start: bytes, encoding: str | None) -> tuple[str, list[str]]:
@@ -177,7 +190,7 @@ def _check_quotations(path: Path) -> None:
 
 def _names(text: str, delimiter: str) -> list[str]:
     try:
-        return [name.strip() for name in next(csv.reader(io.StringIO(text), delimiter=delimiter))]
+        return [name.strip() for name in next(csv.reader(io.StringIO(text, newline=None), delimiter=delimiter))]
     except (csv.Error, StopIteration):
         return []
 
@@ -186,9 +199,10 @@ def _from_wkt(texts: pa.Array) -> pa.Array:
     """Return ISO WKB of WKT, with or without SRID; what is none comes as its own bytes: a fault of its record."""
     import shapely
 
-    values = np.array([text and _SRID.sub("", text) for text in texts.to_pylist()], dtype=object)
+    values = np.array([text and re.sub(_SRID, "", text) for text in texts.to_pylist()], dtype=object)
     try:
-        shapes = shapely.from_wkt(values, on_invalid="ignore")
+        with np.errstate(invalid="ignore"):  # numpy warns of NaN among coordinates; they are looked for later
+            shapes = shapely.from_wkt(values, on_invalid="ignore")
     except NotImplementedError:  # a curve somewhere
         shapes = np.array([_one_shape(value) for value in values], dtype=object)
     return _binary(shapes, values)
@@ -203,16 +217,18 @@ def _one_shape(text: str | None) -> object:
         return None
 
 
-def _from_pair(x: pa.Array, y: pa.Array) -> pa.Array:
-    """Return ISO WKB of points, none where both are missing; what is no pair of numbers comes as its own bytes."""
+def _from_pair(x: pa.Array, y: pa.Array, delimiter: str) -> pa.Array:
+    """Return ISO WKB of points, none where both are missing; what is no pair of numbers comes as its own bytes.
+
+    A comma before the decimals is one where commas do not part the columns.
+    """
     import shapely
 
-    numbers = [
-        pc.if_else(pc.match_substring_regex(column, _NUMBER), column, None)
-        .cast(pa.float64())
-        .to_numpy(zero_copy_only=False)
-        for column in (x, y)
-    ]
+    numbers = []
+    for column in (x, y):
+        pointed = column if delimiter == "," else pc.replace_substring_regex(column, _DECIMAL_COMMA, r"\1.\2")
+        plain = pc.utf8_trim_whitespace(pc.if_else(pc.match_substring_regex(pointed, _NUMBER), pointed, None))
+        numbers.append(plain.cast(pa.float64()).to_numpy(zero_copy_only=False))
     points = shapely.points(*numbers)
     points[np.isnan(numbers[0]) | np.isnan(numbers[1])] = None
     texts = pc.binary_join_element_wise(x, y, " ", null_handling="replace", null_replacement="?")
@@ -230,14 +246,26 @@ def _binary(shapes: Any, texts: Any) -> pa.Array:
     return pa.array(binary, pa.binary())
 
 
-def _system(table: _Table, shape: int) -> pyproj.CRS | None:
-    """Return the CRS that the SRID before the first WKT names, None where there is none."""
+def _first_srid(table: _Table, shape: int) -> int | None:
+    """Return the SRID before the first WKT, None where there is none."""
     for batch in table.batches():
         first = pc.drop_null(batch.column(shape))
         if len(first):
-            found = _SRID.match(first[0].as_py())
-            return crs.parse(int(found.group(1))) if found else None
+            found = re.match(_SRID, first[0].as_py())
+            return int(found[1]) if found else None
     return None
+
+
+def _check_srid(path: Path, texts: pa.Array, expected: int | None) -> None:
+    """Refuse a column whose shapes are of several systems: a layer has one."""
+    found = pc.struct_field(pc.extract_regex(texts, _SRID), "srid")
+    others = pc.drop_null(pc.unique(found)).to_pylist()
+    wrong = [srid for srid in others if int(srid) != expected]
+    if wrong:
+        first = "none" if expected is None else str(expected)
+        raise InvalidData(
+            f"{path}: its first shape states SRID {first} and another {wrong[0]}: a layer has one CRS; divide it"
+        )
 
 
 FORMAT = Format(

@@ -17,13 +17,14 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
     Raises
     ------
-    InvalidData : the CRS is one of those.
+    InvalidData : the CRS is one of those, or a text holds U+0000.
     """
-    from ingest.formats._json import check_known, check_no_link
+    from ingest.formats._json import check_known, check_no_link, check_no_nul
     from ingest.formats._ogr import read_layers
 
     check_signature(path, (b"{",), "GeoJSON")
     check_no_link(path)
+    check_no_nul(path)
     if options.assume_crs is None:
         check_known(path)
     yield from read_layers(path, options, "GeoJSON", (b"{",))

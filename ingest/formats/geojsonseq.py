@@ -10,7 +10,7 @@ import orjson
 
 from cim.errors import InvalidData
 from ingest.formats._base import Format, Layer, ReadOptions
-from ingest.formats._json import refuse_links, suspect
+from ingest.formats._json import check_no_nul, refuse_links, suspect
 from ingest.gdal import check_signature
 
 _SEPARATOR = b"\x1e"
@@ -23,12 +23,13 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
     Raises
     ------
-    InvalidData : a line that is no JSON, which GDAL would leave out, or states its CRS by a link.
+    InvalidData : a line that is no JSON, which GDAL would leave out, states its CRS by a link, or holds U+0000.
     """
     from ingest.formats._ogr import read_layers
 
     check_signature(path, _SIGNATURES, _TITLE)
     _check_records(path)
+    check_no_nul(path)
     yield from read_layers(path, options, _TITLE, _SIGNATURES)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +14,8 @@ from ingest.formats._base import Format, Layer, ReadOptions, head
 _NAMESPACES = ("http://www.opengis.net/kml/", "http://earth.google.com/kml/")
 # Fields the driver adds that say how a place is drawn, or repeat what its geometry says.
 _DRAWING = frozenset({"altitudeMode", "tessellate", "extrude", "visibility", "drawOrder", "icon", "snippet"})
+# A value with a name, of which GDAL keeps the letters of English and makes the rest alike.
+_DATA = re.compile(r"""(<(?:\w+:)?Data\s[^>]*?\bname\s*=\s*)(["'])([^"'<>]*[^\x00-\x7f][^"'<>]*)\2""")
 _CHUNK = 1 << 20
 
 
@@ -26,7 +30,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     InvalidData : no KML, a document type, a KMZ without a KML file, no places.
     """
     from ingest.formats._ogr import read_layers_apart
-    from ingest.formats._text import identified, typed, without
+    from ingest.formats._text import identified, renamed, typed, without
     from ingest.formats._xml import stage
     from ingest.scratch import Scratch
 
@@ -37,13 +41,13 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     copy, root = stage(source, folder, "KML")
     if root.name != "kml" or not (root.namespace.startswith(_NAMESPACES) or not root.namespace):
         raise InvalidData(f"{path}: is not KML: its root element is {root.name!r}")
-    copy = copy.rename(folder / "source.kml")
+    names = _name_plainly(copy)
     links = _count(copy, b"<NetworkLink>") + _count(copy, b"<NetworkLink ")
     said = [f"{links} links to other files are not followed; give those files themselves"] if links else []
     for layer in read_layers_apart(path, copy, options, "KML", {}):
         name = path.stem if layer.name == "source" else layer.name
         yield replace(
-            scratch.hold(typed(identified(without(layer, _DRAWING), "id"))),
+            scratch.hold(typed(renamed(identified(without(layer, _DRAWING), "id"), names))),
             name=name,
             warnings=[*layer.warnings, *said],
         )
@@ -61,6 +65,29 @@ def _main_file(path: Path, folder: Path) -> Path:
     if not files:
         raise InvalidData(f"{path}: holds no .kml file, as a KMZ must")
     return files[0]
+
+
+def _name_plainly(copy: Path) -> dict[str, str]:
+    """Rewrite a KML file with plain names of values instead of those in other scripts; return what each stands for.
+
+    GDAL would write all of one length the same, and keep the last one's value.
+    """
+    plain: dict[str, str] = {}
+
+    def name(found: re.Match[str]) -> str:
+        said = plain.setdefault(html.unescape(found[3]), f"named_{len(plain) + 1}")
+        return f"{found[1]}{found[2]}{said}{found[2]}"
+
+    before = copy.rename(copy.with_suffix(".xml"))
+    with before.open(encoding="utf-8", newline="") as source, copy.open("w", encoding="utf-8", newline="") as target:
+        rest = ""
+        while chunk := source.read(_CHUNK):
+            whole, tag, rest = (rest + chunk).rpartition("<")
+            target.write(_DATA.sub(name, whole))
+            rest = tag + rest
+        target.write(rest)
+    before.unlink()
+    return {token: original for original, token in plain.items()}
 
 
 def _count(path: Path, text: bytes) -> int:

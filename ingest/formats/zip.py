@@ -16,7 +16,7 @@ from ingest.formats._base import Batches, Format, Layer, Model, ReadOptions, hea
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
-    """Yield the layers of every file in a zip; those of several files that have one name get their file's before it.
+    """Yield the layers of every file in a zip; those of one name get their file's before it, or the path of that.
 
     A zip inside the zip is not unpacked.
 
@@ -55,10 +55,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
                 packed = replace(layer, file=file, format=source.format.name, model=model, lineage=lineage)
                 found.append(packed)
     count = Counter(layer.name for layer in found)
-    named = [
-        layer if count[layer.name] == 1 else replace(layer, name=f"{Path(str(layer.file)).stem}/{layer.name}")
-        for layer in found
-    ]
+    long = {n: layer.name if count[layer.name] == 1 else _under(layer, stem=True) for n, layer in enumerate(found)}
+    count = Counter(long.values())
+    named = [replace(x, name=long[n] if count[long[n]] == 1 else _under(x, stem=False)) for n, x in enumerate(found)]
     if options.layer is not None and options.layer not in {layer.name for layer in named}:
         raise InvalidData(f"{path}: has no layer {options.layer!r}; it has {', '.join(layer.name for layer in named)}")
     if over:
@@ -66,6 +65,12 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     for layer in named:
         if options.layer in (None, layer.name):
             yield scratch.hold(replace(layer, batches=partial(_batches, layer.batches, folder, path)))
+
+
+def _under(layer: Layer, *, stem: bool) -> str:
+    """Return a layer's name behind that of its file, without what is before and after the stem of that or with it."""
+    file = Path(str(layer.file))
+    return f"{file.stem if stem else file.as_posix()}/{layer.name}"
 
 
 def _batches(batches: Batches, folder: Path, path: Path) -> Iterator[pa.RecordBatch]:

@@ -162,3 +162,18 @@ def test_what_the_database_cannot_hold_is_a_fault(source: pa.Array) -> None:
     faults = Faults(1)
     assert attribute_of(pa.chunked_array([source]), "field", faults).to_pylist() == [None]
     assert list(dict(faults)) == [0]
+
+
+def test_a_field_of_several_kinds_keeps_what_is_no_json_as_text() -> None:
+    # As GDAL writes the values "x", "1.50", "007", 1.5, 0.1, 3, true, {"a": 1} and a number that doubles round.
+    texts = ["x", "1.50", "007", "1.5", "0.10000000000000001", "3", "true", '{"a": 1}', "9007199254740993", "{a", None]
+    expected = ['"x"', '"1.50"', '"007"', "1.5", "0.1", "3", "true", '{"a": 1}', '"9007199254740993"', '"{a"', None]
+    faults = Faults(len(texts))
+    column = pa.chunked_array([pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts))])
+    assert attribute_of(column, "tags", faults).to_pylist() == expected
+    assert dict(faults) == {}
+    for text in ("NaN", "[1e999]", "[9007199254740993]", '"\\u0000"'):
+        faults = Faults(1)
+        one = pa.chunked_array([pa.ExtensionArray.from_storage(pa.json_(), pa.array([text]))])
+        assert attribute_of(one, "tags", faults).to_pylist() == [None]
+        assert list(dict(faults)) == [0]

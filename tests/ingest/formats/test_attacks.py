@@ -175,6 +175,17 @@ def test_a_crs_that_nobody_knows_is_not_taken_for_wgs84(tmp_path: Path, system: 
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".geojsonl"])
+@pytest.mark.parametrize(("name", "refused"), [("a\0b", True), ("\0", True), ("\\u0000", False), ("\\\0", True)])
+def test_a_text_is_not_cut_off_at_u0000(tmp_path: Path, suffix: str, name: str, refused: bool) -> None:
+    path = tmp_path / f"a{suffix}"
+    feature = {"type": "Feature", "properties": {"n": name}, "geometry": None}
+    path.write_text(json.dumps(feature))
+    said = outcome(path)
+    assert ("holds the character U+0000" in said) is refused
+    assert refused or repr(name) in said
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".geojsonl"])
 @pytest.mark.parametrize(
     "crs",
     [
@@ -413,3 +424,15 @@ def test_a_virtual_data_source_under_any_suffix_is_refused(tmp_path: Path, secre
             (tmp_path / f"attack{part}").write_text(virtual)
         assert outcome(path).startswith("refused: "), suffix
         assert SECRET not in outcome(path)
+
+
+def test_values_of_kml_keep_names_in_any_script(tmp_path: Path) -> None:
+    # GDAL makes one name of six underlines of both, and keeps the value of the second.
+    values = {"层数": "3", "高度": "9.5", "a & 楼": "x", "plain": "y"}
+    data = "".join(f'<Data name="{n.replace("&", "&amp;")}"><value>{v}</value></Data>' for n, v in values.items())
+    path = tmp_path / "a.kml"
+    text = KML.format(doctype="", attributes="", text="a")
+    path.write_text(text.replace("<Point>", f"<ExtendedData>{data}</ExtendedData><Point>"), encoding="utf-8")
+    (layer,) = format_of(path).read(path, ReadOptions())
+    (row,) = layer.table().to_pylist()
+    assert {name: row[name] for name in values} == {"层数": 3, "高度": 9.5, "a & 楼": "x", "plain": "y"}

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from cim.errors import InvalidData
+from ingest.ahead import ahead
 from ingest.formats import ReadOptions
 from ingest.formats.shp import read
 
 
-def shapefile(folder: Path, field: bytes, value: bytes, *, driver: int = 0, cpg: str | None = None) -> Path:
-    """Write a Shapefile of one point at (1, 2) with one text field of 20 bytes, byte by byte."""
+def shapefile(
+    folder: Path, field: bytes, value: bytes, *, driver: int = 0, cpg: str | None = None, records: int = 1
+) -> Path:
+    """Write a Shapefile of one point at (1, 2) with one text field of 20 bytes, byte by byte; of so many records."""
     folder.mkdir(parents=True, exist_ok=True)
     point = struct.pack("<idd", 1, 1.0, 2.0)
 
@@ -21,8 +24,8 @@ def shapefile(folder: Path, field: bytes, value: bytes, *, driver: int = 0, cpg:
     (folder / "p.shp").write_bytes(header(128) + struct.pack(">ii", 1, 10) + point)
     (folder / "p.shx").write_bytes(header(108) + struct.pack(">ii", 50, 10))
     descriptor = field.ljust(11, b"\0") + b"C" + bytes(4) + bytes([20]) + bytes(15)
-    head = struct.pack("<4BIHH", 3, 124, 1, 1, 1, 65, 21) + bytes(17) + bytes([driver]) + bytes(2)
-    (folder / "p.dbf").write_bytes(head + descriptor + b"\r" + b" " + value.ljust(20) + b"\x1a")
+    head = struct.pack("<4BIHH", 3, 124, 1, 1, records, 65, 21) + bytes(17) + bytes([driver]) + bytes(2)
+    (folder / "p.dbf").write_bytes(head + descriptor + b"\r" + (b" " + value.ljust(20)) * records + b"\x1a")
     if cpg is not None:
         (folder / "p.cpg").write_text(cpg)
     return folder / "p.shp"
@@ -82,12 +85,63 @@ def test_what_is_neither_asks_for_the_encoding(tmp_path: Path) -> None:
         [layer.table() for layer in read(path, ReadOptions(encoding="utf-8"))]
 
 
-def test_a_code_page_file_that_lies_is_found_out(tmp_path: Path) -> None:
-    path = shapefile(tmp_path, b"NAME", "名称".encode("GB18030"), cpg="UTF-8")
-    with pytest.raises(InvalidData, match="is not in the encoding the file states"):
-        [layer.table() for layer in read(path, ReadOptions())]
-    (layer,) = read(path, ReadOptions(encoding="GB18030"))
-    assert layer.table().column("NAME").to_pylist() == ["名称"]
+@pytest.mark.parametrize(
+    ("encoding", "cpg", "driver", "found"),
+    [
+        ("GB18030", "UTF-8", 0x00, "GB18030"),
+        ("UTF-8", "GBK", 0x00, "UTF-8"),
+        ("UTF-8", "ISO-8859-1", 0x00, "UTF-8"),
+        ("UTF-8", None, 0x4D, "UTF-8"),
+        ("GB18030", "OEM", 0x00, "GB18030"),
+        ("Big5", "", 0x00, "Big5"),
+    ],
+)
+def test_what_is_stated_is_not_followed_where_the_text_cannot_be_in_it(
+    tmp_path: Path, encoding: str, cpg: str | None, driver: int, found: str
+) -> None:
+    path = shapefile(tmp_path, "名字".encode(encoding), "山川公園".encode(encoding), driver=driver, cpg=cpg)
+    (layer,) = read(path, ReadOptions())
+    assert layer.table().column("名字").to_pylist() == ["山川公園"]
+    by = "language driver 0x4d of its .dbf" if cpg is None else "its .cpg"
+    assert layer.warnings[0].startswith(f"text is read as {found}, though {by} says")
+
+
+@pytest.mark.parametrize(("encoding", "cpg"), [("GB18030", "ISO-8859-1"), ("GB18030", "Big5")])
+def test_what_is_stated_is_doubted_where_the_text_looks_like_another(tmp_path: Path, encoding: str, cpg: str) -> None:
+    (layer,) = read(shapefile(tmp_path, b"NAME", "南山大厦".encode(encoding), cpg=cpg), ReadOptions())
+    doubt = f"it looks like {encoding}: say --encoding if it is that"
+    assert layer.warnings == [f"text is read as {cpg}, as its .cpg says; {doubt}"]
+
+
+def test_korean_is_not_doubted(tmp_path: Path) -> None:
+    (layer,) = read(shapefile(tmp_path, b"NAME", "서울시청".encode("euc_kr"), cpg="EUC-KR"), ReadOptions())
+    assert layer.table().column("NAME").to_pylist() == ["서울시청"]
+    assert layer.warnings == ["text is read as EUC-KR, as its .cpg says"]
+
+
+def test_the_encoding_of_one_file_is_not_that_of_the_next(tmp_path: Path) -> None:
+    # As a delivery is read: the stream is begun here and ended by the thread that reads ahead.
+    first = shapefile(tmp_path / "a", b"NAME", "臺北市政府".encode("big5"))
+    second = shapefile(tmp_path / "b", b"NAME", "南山大厦".encode("gbk"), cpg="GBK")
+    found = []
+    for path in (first, second, first):
+        (layer,) = read(path, ReadOptions())
+        found += [batch.column("NAME").to_pylist() for batch in ahead(layer.batches())]
+    assert found == [["臺北市政府"], ["南山大厦"], ["臺北市政府"]]
+
+
+def test_attributes_of_another_number_of_shapes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="has 2 records for 1 shapes: it is of another file"):
+        list(read(shapefile(tmp_path, b"NAME", b"x", records=2), ReadOptions()))
+
+
+def test_records_marked_as_deleted_are_counted(tmp_path: Path) -> None:
+    path = shapefile(tmp_path, b"NAME", b"x")
+    table = path.with_suffix(".dbf")
+    table.write_bytes(table.read_bytes().replace(b"\r x", b"\r*x"))
+    (layer,) = read(path, ReadOptions())
+    assert layer.table().num_rows == 0
+    assert layer.warnings == ["records that the .dbf marks as deleted are passed over: 1"]
 
 
 @pytest.mark.parametrize("part", ["shx", "dbf"])

@@ -29,6 +29,23 @@ def pack(path: Path, *members: Path) -> Path:
     return path
 
 
+def test_files_of_one_name_are_told_apart_by_their_paths(
+    database: Database, tmp_path: Path, write: Write, square: Shape, rows: Rows
+) -> None:
+    files = [
+        write(tmp_path / folder / f"building{suffix}", [{"name": f"{folder}{suffix}"}], [square(100 * place)])
+        for place, (folder, suffix) in enumerate((("a", ".geojson"), ("b", ".geojson"), ("b", ".fgb")))
+    ]
+    report = ingest(database, [pack(tmp_path / "delivery.zip", *files)])
+    assert report.refused == []
+    assert [layer.name for layer in report.files[0].layers] == [
+        "a/building.geojson/building",
+        "b/building.fgb/building",
+        "b/building.geojson/building",
+    ]
+    assert sorted(row["name"] for row in rows("building", "name")) == ["a.geojson", "b.fgb", "b.geojson"]
+
+
 def test_a_mapping_may_name_a_file_in_the_zip(
     database: Database, tmp_path: Path, write: Write, square: Shape, rows: Rows
 ) -> None:
