@@ -52,7 +52,9 @@ def test_one_given_back_is_taken_again(pooled: Callable[[int, Check], None]) -> 
     pooled(1, check)
 
 
-def test_no_more_than_there_may_be(pooled: Callable[[int, Check], None]) -> None:
+def test_no_more_than_there_may_be(pooled: Callable[[int, Check], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "PACE", 0.001)
+
     async def check(pool: Pool) -> None:
         at_once, most = 0, 0
 
@@ -159,3 +161,32 @@ def test_one_given_back_after_the_end_is_closed(pooled: Callable[[int, Check], N
         assert connection.is_closed()
 
     pooled(1, check)
+
+
+def test_connections_are_made_one_after_another(
+    pooled: Callable[[int, Check], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "PACE", PATIENCE)
+
+    async def check(pool: Pool) -> None:
+        numbers: set[int] = set()
+
+        async def use() -> None:
+            connection = await pool.take(PATIENCE)
+            numbers.add(await connection.fetchval(NUMBER))
+            pool.give_back(connection)
+
+        await asyncio.gather(*(use() for _ in range(20)))
+        assert len(numbers) == 1
+
+    pooled(10, check)
+
+
+def test_another_is_made_where_none_is_given_back(pooled: Callable[[int, Check], None]) -> None:
+    async def check(pool: Pool) -> None:
+        taken = await asyncio.gather(*(pool.take(PATIENCE) for _ in range(3)))
+        assert len({await connection.fetchval(NUMBER) for connection in taken}) == 3
+        for connection in taken:
+            pool.give_back(connection)
+
+    pooled(10, check)
