@@ -1,7 +1,8 @@
 """Scenarios on a city made from a seed: the sealed answer against the bare SQL on the same tables, in one run.
 
 The city is that of `benchmarks._town`, with 886,000 buildings by default; loading, sequencing and VACUUM run before any
-clock starts. "Bare SQL" is the scenario's own query on the live tables, without state, seal and document.
+clock starts. "Bare SQL" is the scenario's own query on the live tables, without state, seal and document. "First time"
+nothing is kept of the state in this process, "again" what was read for the same question is.
 
 Run: python -m benchmarks.scenarios [buildings] [--growth]
 """
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from cim.db.cluster import ensure_running, stop
 from cim.db.script import query
 from cim.db.state import resolve
 from cim.scenarios import run
+from cim.scenarios._kept import ANSWERS
 from cim.scenarios._seal import state_of
 from cim.scenarios._state import snapshot
 from cim.scenarios.service_coverage import ServiceCoverage
@@ -89,6 +92,16 @@ def within(took: Took, seconds: float) -> None:
     print(took.line() + f"aim {1e3 * seconds:.0f} ms")
 
 
+def first(scenario_id: str, city: City, asked: dict[str, Any]) -> Callable[[], object]:
+    """Return a run for which nothing is kept yet."""
+
+    def once() -> object:
+        ANSWERS.clear()
+        return run(city.database, scenario_id, asked)
+
+    return once
+
+
 def bare(city: City, name: str, scenario_id: str, asked: dict[str, Any]) -> Callable[[], object]:
     """Return the query itself on the live tables, as the scenario runs it: no state, no seal, no document."""
     begins = query(f"scenarios/{name}").text.partition("\n")[0]
@@ -100,7 +113,7 @@ def bare(city: City, name: str, scenario_id: str, asked: dict[str, Any]) -> Call
             caught.append((statement, parameters))
 
     sa.event.listen(engine, "before_cursor_execute", catch)
-    run(city.database, scenario_id, asked)
+    first(scenario_id, city, asked)()
     sa.event.remove(engine, "before_cursor_execute", catch)
 
     def once() -> object:
@@ -154,35 +167,46 @@ def district(city: City, server: Callable[[], float]) -> None:
         took = turns(
             {
                 f"{work}, bare SQL": bare(city, name, scenario_id, asked),
-                f"{work}, sealed": partial(run, database, scenario_id, asked),
-                f"{work}, sealed, as of": partial(run, database, scenario_id, asked | {"as_of": earlier}),
+                f"{work}, first time": first(scenario_id, city, asked),
+                f"{work}, again": partial(run, database, scenario_id, asked),
+                f"{work}, as of, first time": first(scenario_id, city, asked | {"as_of": earlier}),
             },
             server,
         )
-        against(took, f"{work}, sealed", f"{work}, bare SQL", most)
-        against(took, f"{work}, sealed, as of", f"{work}, sealed", 2)
+        against(took, f"{work}, first time", f"{work}, bare SQL", most)
+        against(took, f"{work}, again", f"{work}, bare SQL", most)
+        against(took, f"{work}, as of, first time", f"{work}, first time", 2)
     codes = [
         o["code"] for o in run(database, "district-inventory", asked | {"list_objects": True})["result"]["objects"]
     ]
-    proposal = {"interventions": [{"target": code, "action": "demolish"} for code in codes[:200]]}
+
+    def proposing(number: int) -> dict[str, Any]:
+        """Return the question with a proposal of 200 interventions, each `number` another one."""
+        chosen = codes[number : number + 200]
+        return asked | {"proposal": {"interventions": [{"target": code, "action": "demolish"} for code in chosen]}}
+
+    others = map(proposing, count(1))
     took = turns(
         {
-            "inventory cube": lambda: run(database, "district-inventory", asked),
-            "inventory cube through a proposal of 200": lambda: run(
-                database, "district-inventory", asked | {"proposal": proposal}
+            "inventory cube, first time": first("district-inventory", city, asked),
+            "inventory cube through a proposal of 200, first time": first("district-inventory", city, proposing(0)),
+            "constraints of 200 interventions, first time": first("check-constraints", city, proposing(0)),
+            "constraints of 200 interventions, again": lambda: run(database, "check-constraints", proposing(0)),
+            "constraints of 200 interventions, another proposal": lambda: run(
+                database, "check-constraints", next(others)
             ),
-            "constraints of 200 interventions": lambda: run(
-                database, "check-constraints", asked | {"proposal": proposal}
-            ),
-            "coverage of one kind on foot": lambda: run(
-                database, "service-coverage", asked | {"kinds": ["kindergarten"]}
+            "coverage of one kind on foot, first time": first(
+                "service-coverage", city, asked | {"kinds": ["kindergarten"]}
             ),
         },
         server,
     )
-    against(took, "inventory cube through a proposal of 200", "inventory cube", 1.3)
-    within(took["constraints of 200 interventions"], 0.15)
-    print(took["coverage of one kind on foot"].line())
+    *_, coverage = took.values()
+    against(took, "inventory cube through a proposal of 200, first time", "inventory cube, first time", 1.3)
+    for name, one in took.items():
+        if name.startswith("constraints"):
+            within(one, 0.15)
+    print(coverage.line())
 
 
 def whole(city: City, town: Town, server: Callable[[], float]) -> None:
@@ -192,11 +216,13 @@ def whole(city: City, town: Town, server: Callable[[], float]) -> None:
     names = [f"RD-{n}" for n in range(1, DISTRICTS + 1)]
     took = turns(
         {
-            "ranking of the whole city": lambda: run(database, "rank-renewal-candidates", everywhere),
-            f"indicators of {DISTRICTS} districts, one by one": lambda: [
-                run(database, "density-indicators", {"scope": name}) for name in names
+            "ranking of the whole city, first time": first("rank-renewal-candidates", city, everywhere),
+            "ranking of the whole city, again": lambda: run(database, "rank-renewal-candidates", everywhere),
+            f"indicators of {DISTRICTS} districts, one by one, first time": lambda: [
+                first("density-indicators", city, {"scope": name})() for name in names
             ],
-            f"indicators of {DISTRICTS} districts": lambda: run(database, "compare-districts", {"scope": names}),
+            f"indicators of {DISTRICTS} districts, first time": first("compare-districts", city, {"scope": names}),
+            f"indicators of {DISTRICTS} districts, again": lambda: run(database, "compare-districts", {"scope": names}),
             "coverage of one kind on foot, whole city": lambda: run(
                 database, "service-coverage", everywhere | {"kinds": ["kindergarten"], "rings": [1000]}
             ),
@@ -204,10 +230,12 @@ def whole(city: City, town: Town, server: Callable[[], float]) -> None:
         server,
         rounds=2,
     )
-    ranking, one_by_one, districts, coverage = took.values()
+    ranking, ranking_again, one_by_one, districts, districts_again, coverage = took.values()
     within(ranking, 10)
+    within(ranking_again, 10)
     print(one_by_one.line())
     within(districts, 1)
+    within(districts_again, 1)
     print(coverage.line())
     within(on_foot(city, everywhere, server), 1)
     portfolio(server)
@@ -288,7 +316,7 @@ def growth(city: City, town: Town, server: Callable[[], float]) -> None:
                 break
             asked = {"scope": square(size, town), "scope_crs": SRID, "reference_date": "2026-06-30"}
             took = turns(
-                {scenario_id: partial(run, city.database, scenario_id, asked)},
+                {scenario_id: first(scenario_id, city, asked)},
                 server,
                 rounds=3 if size <= 30_000 else 1,
             )[scenario_id]

@@ -32,6 +32,7 @@ class Made:
     text : the branch as JSON text, as queries take it: of a row that is changed, what is another
     on : interventions by the building they act on, in order of phase
     new : the intervention that makes an object, by feature type and the object's provisional code
+    meeting : type and code of the targets that meet the land of the state
     """
 
     proposal: Proposal
@@ -40,6 +41,7 @@ class Made:
     text: str
     on: Mapping[str, tuple[Intervention, ...]]
     new: Mapping[tuple[str, str], Intervention]
+    meeting: frozenset[tuple[str, str]]
 
     @property
     def parcels(self) -> list[str]:
@@ -60,7 +62,7 @@ def lay(state: State, proposal: Proposal) -> Made:
     new: dict[tuple[str, str], Intervention] = {}
     branch: dict[str, dict[str, Mapping[str, Any]]] = {}
     sent: dict[str, dict[str, Mapping[str, Any]]] = {}
-    rows = _targets(state, proposal)
+    rows, meeting = _targets(state, proposal)
     before = dict(rows["building"])
     for one in proposal.interventions:
         action = ACTIONS[one.action]
@@ -86,17 +88,22 @@ def lay(state: State, proposal: Proposal) -> Made:
         orjson.dumps(sent).decode(),
         MappingProxyType({code: tuple(ones) for code, ones in on.items()}),
         MappingProxyType(new),
+        meeting,
     )
 
 
-def _targets(state: State, proposal: Proposal) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """Return the rows of the buildings acted on and the codes of the parcels built on."""
+def _targets(
+    state: State, proposal: Proposal
+) -> tuple[dict[str, dict[str, Mapping[str, Any]]], frozenset[tuple[str, str]]]:
+    """Return the rows of the buildings acted on and the codes of the parcels built on, and which meet the land."""
     buildings = sorted({one.target for one in proposal.interventions if ACTIONS[one.action].on_building})
     parcels = sorted({one.target for one in proposal.interventions if not ACTIONS[one.action].on_building})
     found = state.through(None).rows("acted_on", buildings=buildings, parcels=parcels)
     rows: dict[str, dict[str, Mapping[str, Any]]] = {"building": {}, "parcel": {}}
+    meeting = frozenset((row.type, row.code) for row in found if row.meets)
     for row in found:
         values = row._asdict()
+        del values["meets"]
         rows[values.pop("type")][row.code] = values
     for name, wanted in (("building", buildings), ("parcel", parcels)):
         missing = sorted(set(wanted) - rows[name].keys())
@@ -105,7 +112,7 @@ def _targets(state: State, proposal: Proposal) -> dict[str, dict[str, Mapping[st
                 f"proposal: no {name} {', '.join(missing[:10])} at tree size {state.head.size}; "
                 f"{len(missing)} of its targets"
             )
-    return rows
+    return rows, meeting
 
 
 def _changes(state: State, one: Intervention, row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from cim.db.engine import Database
-from cim.db.script import query
 from cim.db.state import TreeHead
 from cim.log.entry import canonicalize
 from cim.scenarios._branch import lay
+from cim.scenarios._kept import versions
 from cim.scenarios._proposal import from_document
 from cim.scenarios._reads import reading, seal_reading
 from cim.scenarios._rules import rule_pack
@@ -24,8 +24,6 @@ from cim.scenarios._why import opened
 
 if TYPE_CHECKING:  # the base of all scenarios calls `assess`
     from cim.scenarios._base import Outcome, Scenario
-
-VERSIONS = "cim.versions"  # key of what a connection remembers
 
 
 def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dict[str, Any]:
@@ -115,12 +113,7 @@ def sealed_state(database: Database, head: TreeHead) -> dict[str, Any]:
 
 def software(connection: sa.Connection, libraries: Iterable[str] = ()) -> dict[str, str]:
     """Return the versions of what clipping depends on, and of the Python packages that a result depends on."""
-    # A connection ends with its server, so it need be asked but once.
-    known = connection.info.get(VERSIONS)
-    if known is None:
-        row = connection.execute(query("scenarios/versions")).one()
-        known = connection.info[VERSIONS] = {"postgis": row.postgis, "geos": row.geos}
-    return {**known, **{name: _installed(name) for name in libraries}}
+    return {**versions(connection), **{name: _installed(name) for name in libraries}}
 
 
 # Looking a package up reads its whole record; what a process runs does not change under it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -22,6 +22,7 @@ from cim.db.script import query, query_of_state
 from cim.db.spatial import check_path, srid_of
 from cim.db.state import AsOf, TreeHead, resolve
 from cim.errors import InvalidData, NotFound
+from cim.scenarios._kept import ANSWERS, Answer, key_of
 from cim.scenarios._rules import DEFAULT, RulePack, rule_pack
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 RECORDED = ("renewal_district", "division")  # land that has a record of its own
 SCOPE_TYPES = (*RECORDED, "parcel")
+SNAPSHOT_OF = "cim.snapshot_of"  # option of a connection: the database that it reads in one snapshot
 MILLIMETRES = 3  # decimals that coordinates are snapped to
 # WGS 84 and CGCS2000: between them EPSG gives no operation, and taking one for the other costs under a metre.
 DEGREES_TAKEN_AS_EQUAL = frozenset({4326, 4490})
@@ -64,11 +66,11 @@ class State:
     Attributes
     ----------
     live : the live tables stand exactly at this tree size and no writer is ahead, so they may be read instead
-    kept : what is kept added up of today may be taken, where it was so at this tree size
+    kept : what is kept may be taken: what is added up of today, where it was so at this tree size, and answers
     as_of : when the last entry of this tree was made, RFC 3339, as the entry says it
     compared : another rule pack that the same is judged by, beside `pack`
     made : the proposal that lies on top, if any: queries then read through its branch
-    read : what was read already, by query, parameters and branch: several rules ask the same of one snapshot
+    read : what was read already, by what was asked: several rules ask the same of one snapshot
     """
 
     connection: sa.Connection
@@ -82,9 +84,7 @@ class State:
     scope: Scope
     compared: RulePack | None = None
     made: Made | None = None
-    read: dict[tuple[str, str | None, str], Sequence[sa.Row[Any]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    read: dict[str, Sequence[sa.Row[Any]]] = field(default_factory=dict, repr=False, compare=False)
 
     def through(self, made: Made | None) -> State:
         """Return this state with a proposal on top; None takes it off."""
@@ -106,20 +106,29 @@ class State:
         return None if self.made is None else self.made.text
 
     def rows(self, name: str, **parameters: Any) -> Sequence[sa.Row[Any]]:
-        """Run the query `scenarios/<name>` with this state's parameters and more, and return its rows."""
+        """Return what the query `scenarios/<name>` gives with this state's parameters and more."""
         asked = parameters | {
-            "size": self.size,
             "scope": self.scope.ewkb(self.database.settings.srid),
             "reference_date": self.reference_date,
         }
-        key = name, self.branch_text, repr(sorted(asked.items()))
-        if key not in self.read:
-            branch = frozenset[str]() if self.made is None else frozenset(self.made.branch)
-            if branch:
-                asked["branch"] = self.branch_text
-            statement = query_of_state(f"scenarios/{name}", live=self.live, branch=branch)
-            self.read[key] = self.connection.execute(statement, asked).all()
-        return self.read[key]
+        told = repr((name, self.branch_text, sorted(asked.items())))
+        if told not in self.read:
+            self.read[told] = self.answer(lambda: self._ask(name, asked), _values, told)
+        return self.read[told]
+
+    def answer(self, ask: Callable[[], Answer], values: Callable[[Answer], int], *asked: object) -> Answer:
+        """Return what `ask` reads of this state, as `asked` tells it; kept, unless nothing kept may be taken."""
+        if not self.kept or self.connection.get_execution_options().get(SNAPSHOT_OF) is not self.database:
+            return ask()
+        return ANSWERS.get(key_of(self.connection, self.database, self.head, *asked), ask, values)
+
+    def _ask(self, name: str, asked: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+        branch = frozenset[str]() if self.made is None else frozenset(self.made.branch)
+        statement = query_of_state(f"scenarios/{name}", live=self.live, branch=branch)
+        given = {**asked, "size": self.size, "unwritten_since": self.unwritten_since}
+        if branch:
+            given["branch"] = self.branch_text
+        return self.connection.execute(statement, given).all()
 
     def described(self) -> dict[str, Any]:
         """Return what a result says about its land and its clock."""
@@ -137,10 +146,8 @@ class State:
 @contextmanager
 def snapshot(database: Database) -> Iterator[sa.Connection]:
     """Open one repeatable-read, read-only snapshot for all the reads of one run."""
-    with (
-        database.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
-        connection.begin(),
-    ):
+    options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", SNAPSHOT_OF: database}
+    with database.engine.connect().execution_options(**options) as connection, connection.begin():
         connection.execute(query("scenarios/settle"))
         yield connection
 
@@ -174,19 +181,21 @@ def open_state(
     standing = connection.execute(query("scenarios/standing"), {"size": head.size, "types": types}).one_or_none()
     if standing is None:
         raise NotFound("the log is empty: there is no state of the city to compute on; load data with `cim ingest`")
-    live = use_live and standing.live
-    size = None if live else head.size
-    return State(
+    state = State(
         connection=connection,
         database=database,
         head=head,
-        live=live,
+        live=use_live and standing.live,
         kept=use_live,
         as_of=standing.at,
         reference_date=date.fromisoformat(reference_date or standing.at[:10]),
         pack=pack,
-        scope=_scope(connection, size, head.size, scope, scope_crs, database.settings.srid),
+        scope=Scope("none", (), wkb_of(shapely.Polygon()), 0),
     )
+    if scope is None:
+        return state
+    land = state.answer(lambda: (_scope(state, scope, scope_crs),), _wkb_values, "scope", scope, scope_crs)
+    return replace(state, scope=land[0])
 
 
 def plain_state(connection: sa.Connection, database: Database, as_of: AsOf, scope: str | None = None) -> State:
@@ -203,18 +212,10 @@ def plain_state(connection: sa.Connection, database: Database, as_of: AsOf, scop
     )
 
 
-def _scope(
-    connection: sa.Connection,
-    size: int | None,
-    at: int,
-    scope: str | Sequence[str] | Mapping[str, Any] | None,
-    scope_crs: str | int,
-    srid: int,
-) -> Scope:
-    if scope is None:
-        return Scope("none", (), wkb_of(shapely.Polygon()), 0)
+def _scope(state: State, scope: str | Sequence[str] | Mapping[str, Any], scope_crs: str | int) -> Scope:
+    connection, size, at = state.connection, state.size, state.head.size
     if isinstance(scope, Mapping):
-        wkb = wkb_of(place(scope, scope_crs, srid, "input scope"))
+        wkb = wkb_of(place(scope, scope_crs, state.database.settings.srid, "input scope"))
         return Scope("polygon", (), wkb, connection.execute(query("scenarios/scope_area"), {"scope": wkb}).scalar_one())
     codes = [scope] if isinstance(scope, str) else list(scope)
     if not isinstance(scope, str):
@@ -254,6 +255,16 @@ def _districts(connection: sa.Connection, size: int | None, codes: Sequence[str]
             land = _valid(bytes(union.geom), "the union of the scope's districts")
             return Scope(type_name, tuple(part.codes[0] for part in parts), land, union.area, parts)
     return None
+
+
+def _values(rows: Sequence[sa.Row[Any]]) -> int:
+    """Return how many values some rows hold."""
+    return sum(map(len, rows))
+
+
+def _wkb_values(scopes: Sequence[Scope]) -> int:
+    """Return how many values the geometry of some land holds."""
+    return sum(len(part.wkb) for one in scopes for part in (one, *one.parts)) // 8
 
 
 def _valid(wkb: bytes, name: str) -> bytes:

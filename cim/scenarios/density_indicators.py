@@ -198,7 +198,6 @@ def read_densities(
         road_status=roads["status"],
         road_missing=roads["missing"],
         aside=[] if state.made is None else state.made.parcels,
-        unwritten_since=state.unwritten_since,
         scopes=[scope.ewkb(state.database.settings.srid) for scope in scopes or [state.scope]],
     )
 

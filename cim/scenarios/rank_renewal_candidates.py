@@ -263,7 +263,6 @@ class RankRenewalCandidates(Scenario):
             zone_kinds=state.pack.limit("zone_of_parcel")["zone_kind"],
             service_ring=reach_of(state.pack).get("facility", 0),
             aside=[] if state.made is None else state.made.parcels,
-            unwritten_since=state.unwritten_since,
             top_k=top_k,
             pool=pool,
         )

@@ -20,6 +20,7 @@ from cim.db.engine import Database
 from cim.db.logstore import LogStore
 from cim.db.parcels import add_up_parcels
 from cim.scenarios import canonical, run
+from cim.scenarios._kept import ANSWERS
 from cim.settings import Settings
 from tests.cim.scenarios.conftest import CITY, DISTRICT, P1, P2, box, building
 
@@ -139,6 +140,7 @@ def test_a_district_is_answered_from_them(city: Database) -> None:
     (before,) = [p for p in asked(city)["parcels"] if p["code"] == P3]
     assert (before["gfa"]["value"], before["gfa"]["high"], before["far"]["num"]) == (160.0, 250.0, 1_600_000)
     execute(city, f"UPDATE cim.parcel_indicator SET gfa = 7770000 WHERE code = '{P3}'")
+    ANSWERS.clear()
     forged = run(city, "density-indicators", {"scope": DISTRICT, "reference_date": "2026-06-30", "level": "parcel"})
     assert [p["gfa"]["value"] for p in forged["result"]["parcels"] if p["code"] == P3] == [777.0]
 
