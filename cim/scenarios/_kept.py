@@ -20,7 +20,7 @@ from cim.db.engine import Database
 from cim.db.script import query
 from cim.db.state import TreeHead
 
-MOST = 1_000_000  # values kept in a process: some 70 MB
+MOST = 1_000_000  # values kept in a process: some 30 MB
 LARGEST = MOST // 4  # what has more values than this is not kept
 VERSIONS = "cim.versions"  # key of what a connection remembers
 

@@ -310,5 +310,4 @@ def _whole_parcels(land: sa.CTE, shape: _Shape, name: str) -> sa.CTE:
 
 def _standing(whole: sa.CTE) -> sa.Subquery:
     """Return the codes of the buildings on parcels that are kept added up."""
-    standing = sa.func.unnest(whole.c.building_codes).table_valued("code").render_derived()
-    return sa.select(standing.c.code).join_from(whole, standing, sa.true()).subquery()
+    return sa.select(sa.func.unnest(whole.c.building_codes).label("code")).subquery()
