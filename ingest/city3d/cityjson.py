@@ -63,16 +63,24 @@ def header_of(path: Path, document: Any, assumed: pyproj.CRS | None, default: py
 
 
 def features_of_document(path: Path, document: Document, header: Header) -> Iterator[Feature]:
-    """Yield the features of a whole CityJSON document: every object that no other one has as its child.
+    """Yield the features of a whole CityJSON document: every object without a parent there that is no group.
 
     Raises
     ------
-    InvalidData : an object names a child that is not there, or is its own descendant.
+    InvalidData : an object names a child that is not there, is its own descendant, or no child of its parent.
     """
     objects, vertices = document.objects(), document.vertices()
+    named: set[str] = set()
+    naming: set[str] = set()
     for name, one in objects.items():
-        if all(objects.type_of(parent) == _GROUP for parent in one.get("parents") or ()):
-            yield Feature(name, _family(path, name, one, objects), vertices, header.appearance)
+        if all(objects.type_of(parent) in (_GROUP, None) for parent in one.get("parents") or ()):
+            family = _family(path, name, one, objects)
+            named.update(family.keys() - {name})
+            yield Feature(name, family, vertices, header.appearance)
+        else:
+            naming.add(name)
+    if naming - named:
+        raise InvalidData(f"{path}: object {min(naming - named)!r} names a parent that does not name it as its child")
 
 
 def features_of_lines(path: Path, lines: Iterator[bytes], header: Header) -> Iterator[Feature]:

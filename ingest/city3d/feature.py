@@ -90,7 +90,8 @@ class Notes:
 
     def sentences(self) -> list[str]:
         """Return the sentences in the order in which they first came."""
-        return [sentence.format(n=f"{count:,}") for sentence, count in self.counts.items()]
+        # No format string: the names of objects in them may have braces.
+        return [sentence.replace("{n}", f"{count:,}") for sentence, count in self.counts.items()]
 
 
 def frame(scale: Sequence[float], translate: Sequence[float], system: pyproj.CRS | None) -> Frame:

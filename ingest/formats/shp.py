@@ -89,7 +89,10 @@ def _stated(parts: Mapping[str, Path], driver: int) -> tuple[str, str] | None:
 
 
 def _may_be(text: bytes, name: str, found: str) -> bool:
-    """Tell whether a text that looks like one encoding may be in the one stated: what is UTF-8 is nothing else."""
+    """Tell whether a text that looks like one encoding may be in the one stated: what is UTF-8 is nothing else.
+
+    But characters of two bytes in it, as those of 楼 and 路 in GBK would be, prove little of an encoding of pairs.
+    """
     try:
         codec = codec_of(name)
         text.decode(codec)
@@ -97,13 +100,14 @@ def _may_be(text: bytes, name: str, found: str) -> bool:
         return name == "another code page"
     except UnicodeDecodeError:
         return False
-    return found != "UTF-8" or codec == "utf-8"
+    pairs = len(b"\xc2\xa5".decode(codec, "replace")) == 1
+    return found != "UTF-8" or codec == "utf-8" or (pairs and max(text.decode()) < "\u0800")
 
 
 def _agree(name: str, found: str) -> bool:
-    """Tell whether what is stated is what is found, or Korean, which looks like GB18030."""
+    """Tell whether what is stated may well be what is found, as Korean, which looks like GB18030."""
     try:
-        return codec_of(name) in (codec_of(found), *_KOREAN)
+        return found == "UTF-8" or codec_of(name) in (codec_of(found), *_KOREAN)
     except InvalidData:
         return False
 

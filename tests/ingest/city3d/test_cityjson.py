@@ -271,6 +271,25 @@ def test_a_document_that_cannot_be_read_is_refused_with_the_reason(
         layers_of(path)
 
 
+def test_a_part_of_what_is_not_there_stands_for_itself(tmp_path: Path) -> None:
+    part = square(type="BuildingPart", parents=["elsewhere"])
+    layers = layers_of(write(tmp_path / "a.city.json", {"a": square(), "p": part}, SQUARE))
+    assert {name: layer.table().num_rows for name, layer in layers.items()} == {"Building": 1, "BuildingPart": 1}
+
+
+def test_a_part_that_its_parent_does_not_name_is_not_lost_in_silence(tmp_path: Path) -> None:
+    part = square(type="BuildingPart", parents=["a"])
+    with pytest.raises(InvalidData, match="object 'p' names a parent that does not name it as its child"):
+        layers_of(write(tmp_path / "a.city.json", {"a": square(), "p": part}, SQUARE))
+
+
+def test_what_is_said_of_objects_may_hold_braces(tmp_path: Path) -> None:
+    damaged = square(geometry=[{"type": "MultiSurface", "lod": "0", "boundaries": [[[0, 1, 9]]]}])
+    layers = layers_of(write(tmp_path / "a.city.json", {"{0A-1}": damaged}, SQUARE))
+    said = "object '{0A-1}' has a geometry that makes no sense: its boundaries name vertices 0 to 9 of 4"
+    assert layers["Building"].warnings == [said]
+
+
 def test_version_1_0_needs_no_transform_and_counts_its_levels(tmp_path: Path) -> None:
     one = square()
     one["geometry"][0]["lod"] = 0

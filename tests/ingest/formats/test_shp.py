@@ -113,6 +113,13 @@ def test_what_is_stated_is_doubted_where_the_text_looks_like_another(tmp_path: P
     assert layer.warnings == [f"text is read as {cpg}, as its .cpg says; {doubt}"]
 
 
+def test_pairs_that_are_utf_8_by_chance_are_read_as_stated(tmp_path: Path) -> None:
+    # 楼 is C2 A5 and 路 is C2 B7 in GBK: U+00A5 and U+00B7 in UTF-8.
+    (layer,) = read(shapefile(tmp_path, b"NAME", "楼1路2".encode("gbk"), cpg="GBK"), ReadOptions())
+    assert layer.table().column("NAME").to_pylist() == ["楼1路2"]
+    assert layer.warnings == ["text is read as GBK, as its .cpg says"]
+
+
 def test_korean_is_not_doubted(tmp_path: Path) -> None:
     (layer,) = read(shapefile(tmp_path, b"NAME", "서울시청".encode("euc_kr"), cpg="EUC-KR"), ReadOptions())
     assert layer.table().column("NAME").to_pylist() == ["서울시청"]
