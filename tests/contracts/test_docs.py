@@ -24,6 +24,7 @@ DOCS = [
     "docs/codes.md",
     "docs/deploy.md",
     "docs/jobs.md",
+    "docs/models.md",
     "sample_data/README.md",
     "schemas/README.md",
 ]

@@ -1,9 +1,13 @@
-"""Outlines of real models, to hold ours against: `python tests/ingest/ifc/outlines_make.py ../shared/data/ifc`.
+"""Outlines and heights of real models, to hold ours against.
+
+Run: python tests/ingest/ifc/outlines_make.py ../shared/data/ifc
 
 Written by other means than those under test: the opencascade kernel with all openings cut, 21 sections between 0.5 and
 1.5 m above the ground, one triangle at a time, faces united, joints of up to 30 cm closed, holes filled (none of the
 models has a courtyard). The models of CYAA0BF3 are closed bodies without eaves: there it is all that they cover.
-Two outlines are drawn by hand, from the dimensions of the walls; `outlines.json` keeps all of them.
+Two outlines are drawn by hand, from the dimensions of the walls. A height is that of the highest corner of what is no
+furniture over the ground; the storeys above it are counted by hand, in drawings of the models. `outlines.json` keeps
+all of them.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ import shapely
 BY_HAND = {"AC20-FZK-Haus.ifc": (0.0, 0.0, 12.0, 10.0), "IfcOpenHouse_IFC4.ifc": (-5.0, -0.18, 5.0, 5.18)}
 # Height of the ground in the coordinates of the model, metres.
 CUT = {
+    "AC20-FZK-Haus.ifc": 0.0,
+    "IfcOpenHouse_IFC4.ifc": 0.0,
     "Duplex_A_20110907.ifc": 0.0,
     "SampleHouse4.ifc": 0.0,
     "tested_sample_project.ifc": 0.0,
@@ -29,6 +35,15 @@ CUT = {
     "LargeBuilding.ifc": 0.0,
 }
 BODIES = "CYAA0BF3.gml.ifc"
+STOREYS = {
+    "AC20-FZK-Haus.ifc": 2,
+    "IfcOpenHouse_IFC4.ifc": 1,
+    "Duplex_A_20110907.ifc": 2,
+    "SampleHouse4.ifc": 1,
+    "tested_sample_project.ifc": 1,
+    "TallBuilding.ifc": 4,
+    "LargeBuilding.ifc": 2,
+}
 NOT_WALLS = ("IfcSpace", "IfcSite", "IfcFurnishingElement", "IfcOpeningElement", "IfcFlowTerminal", "IfcRailing")
 
 
@@ -70,18 +85,26 @@ def covered(fabric: Any) -> Any:
     return shapely.union_all([face for face in flat if face.area > 1e-6], grid_size=0.001)
 
 
+def known(outline: Any, fabric: Any, ground: float, storeys: int | None) -> dict[str, Any]:
+    height = round(float(fabric[:, :, 2].max()) - ground, 3)
+    return {"outline": shapely.to_wkt(outline, rounding_precision=3), "height": height, "storeys": storeys}
+
+
 def main(folder: Path) -> None:
-    found = {name: [shapely.box(*bounds).wkt] for name, bounds in BY_HAND.items()}
+    found: dict[str, list[dict[str, Any]]] = {}
     for name, ground in CUT.items():
         model: Any = ifcopenshell.open(str(folder / name))
         products = [p for p in model.by_type("IfcElement") if p.Representation and not any(map(p.is_a, NOT_WALLS))]
-        found[name] = [shapely.to_wkt(sections(triangles(model, products), ground), rounding_precision=3)]
+        fabric = triangles(model, products)
+        outline = shapely.box(*BY_HAND[name]) if name in BY_HAND else sections(fabric, ground)
+        found[name] = [known(outline, fabric, ground, STOREYS[name])]
     model = ifcopenshell.open(str(folder / BODIES))
     found[BODIES] = []
     for building in model.by_type("IfcBuilding"):
         storey = building.IsDecomposedBy[0].RelatedObjects[0]
         products = [p for relation in storey.ContainsElements for p in relation.RelatedElements if p.Representation]
-        found[BODIES].append(shapely.to_wkt(covered(triangles(model, products)), rounding_precision=3))
+        fabric = triangles(model, products)
+        found[BODIES].append(known(covered(fabric), fabric, float(fabric[:, :, 2].min()), None))
     Path(__file__).with_name("outlines.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

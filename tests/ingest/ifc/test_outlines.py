@@ -1,28 +1,24 @@
-"""Footprints of real models against outlines drawn by hand, or computed otherwise: see `outlines_make`."""
+"""Real models against outlines, heights and storeys found by hand, or computed otherwise: see `outlines_make`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-import shapely
 
-from ingest.ifc.process import Limits, run
+from benchmarks import outlines
 
 pytestmark = pytest.mark.real
 
-KNOWN = json.loads(Path(__file__).with_name("outlines.json").read_text(encoding="utf-8"))
 LEAST = 0.97
+DOCS = (Path(__file__).resolve().parents[3] / "docs" / "models.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_overlap_with_the_known_outline(shared: Path, name: str) -> None:
-    buildings = run(shared / "data/ifc" / name, Limits())["buildings"]
-    assert len(buildings) == len(KNOWN[name])
-    overlaps = []
-    for building, wkt in zip(buildings, KNOWN[name], strict=True):
-        ours, known = shapely.from_wkb(building["outline"]), shapely.from_wkt(wkt)
-        overlaps.append(ours.intersection(known).area / ours.union(known).area)
-    print(name, f"{min(overlaps):.4f}")
-    assert min(overlaps) >= LEAST
+def test_real_models_come_out_as_they_are_known_and_as_the_docs_say(shared: Path) -> None:
+    for name, known, found in outlines.compare(shared / "data/ifc"):
+        assert len(found) == len(known)
+        for one, other in zip(known, found, strict=True):
+            assert outlines.overlap(one["outline"], other["outline"]) >= LEAST, name
+            assert other["height"] == pytest.approx(one["height"], abs=0.01), name
+            assert one["storeys"] in (None, other["storeys"]), name
+        assert outlines.row(name, known, found) in DOCS, name
