@@ -10,8 +10,11 @@ import orjson
 from api import links, pages
 from api.formats import Item, Page, PageFormat
 from api.links import HTML, url
-from api.parameters import DEFAULT_LIMIT
+from api.parameters import DEFAULT_LIMIT, MAX_LIMIT
 from cim.errors import NotFound
+
+# What the form asks anew; whatever else was asked goes on with it, or another question would be answered.
+_FIELDS = frozenset({"f", "filter", "as-of", "limit", "next"})
 
 
 def _page(page: Page) -> bytes:
@@ -28,6 +31,7 @@ def _page(page: Page) -> bytes:
         for feature in features
     ]
     asked: dict[str, Any] = {"filter": query.get("filter"), "as-of": query.get("as-of")}
+    limit = min(int(query.get("limit", DEFAULT_LIMIT)), MAX_LIMIT)
     return pages.text(
         page.request,
         page.site,
@@ -39,7 +43,9 @@ def _page(page: Page) -> bytes:
         columns=pages.columns(page.feature_type, [row["properties"] for row in rows]),
         matched=page.matched,
         asked=asked,
-        limit=int(query.get("limit", DEFAULT_LIMIT)),
+        also={key: value for key, value in query.items() if key not in _FIELDS},
+        limit=limit,
+        limits=sorted({10, 50, 200, 1000, limit}),
         example=_example(page),
         data=links.here(page.request, f="json", crs=None),
         links=page.links,

@@ -55,6 +55,15 @@ def test_every_link_of_the_pages_leads_somewhere(http: httpx.Client) -> None:
     assert {address: status for address, status in seen.items() if status != 200} == {}
 
 
+def test_the_form_goes_on_with_what_was_asked(http: httpx.Client) -> None:
+    asked = {"bbox": "116,38,118,40", "sortby": "-year_built", "limit": "20", "filter": "year_built > 1950"}
+    first = page(http, ITEMS, **asked)
+    (following,) = first.xpath("//a[@rel='next']/@href")
+    for shown in (first, page(http, following)):
+        (form,) = shown.xpath("//form[@class='ask']")
+        assert dict(form.form_values()) == {**asked, "f": "html", "as-of": ""}
+
+
 def test_pages_speak_english_and_chinese(own: tuple[City, httpx.Client]) -> None:
     city, http = own
     table = city.database.table("building")
