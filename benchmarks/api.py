@@ -6,7 +6,7 @@ request, of the serving process and of PostgreSQL, are sounder than requests a s
 Needs `wrk`, and tipg in an environment of its own: BENCH_TIPG names its `python` (`uv venv; uv pip install tipg uvicorn
 uvloop httptools`). Without tipg its columns stay empty.
 
-Run: python -m benchmarks.api [buildings] [seconds]
+Run: python -m benchmarks.api [buildings] [seconds], with 0 seconds for the export alone, as of 1000000 buildings.
 """
 
 from __future__ import annotations
@@ -109,8 +109,12 @@ def main() -> None:
 def _measure(home: Path, url: sa.URL, count: int, seconds: int) -> None:
     with contextlib.ExitStack() as stack:
         plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        ours = stack.enter_context(_ours("ours", home, kept=True))
+        if not seconds:
+            _bulk(ours, count)
+            return
         contestants = [
-            stack.enter_context(_ours("ours", home, kept=True)),
+            ours,
             stack.enter_context(_ours("ours, nothing kept", home, kept=False)),
             stack.enter_context(
                 _serving("yardstick", [sys.executable], "benchmarks._yardstick:app", {"YARDSTICK_URL": plain})
@@ -134,7 +138,7 @@ def _measure(home: Path, url: sa.URL, count: int, seconds: int) -> None:
                     window = _window(home, contestant, mine, seconds, postmaster)
                     contestant.windows.setdefault(title, []).append(window)
         _print(contestants, _requests(count))
-        _bulk(contestants[0].address, count)
+        _bulk(ours, count)
 
 
 def _requests(count: int) -> dict[str, dict[str, list[str]]]:
@@ -269,6 +273,12 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def _peak(pid: int) -> float:
+    """Return the MB that a process held at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1000  # type: ignore[index]
+
+
 def _latency(said: str, share: str) -> float:
     number, unit = re.search(rf"{share}\s+([\d.]+)(us|ms|s)", said).groups()  # type: ignore[union-attr]
     return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
@@ -288,16 +298,16 @@ def _print(contestants: list[Contestant], titles: dict[str, dict[str, list[str]]
             )
 
 
-def _bulk(address: str, count: int) -> None:
-    """Read everything into a GeoDataFrame, as GeoParquet and page by page."""
-    items = f"{address}/collections/building/items"
+def _bulk(ours: Contestant, count: int) -> None:
+    """Read everything into a GeoDataFrame, as GeoParquet and page by page; the server's memory grows with neither."""
+    items = f"{ours.address}/collections/building/items"
     with httpx.Client(timeout=120) as http:
-        gpd.read_parquet(
-            io.BytesIO(http.get(items, params={"f": "parquet", "limit": 10}).content)
-        )  # loads what it needs
+        # Loads what it needs.
+        gpd.read_parquet(io.BytesIO(http.get(items, params={"f": "parquet", "limit": 50_000}).content))
+        before = _peak(ours.pid)
         began = time.perf_counter()
         whole = gpd.read_parquet(io.BytesIO(http.get(items, params={"f": "parquet"}).content))
-        parquet = time.perf_counter() - began
+        parquet, held = time.perf_counter() - began, _peak(ours.pid)
         began = time.perf_counter()
         pages, following = [], f"{items}?limit=10000"
         while following:
@@ -307,8 +317,9 @@ def _bulk(address: str, count: int) -> None:
         paged = pd.concat(pages, ignore_index=True)
         paging = time.perf_counter() - began
     assert len(whole) == len(paged) == count
-    print(f"\n{count:,} features to a GeoDataFrame: GeoParquet {parquet:.1f} s, paging GeoJSON {paging:.1f} s, "
-          f"{paging / parquet:.1f} × ")  # fmt: skip
+    took = f"GeoParquet {parquet:.1f} s, paging GeoJSON {paging:.1f} s, {paging / parquet:.1f} ×"
+    memory = f"the server's peak of memory {held:.0f} MB, {before:.0f} MB for 50,000"
+    print(f"\n{count:,} features to a GeoDataFrame: {took}; {memory}")
 
 
 if __name__ == "__main__":
