@@ -24,6 +24,7 @@ from cim.errors import (
     InvalidData,
     NotFound,
     StaleRevision,
+    Unreachable,
 )
 
 log = logging.getLogger("cim.api")
@@ -76,6 +77,10 @@ def answer_of(scope: Scope, error: Exception) -> Response:
     match error:
         case DatabaseError(__cause__=sa.exc.DBAPIError() as cause):  # what it says may name hosts, tables and users
             return answer_of(scope, cause)
+        case Unreachable():
+            return _busy(request, error)
+        case CimError(__cause__=OSError()) if status_of(error) == HTTPStatus.INTERNAL_SERVER_ERROR:  # names folders
+            return _defect(request, error)
         case CimError():
             return _foreseen(request, error)
         case HTTPException():

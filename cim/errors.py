@@ -10,6 +10,7 @@ CimError                      exit 1
 │       └── OutsideArea
 ├── NotFound                  exit 4   HTTP 404
 ├── DatabaseError             exit 5   HTTP 503
+│   └── Unreachable
 ├── Conflict                  exit 6   HTTP 409
 │   ├── StaleRevision                  HTTP 412
 │   └── Busy                           HTTP 429
@@ -69,6 +70,10 @@ class DatabaseError(CimError):
     """The database cannot be found, started, reached, or is not one of ours."""
 
     exit_code = 5
+
+
+class Unreachable(DatabaseError):
+    """The database is away. What is said of it may name hosts and users, and is for who runs it."""
 
 
 class Conflict(CimError):

@@ -75,7 +75,7 @@ def open_stored(folder: Store, sha256: str) -> IO[bytes]:
     for unnamed in (folder / _STAGING).glob(f"{sha256}.*"):
         with suppress(FileNotFoundError):  # has its name by now
             return unnamed.open("rb")
-    raise NotFound(f"no file {sha256} in {folder}; take its source in again with `cim ingest --force`")
+    raise NotFound(f"no file {sha256} is kept here; take its source in again with `cim ingest --force`")
 
 
 @lru_cache(maxsize=8)

@@ -33,7 +33,7 @@ from cim.db.server import normalise
 from cim.db.shared import Shared
 from cim.db.spatial import check_path
 from cim.db.tiles import Tile
-from cim.errors import DatabaseError, InvalidFilter
+from cim.errors import DatabaseError, InvalidFilter, Unreachable
 
 # libpq's names that asyncpg takes in a URL as well; it would send any other to the server as a setting.
 _URL_OPTIONS = ("host", "port", "sslmode", "sslcert", "sslkey", "sslrootcert", "target_session_attrs")
@@ -335,7 +335,7 @@ class Reader:
         try:
             return await self._attempt(pool, text, values)
         except _LostConnectionError as error:
-            raise DatabaseError(f"the connection to the database was lost: {error}; try again") from error
+            raise Unreachable(f"the connection to the database was lost: {error}; try again") from error
 
     async def _connect(self, plans: _Plans) -> Any:
         settings = {**_SESSION, "statement_timeout": str(int(self.timeout * 1000)), "plan_cache_mode": plans}
@@ -406,8 +406,8 @@ _LOST = (
 _UNREACHABLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-def _unreachable(error: Exception) -> DatabaseError:
-    return DatabaseError(f"cannot reach the database: {error}; check that it runs, and CIM_DATABASE_URL")
+def _unreachable(error: Exception) -> Unreachable:
+    return Unreachable(f"cannot reach the database: {error}; check that it runs, and CIM_DATABASE_URL")
 
 
 def _dsn(url: str) -> str:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from api.errors import answer_of
 from cim.db.engine import told
-from cim.errors import DatabaseError
+from cim.errors import CimError, DatabaseError
 
 SCOPE = {
     "type": "http",
@@ -36,3 +36,11 @@ def test_what_the_database_says_of_itself_stays_here(
     assert answer.status_code == status
     assert b"secret" not in answer.body
     assert b"10.0.0.7" not in answer.body
+
+
+def test_where_a_file_lies_stays_here() -> None:
+    error = CimError("cannot read /srv/secret: Permission denied")
+    error.__cause__ = PermissionError(13, "Permission denied", "/srv/secret")
+    answer = answer_of(SCOPE, error)
+    assert answer.status_code == 500
+    assert b"secret" not in answer.body

@@ -53,9 +53,10 @@ def test_a_building_that_came_as_a_model_links_to_its_gltf(own: tuple[City, http
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "x", "..%2f..%2fkeys", "0" * 63 + "G", "%00" * 64])
-def test_what_is_no_body_is_not_found(name: str, http: httpx.Client) -> None:
+def test_what_is_no_body_is_not_found(name: str, city: City, http: httpx.Client) -> None:
     response = http.get(f"/files/{name}")
     assert response.status_code == 404
+    assert str(city.settings.home) not in response.text
     assert response.headers["content-type"] == "application/problem+json"
 
 

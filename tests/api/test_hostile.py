@@ -405,6 +405,7 @@ def test_lost_database_is_a_503_until_it_is_back(
             response = http.get(path)
             assert response.status_code == 503, response.text
             assert response.headers["content-type"] == "application/problem+json"
+            assert str(name) not in response.text
     finally:
         with administrator.connect() as connection:
             connection.exec_driver_sql(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
