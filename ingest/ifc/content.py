@@ -184,7 +184,7 @@ class _Reader:
         columns["usage"] = usage_of(occupancy)
         columns["year_built"] = year_of(properties.find_property(sets, "YearOfConstruction"))
         columns["year_renovated"] = year_of(properties.find_property(sets, "YearOfLastRefurbishment"))
-        numbered = [floor.number for floor in drawing.floors if floor.number is not None]
+        numbered = {floor.number for floor in drawing.floors if floor.number is not None}
         if numbered:
             columns["storeys_above"] = sum(1 for number in numbered if number > 0)
             columns["storeys_below"] = sum(1 for number in numbered if number < 0)
@@ -328,19 +328,21 @@ class _Reader:
         """Add up the floor areas: of storeys where one has any, else of rooms; a building's own total goes first."""
         storeys = [r for r in self.content.storeys if r.building == self.index]
         number_of = {r.source_id: floor.number for r, floor in zip(storeys, built, strict=True) if floor.number}
-        areas: list[tuple[int, float]] = []
+        areas: dict[int, float] = {}
         for record in storeys:
             number, area = number_of.get(record.source_id), record.columns["gross_floor_area"]
             if number and area:
-                areas.append((number, area))
+                areas[number] = areas.get(number, 0.0) + area
         sources = {r.attributes["gross_floor_area_source"] for r in storeys if r.source_id in number_of} - {None}
         source = " and ".join(sorted(sources)).replace("outline", "outlines")
-        if areas and len(areas) < len(number_of):
-            said = f"{len(number_of) - len(areas)} of {len(number_of)} floors enclose no area and add none"
-            self.content.warnings.append(f"{self._label()}: {said}")
+        bare, of_all = set(number_of.values()) - areas.keys(), len(set(number_of.values()))
+        if areas and bare:
+            self.content.warnings.append(
+                f"{self._label()}: {len(bare)} of {of_all} floors enclose no area and add none"
+            )
         if not areas:
             areas, source = self._room_areas(number_of), "space_quantities"
-        above, below = (sum(area for number, area in areas if (number > 0) == up) for up in (True, False))
+        above, below = (sum(area for number, area in areas.items() if (number > 0) == up) for up in (True, False))
         has_basement = bool(building.columns.get("storeys_below"))
         stated = _area(building.attributes["quantities"], "GrossFloorArea")
         # A building's own total does not tell what of it lies below ground.
@@ -351,7 +353,7 @@ class _Reader:
             building.columns["gross_floor_area_below"] = round(below, 3) if has_basement else None
             building.attributes["gross_floor_area_source"] = source
 
-    def _room_areas(self, number_of: Mapping[str, int]) -> list[tuple[int, float]]:
+    def _room_areas(self, number_of: Mapping[str, int]) -> dict[int, float]:
         """Return the gross area of the rooms of each floor; nothing where a floor has none."""
         # Rooms modelled on some floors only say nothing of the building; those on a roof are no floor area.
         areas = dict.fromkeys(number_of.values(), 0.0)
@@ -359,7 +361,7 @@ class _Reader:
             number = number_of.get(record.parent or "")
             if number:
                 areas[number] += record.columns["gross_floor_area"] or 0.0
-        return list(areas.items()) if all(areas.values()) else []
+        return areas if all(areas.values()) else {}
 
 
 def counted_area(area: float, height: float | None) -> float:

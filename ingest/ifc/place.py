@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from cim.errors import CrsError
 from ingest.ifc.properties import text
 from ingest.stated import Conversion, Geodetic
 
+# Names of units in property sets, metres.
+_UNITS = {
+    "METRE": 1.0, "METER": 1.0, "M": 1.0, "MILLIMETRE": 0.001, "MILLIMETER": 0.001, "MM": 0.001, "CENTIMETRE": 0.01,
+    "CENTIMETER": 0.01, "CM": 0.01, "FOOT": 0.3048, "FEET": 0.3048, "FT": 0.3048, "US SURVEY FOOT": 1200 / 3937,
+}  # fmt: skip
 _FACTORS = ("FactorX", "FactorY", "FactorZ")
 
 
@@ -18,6 +25,10 @@ def conversion_of(model: Any, length_unit: float) -> Conversion | None:
     ----------
     model : ifcopenshell.file
     length_unit : metres per length unit of the project
+
+    Raises
+    ------
+    CrsError : a property set says it in words that are no number or unit.
     """
     if model.schema == "IFC2X3":
         return _from_property_sets(model, length_unit)
@@ -141,20 +152,28 @@ def _from_property_sets(model: Any, length_unit: float) -> Conversion | None:
         if not values or values.get("Eastings") is None or values.get("Northings") is None:
             continue
         crs = sets.get("epset_projectedcrs", {})
-        scale = values.get("Scale")
         return Conversion(
             source="ePSet_MapConversion",
             length_unit=length_unit,
             map_unit=_named_unit(text(crs.get("MapUnit"))),
             crs_name=text(crs.get("Name")) or text(values.get("TargetCRS")),
-            eastings=float(values["Eastings"]),
-            northings=float(values["Northings"]),
-            height=float(values.get("OrthogonalHeight") or 0.0),
-            angle=_angle(values.get("XAxisAbscissa"), values.get("XAxisOrdinate")),
-            scale=None if scale is None else float(scale),
+            eastings=_number(values, "Eastings") or 0.0,
+            northings=_number(values, "Northings") or 0.0,
+            height=_number(values, "OrthogonalHeight") or 0.0,
+            angle=_angle(_number(values, "XAxisAbscissa"), _number(values, "XAxisOrdinate")),
+            scale=_number(values, "Scale"),
             world=_world_coordinate_system(model, length_unit),
         )
     return None
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    """Return a number of the property set, which text may hold, too."""
+    value = values.get(name)
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        raise CrsError(f"ePSet_MapConversion says {name} {value!r}, which is no number") from None
 
 
 def _angle(abscissa: float | None, ordinate: float | None) -> float:
@@ -182,8 +201,9 @@ def _map_unit(target: Any) -> float | None:
 
 
 def _named_unit(name: str | None) -> float | None:
-    units = {"METRE": 1.0, "METER": 1.0, "M": 1.0, "MILLIMETRE": 0.001, "MILLIMETER": 0.001, "FOOT": 0.3048}
-    return units.get((name or "").upper())
+    if name is not None and name.upper() not in _UNITS:
+        raise CrsError(f"ePSet_ProjectedCRS says MapUnit {name!r}, which is not known")
+    return None if name is None else _UNITS[name.upper()]
 
 
 def _world_coordinate_system(model: Any, length_unit: float) -> tuple[float, float, float, float]:

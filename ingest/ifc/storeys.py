@@ -16,6 +16,8 @@ import shapely
 from ingest.footprint import Fabric
 from ingest.ifc.structure import StoreyNode
 
+# Levels so near to each other are one, metres.
+_SAME = 0.01
 # Least height of a floor, metres.
 HEAD_ROOM = 1.8
 # How far below the ground level a storey may lie and still be above ground, metres.
@@ -38,7 +40,8 @@ class Level:
 class Floor:
     """A storey: elevation of its level and height up to the next (metres); `number` None if it is no floor.
 
-    The ground floor is 1, the floors above 2, 3, …, the first basement -1.
+    The ground floor is 1, the floors above 2, 3, …, the first basement -1. Storeys at one height are one floor: they
+    have its number, and one of them its outline.
     """
 
     elevation: float
@@ -59,7 +62,7 @@ def levels(nodes: list[StoreyNode], length_unit: float) -> list[tuple[StoreyNode
     found = []
     for position, (elevation, index) in enumerate(heights):
         node = nodes[index]
-        following = next((e for e, _ in heights[position + 1 :] if e > elevation + 0.01), None)
+        following = next((e for e, _ in heights[position + 1 :] if e > elevation + _SAME), None)
         used = bool(node.spaces) or any(p.is_a(sign) for p in node.products for sign in _SIGNS_OF_USE)
         found.append((node, Level(elevation, following, used)))
     return found
@@ -74,7 +77,16 @@ def floors(listed: Sequence[Level], fabric: Fabric | None) -> list[Floor]:
     fabric : triangles of the building, metres in model coordinates; None without geometry
     """
     top = float(fabric.high.max()) if fabric is not None else None
-    return _numbered([_draft(level, top, fabric) for level in listed])
+    made: dict[int, tuple[Floor, bool]] = {}
+    drafts = []
+    for level in listed:
+        drawn = _drawn(level, listed)
+        if id(drawn) not in made:
+            made[id(drawn)] = _draft(drawn, top, fabric)
+        floor, is_floor = made[id(drawn)]
+        own = floor if level is drawn else replace(floor, elevation=level.elevation, outline=None)
+        drafts.append((own, is_floor))
+    return _numbered(drafts)
 
 
 def elevation_of(entity: Any, length_unit: float) -> float:
@@ -84,6 +96,12 @@ def elevation_of(entity: Any, length_unit: float) -> float:
     if entity.ObjectPlacement is not None and entity.ObjectPlacement.is_a("IfcLocalPlacement"):
         return float(ifcopenshell.util.placement.get_local_placement(entity.ObjectPlacement)[2, 3]) * length_unit
     return float(entity.Elevation or 0.0) * length_unit
+
+
+def _drawn(level: Level, listed: Sequence[Level]) -> Level:
+    """Return which of the levels at the height of one is drawn: the first that is in use, else the first."""
+    same = [other for other in listed if abs(other.elevation - level.elevation) <= _SAME]
+    return next((other for other in same if other.used), same[0])
 
 
 def _draft(level: Level, top: float | None, fabric: Fabric | None) -> tuple[Floor, bool]:
@@ -106,9 +124,11 @@ def _numbered(drafts: list[tuple[Floor, bool]]) -> list[Floor]:
         return [floor for floor, _ in drafts]
     # The ground floor is the one nearest to the building's zero, the lower one of two as near.
     ground = min(real, key=lambda floor: (abs(floor.elevation) > GROUND_TOLERANCE, abs(floor.elevation)))
-    numbers: dict[int, int] = {}
-    above = [floor for floor in real if floor.elevation >= ground.elevation]
-    below = [floor for floor in real if floor.elevation < ground.elevation]
-    numbers |= {id(floor): count for count, floor in enumerate(above, 1)}
-    numbers |= {id(floor): -count for count, floor in enumerate(reversed(below), 1)}
-    return [replace(f, number=numbers.get(id(f))) if is_floor else f for f, is_floor in drafts]
+    rises = sorted(floor.elevation for floor in real)
+    different = [rise for rise, before in zip(rises, [-np.inf, *rises], strict=False) if rise > before + _SAME]
+    lowest = sum(rise < ground.elevation - _SAME for rise in different)
+    found = []
+    for floor, is_floor in drafts:
+        place = sum(rise < floor.elevation - _SAME for rise in different) - lowest
+        found.append(replace(floor, number=place + 1 if place >= 0 else place) if is_floor else floor)
+    return found

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from cim.errors import CimError, InvalidData
+from cim.errors import CimError, CrsError, InvalidData
 from ingest.ifc.container import ModelText, open_container
 from ingest.ifc.opening import check_text, open_model
 from ingest.ifc.properties import assigned_units, attribute
@@ -191,7 +191,11 @@ def _read(path: Path, text: ModelText, scratch: Path, options: dict[str, Any], *
         *content.warnings,
         *infrastructure.warnings,
     ]
-    conversion = place.conversion_of(model, units.length)
+    conversion = None
+    try:
+        conversion = place.conversion_of(model, units.length)
+    except CrsError as error:
+        warnings.append(f"{error}; its map conversion is not used")
     sites = [place.geodetic_of(node.site, units.length) for node in nodes]
     own_site = next(
         (found for site in model.by_type("IfcSite") if (found := place.geodetic_of(site, units.length))), None
@@ -254,7 +258,7 @@ def _model_warnings(model: Any, operations: int, *, holds_lines: bool) -> list[s
         warnings.append(f"the model states {operations} different map conversions; the first is taken")
     orphans = [storey for storey in model.by_type("IfcBuildingStorey") if not storey.Decomposes]
     if orphans:
-        warnings.append(f"{len(orphans)} storeys belong to no building and are left out")
+        warnings.append(f"storeys that belong to no building are left out: {len(orphans)}")
     return warnings
 
 

@@ -99,6 +99,22 @@ def test_the_floor_area_of_a_building_is_that_of_all_its_storeys(house: Any, tmp
     assert row["gross_floor_area_source"] == "storey_outlines and storey_quantities"
 
 
+def test_storeys_at_one_height_are_one_floor(house: Any, tmp_path: Path) -> None:
+    (building,) = house.file.by_type("IfcBuilding")
+    east = house.storey(building, "East wing", 3.0)
+    house.box("IfcWall", east, (6, 0, 3, 0.3, 10, 2.8))
+    buildings, storeys, _ = read_all(house.write(tmp_path / "h.ifc"))
+    (row,) = rows(buildings)
+    assert (row["storeys_above"], row["storeys_below"], row["gross_floor_area"]) == (2, 1, 240.0)
+    assert [(r["name"], r["number"], r["gross_floor_area"]) for r in rows(storeys)] == [
+        ("Basement", -1, 120.0),
+        ("Ground floor", 1, 120.0),
+        ("Upper floor", 2, 120.0),
+        ("East wing", 2, None),
+        ("Roof", None, None),
+    ]
+
+
 def test_areas_that_cannot_be_are_not_taken(builder: Callable[..., Any], tmp_path: Path) -> None:
     model = builder()
     building = model.building(model.site())
@@ -297,6 +313,24 @@ def test_property_sets_place_an_ifc2x3_model(builder: Callable[..., Any], tmp_pa
     (row,) = rows(read_all(model.write(tmp_path / "m.ifc"))[0])
     assert row["geom"].bounds == pytest.approx((500_000, 4_320_000, 500_012, 4_320_010), abs=1e-6)
     assert row["georeference_method"] == "property_set_map_conversion"
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "said"),
+    [({"Scale": "abc"}, "METRE", "says Scale 'abc', which is no number"), ({}, "ELL", "says MapUnit 'ELL'")],
+)
+def test_property_sets_that_say_no_number_do_not_place_a_model(
+    builder: Callable[..., Any], tmp_path: Path, values: dict[str, str], unit: str, said: str
+) -> None:
+    model = builder(schema="IFC2X3")
+    model.properties(model.project, "ePSet_MapConversion", Eastings="500000.0", Northings="4320000.0", **values)
+    model.properties(model.project, "ePSet_ProjectedCRS", Name="EPSG:4548", MapUnit=unit)
+    model.shell(model.storey(model.building(model.site()), "EG", 0.0), 0, 0, 0, 8, 6, 3)
+    path = model.write(tmp_path / "m.ifc")
+    layer = read_all(path)[0]
+    assert any(said in warning and "is not used" in warning for warning in layer.warnings)
+    assert rows(layer)[0]["georeference_method"] is None
+    assert rows(read_all(path, place="116.1,39.05")[0])[0]["georeference_method"] == "operator"
 
 
 def test_repeated_global_ids_are_told_apart(builder: Callable[..., Any], tmp_path: Path) -> None:
