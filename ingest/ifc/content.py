@@ -97,6 +97,10 @@ def read_content(
     drawn = draw_all([reader.subject() for reader in readers], cores)
     for reader, drawing in zip(readers, drawn, strict=True):
         reader.read(drawing)
+    listed = zip(readers, content.buildings, strict=True)
+    bare = sum(bool(reader.storeys) and "storeys_above" not in record.columns for reader, record in listed)
+    if bare:
+        content.warnings.append(f"no storey is a floor one can stand on in {bare} of {len(readers)} buildings")
     repeated = sum(1 for r in (*content.buildings, *content.storeys, *content.spaces) if "#" in r.source_id)
     if repeated:
         content.warnings.append(f"{repeated} objects repeat the GlobalId of another; told apart by a counter")

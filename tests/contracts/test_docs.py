@@ -13,6 +13,7 @@ import pytest
 import api.formats
 from cim import codes, scenarios
 from ingest.formats import formats
+from ingest.statement import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = [
@@ -107,3 +108,11 @@ def test_no_file_names_this_machine_or_a_registry() -> None:
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [f"{name}: {match.group()}" for match in forbidden.finditer(text)]
     assert found == []
+
+
+def test_placement_files_that_the_docs_show_are_read() -> None:
+    forms = [parse(text, "docs") for text in blocks((ROOT / "docs/models.md").read_text(encoding="utf-8"), "toml")]
+    assert [form.degrees for form in forms[:1]] == [(116.1, 39.05)]
+    assert [form.origin_on_map for form in forms[1:2]] == [(500_000.0, 4_320_000.0)]
+    assert [len(form.points) for form in forms[2:3]] == [2]
+    assert [bool(form.building) for form in forms[3:]] == [True]

@@ -115,6 +115,21 @@ def test_storeys_at_one_height_are_one_floor(house: Any, tmp_path: Path) -> None
     ]
 
 
+def test_levels_that_are_no_floors_of_the_geometry_are_told(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder()
+    # The level is at zero, the walls are at their height above the sea.
+    model.shell(model.storey(model.building(model.site()), "EG", 0.0), 0, 0, 450, 12, 10, 3)
+    layer = read_all(model.write(tmp_path / "m.ifc"))[0]
+    (row,) = rows(layer)
+    assert (row["footprint_area"], row["height"], row["storeys_above"], row["gross_floor_area"]) == (
+        120.0,
+        3.2,
+        None,
+        None,
+    )
+    assert "no storey is a floor one can stand on in 1 of 1 buildings" in layer.warnings
+
+
 def test_areas_that_cannot_be_are_not_taken(builder: Callable[..., Any], tmp_path: Path) -> None:
     model = builder()
     building = model.building(model.site())
