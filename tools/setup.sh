@@ -87,9 +87,11 @@ missing_packages() {
 
 # What a report as PDF is set with; Chinese needs fonts that few machines have.
 missing_report_packages() {
-    local missing=() library
-    for library in libpango-1.0 libpangoft2-1.0 libharfbuzz-subset; do
-        if ! ldconfig -p | grep -qF "$library.so.0 "; then missing+=("$library-0"); fi
+    local missing=() package library known
+    known=$(ldconfig -p)
+    for package in libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0; do
+        library=${package%0}
+        if [[ $known != *"${library%-}.so.0 "* ]]; then missing+=("$package"); fi
     done
     if [ -z "$(fc-list :lang=zh-cn 2>/dev/null)" ]; then missing+=(fontconfig fonts-noto-cjk); fi
     echo "${missing[*]}"
