@@ -5,6 +5,9 @@
 
 BIN := .venv/bin
 
+# Whatever the environment says of it, bytecode is kept: the tests start hundreds of processes of ours.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup setup-test demo test lint bench clean
 
 setup:

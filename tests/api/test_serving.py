@@ -216,6 +216,13 @@ def test_serve_on_a_taken_port(settings: Settings) -> None:
     assert len(message.strip().splitlines()) == 1
 
 
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=300).is_success
+    except httpx.TransportError:
+        return False
+
+
 def takes_connections(address: str) -> bool:
     try:
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=300).close()
@@ -261,15 +268,10 @@ def test_requests_are_written_as_lines_of_json(settings: Settings) -> None:
     assert (second["status"], second["path"]) == (404, '/nosuch\n"')
 
 
-def test_several_workers_answer_on_one_port_behind_a_path(settings: Settings) -> None:
+def test_several_workers_answer_on_one_port_behind_a_path(settings: Settings, until: Any) -> None:
     with process(settings, "--port", "0", "--workers", "2", "--root-path", "/city/") as running:
         address = address_of(running)
-        for _ in range(200):  # the port is open before the workers are
-            try:
-                httpx.get(f"{address}/health", timeout=300).raise_for_status()
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+        until(lambda: is_up(f"{address}/health"), "no worker answers")  # the port is open before the workers are
         forwarded = {"X-Forwarded-Proto": "https", "Host": "city.example.org"}
         for _ in range(10):
             page = httpx.get(f"{address}{ITEMS}?limit=1", headers=forwarded, timeout=300).json()
@@ -281,7 +283,7 @@ def test_several_workers_answer_on_one_port_behind_a_path(settings: Settings) ->
         assert running.stderr.read() == ""
 
 
-def test_behind_nginx_as_the_docs_have_it(settings: Settings, tmp_path: Path) -> None:
+def test_behind_nginx_as_the_docs_have_it(settings: Settings, tmp_path: Path, until: Any) -> None:
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
         pytest.skip("nginx is not installed")
@@ -304,14 +306,7 @@ def test_behind_nginx_as_the_docs_have_it(settings: Settings, tmp_path: Path) ->
         )
         try:
             base = f"http://127.0.0.1:{port}/city"
-            deadline = time.monotonic() + 300
-            while True:
-                try:
-                    httpx.get(f"{base}/health", timeout=300).raise_for_status()
-                    break
-                except httpx.HTTPError:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.1)
+            until(lambda: is_up(f"{base}/health"), "nginx does not pass requests on")
             page = httpx.get(f"{base}{ITEMS}").json()
             item = f"{base}{ITEMS}/{quote(odd, safe='')}"
             assert [feature["id"] for feature in page["features"]] == [odd]
@@ -359,7 +354,7 @@ def test_systemd_understands_the_unit_of_the_docs(tmp_path: Path) -> None:
     assert CliRunner().invoke(build(), [*program[2].split(), "--help"]).exit_code == 0
 
 
-def test_the_image_of_the_docs_starts_and_is_healthy(settings: Settings) -> None:
+def test_the_image_of_the_docs_starts_and_is_healthy(settings: Settings, until: Any) -> None:
     """What the Dockerfile runs and asks; that its steps install is for who builds it."""
     dockerfile = of_the_docs("dockerfile")
     command = json.loads(re.findall(r"^CMD (.*)$", dockerfile, re.MULTILINE)[0])
@@ -368,10 +363,7 @@ def test_the_image_of_the_docs_starts_and_is_healthy(settings: Settings) -> None
     with process(settings, *command[2:], "--port", "0") as running:
         port = re.findall(r":(\d+)", first_line(running.stdout))[0]
         asked = [sys.executable, "-c", healthy[2].replace(":8000", f":{port}")]
-        deadline = time.monotonic() + 300
-        while subprocess.run(asked, capture_output=True, timeout=300, check=False).returncode:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: not subprocess.run(asked, capture_output=True, check=False).returncode, "it is never healthy")
         running.send_signal(signal.SIGTERM)
         assert running.wait(300) in (0, -signal.SIGTERM)
     assert subprocess.run(asked, capture_output=True, timeout=300, check=False).returncode

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from ingest.sources import Fingerprint, find, repeated
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
 Waiting = Callable[[Database], int]
+Until = Callable[[Callable[[], object], str], None]
 
 PARCEL = "130638003001GB00001"
 ONE, TWO, THREE, FOUR = (f"{PARCEL}F000{n}0000" for n in (1, 2, 3, 4))
@@ -96,15 +96,8 @@ def test_files_of_one_name_or_content_are_known(folder: Path) -> None:
     assert names == ["c/building.geojson", "d/building.geojson"]
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 180
-    while not happened():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def test_the_file_of_a_killed_worker_is_tried_once_more_and_then_reported(
-    database: Database, tmp_path: Path, write: Write, square: Shape, waiting: Waiting
+    database: Database, tmp_path: Path, write: Write, square: Shape, waiting: Waiting, until: Until
 ) -> None:
     write(tmp_path / "in" / "parcel.gpkg", [{"code": PARCEL}], [square(side=100)])
     write(tmp_path / "in" / "building.gpkg", [{"code": ONE}], [square()])

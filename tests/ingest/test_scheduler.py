@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ingest.turns import Turns, wait_for_turn
 Write = Callable[..., Path]
 Shape = Callable[..., shapely.Polygon]
 Waiting = Callable[[Database], int]
+Until = Callable[[Callable[[], object], str], None]
 
 PARCEL = "130638003001GB00001"
 ONE, TWO = (f"{PARCEL}F000{n}0000" for n in (1, 2))
@@ -34,24 +34,18 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([Path(sys.executable).with_name("dask"), *arguments], **quiet)
 
 
-def until(happened: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 180
-    while not happened():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def scheduler(tmp_path_factory: pytest.TempPathFactory, until: Until) -> Iterator[str]:
     """The address of a scheduler without workers."""
     file = tmp_path_factory.mktemp("dask") / "scheduler.json"
     process = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file)
     try:
-        until(file.exists, "the scheduler did not start")
+        # It is there before its text is.
+        until(lambda: file.exists() and file.read_text().endswith("}"), "the scheduler did not start")
         yield json.loads(file.read_text())["address"]
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(300)
 
 
 @pytest.fixture
@@ -64,7 +58,7 @@ def workers(scheduler: str, tmp_path: Path) -> Iterator[list[subprocess.Popen[by
     finally:
         for process in processes:
             process.kill()
-            process.wait(30)
+            process.wait(300)
 
 
 def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
@@ -75,6 +69,7 @@ def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
     write: Write,
     square: Shape,
     waiting: Waiting,
+    until: Until,
 ) -> None:
     folder = tmp_path / "in"
     write(folder / "a" / "parcel.gpkg", [{"code": PARCEL}], [square(side=100)])
@@ -88,7 +83,7 @@ def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
         from distributed import Client
 
         with Client(scheduler, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=180)
+            client.wait_for_workers(2, timeout=300)
         reports.append(ingest(database, [folder], scheduler=scheduler))
 
     thread = threading.Thread(target=run)
@@ -98,7 +93,7 @@ def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
         # One worker has the parcel and waits for the lock, the other has the first buildings and waits for its turn.
         until(lambda: waiting(database) == 2, "the workers did not come to their locks")
         os.kill(workers[0].pid, signal.SIGKILL)
-        workers[0].wait(30)
+        workers[0].wait(300)
         # Whichever it was, its file begins on the other worker, beside the one that waits there.
         until(lambda: waiting(database) >= 3, "the file of the killed worker was not begun again")
         holder.rollback()
@@ -129,7 +124,7 @@ def test_a_scheduler_that_is_none_or_has_no_workers_is_an_error(
         ingest(database, [path], scheduler="127.0.0.1:1")
 
 
-def test_who_waits_is_turned_away_when_the_run_is_over(database: Database, waiting: Waiting) -> None:
+def test_who_waits_is_turned_away_when_the_run_is_over(database: Database, waiting: Waiting, until: Until) -> None:
     over: list[bool] = []
     with Turns(database.engine) as turns:
         turns.hold(0)
