@@ -14,7 +14,6 @@ from cim.db.script import FOLDER, query
 
 ROOT = FOLDER.parents[1]
 QUERIES = sorted(str(path.relative_to(FOLDER / "queries").with_suffix("")) for path in FOLDER.glob("queries/**/*.sql"))
-SOURCES = [path for folder in ("cim", "ingest", "api") for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +21,12 @@ def migrated(clone: Callable[[], str]) -> Iterator[sa.Engine]:
     engine = sa.create_engine(clone())
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[Path, str]:
+    paths = [path for folder in ("cim", "ingest", "api") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return {path: path.read_text(encoding="utf-8") for path in paths}
 
 
 def prepares(name: str) -> bool:
@@ -47,18 +52,16 @@ def test_it_prepares(migrated: sa.Engine, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_it_is_used(name: str) -> None:
+def test_it_is_used(name: str, sources: dict[Path, str]) -> None:
     # A scenario's own query goes by the scenario's name.
     spelled = Path(name).name if name.startswith("scenarios/") else f'"{name}"'
-    assert any(spelled in path.read_text(encoding="utf-8") for path in SOURCES), (
-        f"{name}.sql is used nowhere; remove it"
-    )
+    assert any(spelled in text for text in sources.values()), f"{name}.sql is used nowhere; remove it"
 
 
-def test_sql_stays_in_its_folder() -> None:
+def test_sql_stays_in_its_folder(sources: dict[Path, str]) -> None:
     statement = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s+TABLE)\b")
-    outside = [path for path in SOURCES if not path.is_relative_to(FOLDER)]
-    assert [str(path.relative_to(ROOT)) for path in outside if statement.search(path.read_text(encoding="utf-8"))] == []
+    outside = {path: text for path, text in sources.items() if not path.is_relative_to(FOLDER)}
+    assert [str(path.relative_to(ROOT)) for path, text in outside.items() if statement.search(text)] == []
 
 
 def test_the_tables_are_those_of_the_dictionary(database: Database) -> None:

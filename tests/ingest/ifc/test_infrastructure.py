@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import shapely
 import sqlalchemy as sa
 
 from cim.db.engine import Database
-from ingest.formats import ReadOptions
+from ingest.formats import Layer, ReadOptions
 from ingest.formats.ifc import read
 from ingest.pipeline import Options, ingest
 
@@ -69,7 +69,11 @@ def curve(model: Any, *points: tuple[float, float, float]) -> Any:
 
 
 def rows(path: Path, **options: Any) -> dict[str, list[dict[str, Any]]]:
-    return {str(layer.feature_type): layer.table().to_pylist() for layer in read(path, ReadOptions(**options))}
+    return rows_of(read(path, ReadOptions(**options)))
+
+
+def rows_of(layers: Iterable[Layer]) -> dict[str, list[dict[str, Any]]]:
+    return {str(layer.feature_type): layer.table().to_pylist() for layer in layers}
 
 
 def coordinates(row: dict[str, Any]) -> list[list[float]]:
@@ -169,9 +173,16 @@ def test_what_a_new_version_lacks_is_removed(database: Database, builder: Callab
     assert [tuple(row) for row in rows] == [("pipe",)]
 
 
+@pytest.fixture(scope="module")
+def road_model(shared: Path) -> list[Layer]:
+    """Read once, because it takes seconds on a core until one of its alignments is given up."""
+    path = shared / "data/ifc/pass-cls000-classification_present.ifc"
+    return list(read(path, ReadOptions(place="-90.5,41.5")))
+
+
 @pytest.mark.real
-def test_an_alignment_that_never_comes_to_an_end_is_named(shared: Path) -> None:
-    (layer, *_) = read(shared / "data/ifc/pass-cls000-classification_present.ifc", ReadOptions())
+def test_an_alignment_that_never_comes_to_an_end_is_named(road_model: list[Layer]) -> None:
+    (layer, *_) = road_model
     (said,) = [warning for warning in layer.warnings if "could not be drawn" in warning]
     assert "IfcAlignment " in said
     assert "no answer for 5 s" in said
@@ -190,8 +201,8 @@ def test_real_railway_in_map_coordinates(shared: Path) -> None:
 
 
 @pytest.mark.real
-def test_real_road_that_states_its_design_only(shared: Path) -> None:
-    found = rows(shared / "data/ifc/pass-cls000-classification_present.ifc", place="-90.5,41.5")
+def test_real_road_that_states_its_design_only(road_model: list[Layer]) -> None:
+    found = rows_of(road_model)
     assert len(found["road"]) == 14
     line = shapely.from_wkb(next(row["geom"] for row in found["road"] if row["name"] == "GCBC"))
     # Its own property says 1420.099129 feet.
