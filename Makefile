@@ -19,8 +19,9 @@ setup-test:
 demo: setup
 	@$(BIN)/python -m sample_data.demo
 
+# A folder's files come one after the other, so that the city they share is made once for each worker.
 test: setup-test lint
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -41,6 +41,23 @@ PATIENCE = 300
 hypothesis.settings.load_profile("ci")
 
 
+def spacious() -> Path:
+    """Memory where there is enough, as a disk takes milliseconds to sync a file, a busy one seconds; else a disk."""
+    memory = Path("/dev/shm")
+    fits = memory.is_dir() and shutil.disk_usage(memory).free > 2 << 30 and os.access(memory, os.W_OK)
+    return memory if fits else Path("/tmp")
+
+
+def pytest_configure() -> None:
+    """Have the folders of tests there; pyproject.toml lets those of tests that passed go at once."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(spacious()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files, so that none of them is what one worker is left with at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/notebooks/", "tests/sample_data/")))
+
+
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], object], str], None]:
     """Wait until something is so: `until(condition, what it would mean if it never came)`."""

@@ -23,6 +23,7 @@ from cim.db.embedded.binaries import find_binaries
 from cim.db.embedded.place import existing
 from cim.errors import DatabaseError
 from cim.settings import Settings
+from tests.conftest import spacious
 
 Result = TypeVar("Result")
 
@@ -36,13 +37,6 @@ def installed() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-
-
-def spacious() -> Path:
-    """Memory where there is enough, because a busy disk takes seconds to sync a new cluster; else a disk."""
-    memory = Path("/dev/shm")
-    fits = memory.is_dir() and shutil.disk_usage(memory).free > 2 << 30 and os.access(memory, os.W_OK)
-    return memory if fits else Path("/tmp")
 
 
 @contextlib.contextmanager
