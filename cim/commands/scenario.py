@@ -1,7 +1,8 @@
-"""`cim scenario list | run | verify | report`."""
+"""`cim scenario list | show | run | verify | report`."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cim.city import City
 
 BINARY = ("pdf", "xlsx")
+Id = Annotated[str, typer.Argument(metavar="ID", help="Scenario; `cim scenario list` names them.")]
 Form = Annotated[
     str | None,
     typer.Option("--format", "-f", help="json, html, pdf, xlsx, csv or geojson; default by the suffix of --out."),
@@ -41,8 +43,37 @@ def list_scenarios(as_json: AsJson = False) -> None:
 
 
 @group.command()
+def show(scenario_id: Id, as_json: AsJson = False) -> None:
+    """Print what a scenario answers, what it can be asked, and inputs that work."""
+    from cim import scenarios
+
+    described = scenarios.describe(scenarios.scenario(scenario_id))
+    if as_json:
+        print_json(described)
+        return
+    typer.echo(f"{described['title']} {described['x-cim-title-zh']}\n\n{described['description']}\n")
+    print_table(
+        ["input", "default", "meaning"],
+        [(name, _default(one), one["description"]) for name, one in described["inputs"].items()],
+    )
+    example = [f"{name}={_written(value)}" for name, value in described["x-cim-example"]["inputs"].items()]
+    typer.echo(f"\n{shlex.join(['cim', 'scenario', 'run', scenario_id, *example])}")
+
+
+def _default(described: dict[str, Any]) -> str | None:
+    """Return the default of an input."""
+    default = described["schema"].get("default")
+    return "required" if described["minOccurs"] else None if default is None else _written(default)
+
+
+def _written(value: Any) -> str:
+    """Return the value of an input as it is written on the command line."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+@group.command()
 def run(
-    scenario_id: Annotated[str, typer.Argument(metavar="ID", help="Scenario; `cim scenario list` names them.")],
+    scenario_id: Id,
     inputs: Annotated[
         list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="Inputs: JSON, text, @FILE.")
     ] = None,

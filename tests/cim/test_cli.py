@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,6 +108,16 @@ def test_the_same_file_twice_is_no_news(cim: Run, house: Path) -> None:
     done = result(cim("ingest", house, "--type", "building", "--assume-crs", "EPSG:4490", "--json"))
     assert done["files"][0]["status"] == "unchanged"
     assert done["tree_size"] == size
+
+
+def test_a_scenario_shows_its_inputs_and_a_command_that_works(cim: Run) -> None:
+    done = cim("scenario", "show", "compare-districts")
+    assert done.returncode == 0
+    shown = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line.strip()}
+    assert (shown["scope"], shown["membership"], shown["as_of"]) == ("required", "clip", "–")
+    command = done.stdout.splitlines()[-1]
+    assert shlex.split(command) == ["cim", "scenario", "run", "compare-districts", 'scope=["RD-EAST","RD-WEST"]']
+    assert result(cim("scenario", "show", "compare-districts", "--json"))["id"] == "compare-districts"
 
 
 @pytest.mark.parametrize(
