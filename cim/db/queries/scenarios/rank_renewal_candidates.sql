@@ -45,11 +45,6 @@ WITH located AS MATERIALIZED (
         OFFSET 0) p
     WHERE ST_Intersects(z.geom, p.point)
     GROUP BY p.code, p.area
-), roomy AS (
-    -- What a parcel may still take of its floor area ratio, in per mille of the limit.
-    SELECT u.parcel_code, greatest(1000 - cim.half_even(u.gfa * 1000, nullif(c.most, 0)), 0) AS slack
-    FROM used u JOIN capped c ON c.code = u.parcel_code
-    OFFSET 0
 ), served AS MATERIALIZED (
     -- Kinds of service out of reach in per mille of them; unknown where a facility of unknown kind may be the missing one.
     SELECT l.code, CASE WHEN missing.kinds = 0 OR NOT EXISTS (
@@ -81,13 +76,16 @@ WITH located AS MATERIALIZED (
                 WHEN l.usage = ANY(CAST(:homes AS text[])) AND NOT l.has_gas THEN 1000000 END AS gas,
            (CAST(:energy AS jsonb) ->> l.energy_class)::bigint AS energy,
            (CAST(:vacancy AS bigint[]))[o.vacancy + 1] AS vacancy,
-           (CAST(:slack AS bigint[]))[coalesce(r.slack, 0) + 1] AS slack,
+           -- What the parcel may still take of its floor area ratio, in per mille of the limit.
+           (CAST(:slack AS bigint[]))[
+               greatest(1000 - cim.half_even(u.gfa * 1000, nullif(c.most, 0)), 0) + 1] AS slack,
            CASE WHEN NOT l.usage = ANY(CAST(:homes AS text[])) THEN 0
                 WHEN l.usage = ANY(CAST(:homes AS text[])) THEN (CAST(:service AS bigint[]))[s.missing + 1] END AS service
     FROM located l
     LEFT JOIN served s ON s.code = l.code
     LEFT JOIN occupied o ON o.building_code = l.code
-    LEFT JOIN roomy r ON r.parcel_code = l.parcel_code
+    LEFT JOIN used u ON u.parcel_code = l.parcel_code
+    LEFT JOIN capped c ON c.code = l.parcel_code
     OFFSET 0
 ), weighed AS (
     SELECT j.*,
