@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from fnmatch import fnmatch, fnmatchcase
@@ -43,6 +43,8 @@ _PARSERS: Mapping[str, tuple[Callable[[str], Any], str]] = MappingProxyType(
 IDENTIFIER_FIELDS = ("source_id", "gml_id", "globalid", "uuid", "id")
 # Where a mapping comes from that nobody wrote: the names of layers and fields.
 NAMES = "names"
+# Of a mapping file: the largest of ours has some hundred.
+_MOST_VALUES = 100_000
 # Names in a DBF end after ten bytes.
 _DBF_NAME = 10
 
@@ -229,7 +231,7 @@ def _parts(path: Path, *, check: bool = True) -> list[Mapping[str, Any]]:
     """Read the mappings of one file, checked against the schema."""
     parse_text, title = _PARSERS.get(path.suffix, _PARSERS[".json"])
     try:
-        document = _plain(parse_text(path.read_text(encoding="utf-8")))
+        document = _plain(parse_text(path.read_text(encoding="utf-8")), iter(range(_MOST_VALUES)))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InvalidData(f"{path}: not a readable {title} file: {error}") from error
     if check:
@@ -243,12 +245,17 @@ def _parts(path: Path, *, check: bool = True) -> list[Mapping[str, Any]]:
 _published = cache(partial(_parts, check=False))
 
 
-def _plain(document: Any) -> Any:
-    """Return dates as text: TOML and YAML read them, the codelists and the digest know text only."""
+def _plain(document: Any, left: Iterator[int]) -> Any:
+    """Return dates as text: TOML and YAML read them, the codelists and the digest know text only.
+
+    `left` has an item for each value there may be: a few lines of YAML that name each other may stand for billions.
+    """
+    if next(left, None) is None:
+        raise ValueError(f"it stands for more than {_MOST_VALUES:,} values")
     if isinstance(document, dict):
-        return {(k if isinstance(k, str) else _key(k)): _plain(v) for k, v in document.items()}
+        return {(k if isinstance(k, str) else _key(k)): _plain(v, left) for k, v in document.items()}
     if isinstance(document, list):
-        return [_plain(value) for value in document]
+        return [_plain(value, left) for value in document]
     return document.isoformat() if isinstance(document, (date, time)) else document
 
 

@@ -158,6 +158,13 @@ layers:
 """
 
 
+def test_yaml_that_stands_for_billions_of_values_is_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
+    (tmp_path / "m.yaml").write_text("\n".join(lines))
+    with pytest.raises(InvalidData, match=r"m\.yaml: not a readable YAML file: it stands for more than 100,000 values"):
+        load([tmp_path / "m.yaml"], DICTIONARY)
+
+
 def test_toml_and_yaml_say_the_same_as_json(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text(TOML, encoding="utf-8")
     (tmp_path / "b.yaml").write_text(YAML, encoding="utf-8")
