@@ -39,8 +39,10 @@ from ingest.values import attribute_of, convert, is_json, repeat, text_of
 # What an entry of the log holds besides the columns, at most, and how much JSON may swell a text.
 _ENTRY_FRAME = 4096
 _PER_COLUMN = 64
-# Smaller batches are joined till there are so many records, for whole columns to pay.
+# Smaller batches are joined till there are so many records, for whole columns to pay, or so much in them: memory holds
+# what is made of a batch several times over.
 _ENOUGH = BATCH // 2
+_ENOUGH_BYTES = 4 * 1024**2
 # So many remarks on a layer's records are made.
 _MOST_SAID = 20
 
@@ -104,7 +106,7 @@ class Preparation:
         waiting: list[pa.RecordBatch] = []
         for batch in self.layer.batches():
             waiting.append(batch)
-            if sum(b.num_rows for b in waiting) >= _ENOUGH:
+            if sum(b.num_rows for b in waiting) >= _ENOUGH or sum(b.nbytes for b in waiting) >= _ENOUGH_BYTES:
                 yield self._prepare(pa.Table.from_batches(waiting))
                 waiting = []
         if any(batch.num_rows for batch in waiting):

@@ -24,7 +24,7 @@ from ingest.formats._base import GEOMETRY, RESERVED, SOURCE_ID, Layer
 # Features in hand at a time: enough for whole arrays to pay, few enough for memory to stay flat.
 CHUNK = 256
 # Chunks of records, without their bodies, that go on together.
-_TOGETHER = 32
+_TOGETHER = 8
 # The entry of the log takes 65,535 bytes in all; parts with more to say than this are read in the file of the body.
 MAX_PARTS = 20_000
 

@@ -21,6 +21,8 @@ from ingest.context import Context
 from ingest.formats import Layer
 from ingest.identify import Known
 from ingest.mapping import by_names
+from ingest.prepared import Prepared
+from ingest.records import Preparation
 from ingest.stream import take
 
 Shape = Callable[..., shapely.Polygon]
@@ -147,3 +149,22 @@ def test_a_record_named_by_its_geometry_may_meet_one_that_was_given_that_name(
     with database.engine.connect() as connection:
         heights = connection.exec_driver_sql("SELECT height FROM city.building ORDER BY height").scalars().all()
     assert heights == [1.0, 2.0]
+
+
+def test_few_records_that_hold_much_are_no_batch_with_all_others(
+    database: Database, load: Callable[[Layer], LayerReport], square: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.records._ENOUGH", 1000)
+    monkeypatch.setattr("ingest.records._ENOUGH_BYTES", 2000)
+    sizes: list[int] = []
+    prepare = Preparation._prepare
+
+    def counted(self: Preparation, table: pa.Table) -> Prepared:
+        sizes.append(table.num_rows)
+        return prepare(self, table)
+
+    monkeypatch.setattr(Preparation, "_prepare", counted)
+    records = [{"note": "x" * (1500 if n < 4 else 10)} for n in range(8)]
+    report = load(layer(records, [square(100 * n) for n in range(8)]))
+    assert (report.read, report.inserted) == (8, 8)
+    assert sizes == [2, 2, 4]
