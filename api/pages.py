@@ -106,7 +106,8 @@ class Words:
             if found is not None:
                 return Cell(found.title_zh if self.language == "zh" and found.title_zh else found.title, str(value))
         if prop.references is not None:
-            return Cell(str(value), href=url(request, "collections", prop.references, "items", str(value)))
+            place = ("collections", prop.references, "items", str(value))
+            return Cell(str(value), href=url(request, *place, query=state_asked(request)))
         if isinstance(value, bool):
             return Cell(self("yes") if value else self("no"))
         if isinstance(value, (dict, list)):
@@ -115,6 +116,11 @@ class Words:
             # What is measured is set in groups of three; a year or a number of storeys is not.
             return Cell(f"{value:,}" if prop.unit else str(value), number=True)
         return Cell(str(value))
+
+
+def state_asked(request: Request) -> dict[str, str]:
+    """Return what of a query says which state it is of: a link that left it out would lead to another in silence."""
+    return {name: text for name, text in request.query_params.items() if name in ("as-of", "proposal")}
 
 
 def changed(

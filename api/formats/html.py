@@ -14,14 +14,13 @@ from api.parameters import DEFAULT_LIMIT, MAX_LIMIT
 from cim.errors import NotFound
 
 # What the form asks anew; whatever else was asked goes on with it, or another question would be answered.
-_FIELDS = frozenset({"f", "filter", "as-of", "limit", "next"})
+_FIELDS = frozenset({"f", "filter", "as-of", "limit", "next", "resultType"})
 
 
 def _page(page: Page) -> bytes:
     features = orjson.loads(b"[%s]" % page.features)
     query = dict(page.request.query_params)
-    name = page.feature_type.name
-    here = {key: value for key, value in query.items() if key in ("as-of", "proposal")}
+    name, here = page.feature_type.name, pages.state_asked(page.request)
     rows = [
         {
             "code": feature["id"],

@@ -64,6 +64,29 @@ def test_the_form_goes_on_with_what_was_asked(http: httpx.Client) -> None:
         assert dict(form.form_values()) == {**asked, "f": "html", "as-of": ""}
 
 
+def test_a_page_of_how_many_there_are_says_no_other_number(http: httpx.Client) -> None:
+    shown = page(http, ITEMS, resultType="hits")
+    assert shown.xpath("//p[@class='empty']") == []
+    (form,) = shown.xpath("//form[@class='ask']")
+    assert "resultType" not in dict(form.form_values())  # who asks anew wants to see them
+    assert page(http, ITEMS, filter="code = 'nosuch'").xpath("//p[@class='empty']")
+
+
+def test_links_to_other_objects_lead_to_the_same_state(own: tuple[City, httpx.Client]) -> None:
+    city, http = own
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.insert(city.database.table("unit")).values(code="u1", building_code="building-00001"))
+    size = city.sequence().size
+    with city.database.engine.begin() as connection:
+        table = city.database.table("building")
+        connection.execute(sa.update(table).where(table.c.code == "building-00001").values(name="renamed"))
+    city.sequence()
+    for path in ("/collections/unit/items", "/collections/unit/items/u1"):
+        (address,) = page(http, path, **{"as-of": size}).xpath("//a[contains(@href, '/building-00001')]/@href")
+        assert page(http, address).xpath("//h1")[0].text_content() != "renamed"
+    assert page(http, address.partition("?")[0]).xpath("//h1")[0].text_content() == "renamed"
+
+
 def test_pages_speak_english_and_chinese(own: tuple[City, httpx.Client]) -> None:
     city, http = own
     table = city.database.table("building")
