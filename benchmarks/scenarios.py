@@ -160,7 +160,7 @@ def district(city: City, server: Callable[[], float]) -> None:
         earlier = resolve(connection, None, database.settings.log_dir).size - 1
     contests = [
         ("inventory cube", "district-inventory", "district_inventory", 1.5),
-        ("density", "density-indicators", "density_indicators", 1.5),
+        ("density", "density-indicators", "density_indicators", None),  # held to 10 ms
         ("candidate ranking", "rank-renewal-candidates", "rank_renewal_candidates", 2),
     ]
     for work, scenario_id, name, most in contests:
@@ -173,8 +173,11 @@ def district(city: City, server: Callable[[], float]) -> None:
             },
             server,
         )
-        against(took, f"{work}, first time", f"{work}, bare SQL", most)
-        against(took, f"{work}, again", f"{work}, bare SQL", most)
+        for turn in ("first time", "again"):
+            if most is None:
+                within(took[f"{work}, {turn}"], 0.01)
+            else:
+                against(took, f"{work}, {turn}", f"{work}, bare SQL", most)
         against(took, f"{work}, as of, first time", f"{work}, first time", 2)
     codes = [
         o["code"] for o in run(database, "district-inventory", asked | {"list_objects": True})["result"]["objects"]
