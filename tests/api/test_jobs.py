@@ -157,41 +157,43 @@ def test_a_running_job_is_dismissed(served: tuple[City, httpx.Client], until: An
     assert state(city, job).status == "dismissed"
 
 
-def test_a_job_outlives_its_server(settings: Settings, until: Any) -> None:
+@pytest.fixture
+def city(settings: Settings) -> Iterator[City]:
+    """A city with a parcel that nobody serves."""
     with City(settings) as city:
         with city.database.engine.begin() as connection:
             connection.execute(sa.insert(city.database.table("parcel")).values(code="p1", geom=SQUARE))
         city.sequence()
-        job = slow(city)
-        with city.database.engine.begin() as connection:
-            connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
-            with working(city) as first:
-                until(lambda: children(job), "no process computes it")
-                first.kill()
-                first.wait(300)
-            assert state(city, job).status == "running"
-            for pid in children(job):  # the child of a server that was killed is left alone
-                os.kill(pid, signal.SIGKILL)
-        with working(city):
-            until(lambda: state(city, job).status == "successful", "it is never done")
-        assert state(city, job).begun == 2
+        yield city
+
+
+def test_a_job_outlives_its_server(city: City, until: Any) -> None:
+    job = slow(city)
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
+        with working(city) as first:
+            until(lambda: children(job), "no process computes it")
+            first.kill()
+            first.wait(300)
+        assert state(city, job).status == "running"
+        for pid in children(job):  # the child of a server that was killed is left alone
+            os.kill(pid, signal.SIGKILL)
+    with working(city):
+        until(lambda: state(city, job).status == "successful", "it is never done")
+    assert state(city, job).begun == 2
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_queue(settings: Settings, until: Any) -> None:
-    with City(settings) as city:
-        with city.database.engine.begin() as connection:
-            connection.execute(sa.insert(city.database.table("parcel")).values(code="p1", geom=SQUARE))
-        city.sequence()
-        queued = [slow(city, f"key:{number % 3}") for number in range(4)]
-        with city.database.engine.connect() as connection:
-            # Nothing is done while this is held: the second worker gets its part however late it starts.
-            connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
-            with working(city), working(city):
-                until(lambda: [state(city, job).status for job in queued].count("running") == 2, "they do not share")
-                connection.rollback()
-                until(lambda: all(state(city, job).status == "successful" for job in queued), "not all are done")
-        ended = [state(city, job) for job in queued]
+def test_two_workers_share_the_queue(city: City, until: Any) -> None:
+    queued = [slow(city, f"key:{number % 3}") for number in range(4)]
+    with city.database.engine.connect() as connection:
+        # Nothing is done while this is held: the second worker gets its part however late it starts.
+        connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
+        with working(city), working(city):
+            until(lambda: [state(city, job).status for job in queued].count("running") == 2, "they do not share")
+            connection.rollback()
+            until(lambda: all(state(city, job).status == "successful" for job in queued), "not all are done")
+    ended = [state(city, job) for job in queued]
     assert [job.begun for job in ended] == [1] * 4
     spans = sorted((job.started, job.finished) for job in ended if job.started and job.finished)
     assert len(spans) == 4
@@ -202,27 +204,23 @@ def test_two_workers_share_the_queue(settings: Settings, until: Any) -> None:
 
 
 @pytest.mark.slow
-def test_what_ends_its_server_each_time_is_given_up_and_the_queue_goes_on(settings: Settings, until: Any) -> None:
-    with City(settings) as city:
-        with city.database.engine.begin() as connection:
-            connection.execute(sa.insert(city.database.table("parcel")).values(code="p1", geom=SQUARE))
-        city.sequence()
-        poison = slow(city)
-        with city.database.engine.begin() as connection:
-            connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
-            for begun in range(1, jobs.BEGUN_AT_MOST + 1):
-                with working(city) as server:
-                    until(lambda: children(poison), "no process computes it")
-                    server.kill()
-                    server.wait(300)
-                assert (state(city, poison).status, state(city, poison).begun) == ("running", begun)
-                for pid in children(poison):
-                    os.kill(pid, signal.SIGKILL)
-                until(lambda: not children(poison), "its process goes on")
-        behind = slow(city)
-        with working(city):
-            until(lambda: state(city, behind).status == "successful", "the queue does not go on")
-        given_up = state(city, poison)
+def test_what_ends_its_server_each_time_is_given_up_and_the_queue_goes_on(city: City, until: Any) -> None:
+    poison = slow(city)
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.text("LOCK TABLE city.parcel, cim.revision IN ACCESS EXCLUSIVE MODE"))
+        for begun in range(1, jobs.BEGUN_AT_MOST + 1):
+            with working(city) as server:
+                until(lambda: children(poison), "no process computes it")
+                server.kill()
+                server.wait(300)
+            assert (state(city, poison).status, state(city, poison).begun) == ("running", begun)
+            for pid in children(poison):
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: not children(poison), "its process goes on")
+    behind = slow(city)
+    with working(city):
+        until(lambda: state(city, behind).status == "successful", "the queue does not go on")
+    given_up = state(city, poison)
     assert (given_up.status, given_up.failure) == ("failed", 500)
     assert given_up.message == "begun 3 times, and never ended"
 
