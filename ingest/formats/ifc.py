@@ -152,8 +152,19 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     ------
     UnknownFormat : no IFC in STEP form, or a schema that cannot be read.
     CrsError : the model states a place that cannot be right.
-    InvalidData : the model cannot be parsed, or reading it crashed or ran into a limit.
+    InvalidData : the model cannot be parsed, or reading it crashed or ran into a limit; it lacks the layer asked for.
     """
+    found = list(_layers(path, options))
+    # Storeys, rooms and units name what holds them, which is found among the other layers only.
+    alone = [layer.name for layer in found if layer.feature_type in ("building", *COLUMNS_OF_LINES)]
+    if options.layer not in (None, *alone):
+        raise InvalidData(
+            f"{path.name}: has no layer {options.layer!r} that can be taken alone; it has {', '.join(alone)}"
+        )
+    yield from (layer for layer in found if options.layer in (None, layer.name))
+
+
+def _layers(path: Path, options: ReadOptions) -> Iterator[Layer]:
     limits = Limits(**{k: options.extra[k] for k in ("seconds", "memory_bytes") if k in options.extra})
     answer = process.run(path, limits, options.encoding, options.extra.get("code_property"), options.cores)
     _name_file(answer, stem(path))

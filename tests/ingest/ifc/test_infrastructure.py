@@ -12,6 +12,7 @@ import shapely
 import sqlalchemy as sa
 
 from cim.db.engine import Database
+from cim.errors import InvalidData
 from ingest.formats import Layer, ReadOptions
 from ingest.formats.ifc import read
 from ingest.pipeline import Options, ingest
@@ -97,6 +98,15 @@ def test_pipes_and_manholes(builder: Callable[..., Any], tmp_path: Path) -> None
     assert coordinates(second) == [pytest.approx([EAST + 40, NORTH + 60], abs=1e-6)]
     # 雨水井盖, the storm-water manhole cover, is class 03 of main class 01.
     assert (first["class_code"], first["name"], first["ifc_class"]) == ("0103", "M1", "IfcDistributionChamberElement")
+
+
+def test_a_layer_that_needs_no_other_is_taken_alone(builder: Callable[..., Any], house: Any, tmp_path: Path) -> None:
+    path = drainage(builder).write(tmp_path / "storm.ifc")
+    assert rows(path, layer="pipes").keys() == {"pipe"}
+    with pytest.raises(InvalidData, match=r"storm\.ifc: has no layer 'rails' .* it has buildings, roads, pipes, comp"):
+        rows(path, layer="rails")
+    with pytest.raises(InvalidData, match="has no layer 'spaces' that can be taken alone; it has buildings"):
+        rows(house.write(tmp_path / "house.ifc"), layer="spaces")
 
 
 def test_road_has_the_line_of_its_alignment(builder: Callable[..., Any], tmp_path: Path) -> None:
