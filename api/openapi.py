@@ -118,6 +118,9 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     return {
         root: _get("Features", f"{name}.getCollection", title, both, {JSON: _ref("collection"), HTML: _TEXT}),
         f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", described, schema),
+        f"{root}/feature-schema": _get(
+            "Features", f"{name}.getFeatureSchema", f"{title}: schema of GeoJSON", described, schema
+        ),
         f"{root}/queryables": _get("Features", f"{name}.getQueryables", f"{title}: queryables", described, schema),
         f"{root}/sortables": _get("Features", f"{name}.getSortables", f"{title}: sortables", described, schema),
         f"{root}/items": items,

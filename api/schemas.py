@@ -43,6 +43,22 @@ class Description:
             },
         }
 
+    def feature(self, identity: str) -> dict[str, Any]:
+        """Return the schema of an object as GeoJSON has it."""
+        described = self.schema(identity)
+        members = {name: one for name, one in described.pop("properties").items() if name != "geom"}
+        return {
+            **described,
+            "required": ["type", "id", "geometry", "properties"],
+            "properties": {
+                "type": {"type": "string", "enum": ["Feature"]},
+                "id": {"type": "string"},
+                "geometry": {},
+                "properties": {"type": "object", "properties": members},
+            },
+            "additionalProperties": True,
+        }
+
     def queryables(self, identity: str) -> dict[str, Any]:
         """Return the schema of what a filter on the type may name."""
         return self._named(identity, queryables(self.feature_type))

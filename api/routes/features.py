@@ -91,6 +91,8 @@ def _collection(request: Request, site: Site, feature_type: FeatureType, extent:
             link(links.REL_QUERYABLES, url(request, "collections", name, "queryables"), SCHEMA_JSON, "Queryables"),
             link(links.REL_SORTABLES, url(request, "collections", name, "sortables"), SCHEMA_JSON, "Sortables"),
             link(links.REL_SCHEMA, url(request, "collections", name, "schema"), SCHEMA_JSON, "Schema"),
+            # GDAL takes types from it, spelt so; else from the first objects, whose 0 makes all that follow whole.
+            link("describedBy", url(request, "collections", name, "feature-schema"), SCHEMA_JSON, "Schema of GeoJSON"),
             link("related", url(request, "collections", name, "changes"), JSON, f"{title}: changes, leaf by leaf"),
         ],
     }
@@ -116,6 +118,12 @@ def _items_links(request: Request, feature_type: FeatureType) -> list[dict[str, 
 async def schema(request: Request, type_name: str) -> Response:
     """Give the schema of the features (Part 5)."""
     return _told(request, type_name, "schema", Description.schema)
+
+
+@router.route("/collections/{type_name}/feature-schema", READ)
+async def feature_schema(request: Request, type_name: str) -> Response:
+    """Give the schema of the features as GeoJSON has them."""
+    return _told(request, type_name, "feature-schema", Description.feature)
 
 
 @router.route("/collections/{type_name}/queryables", READ)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyogrio
 import pytest
 import sqlalchemy as sa
@@ -44,6 +45,24 @@ def test_debian_gdal_reads_everything(ogr2ogr: str, base: str, city: City, tmp_p
         assert not done.stderr.strip(), done.stderr
         features = json.loads(target.read_text())["features"]
         assert len({feature["properties"]["code"] for feature in features}) == len(features) == count
+
+
+def test_gdal_loses_nothing_of_numbers_that_begin_whole(
+    ogr2ogr: str, own: tuple[City, httpx.Client], tmp_path: Path
+) -> None:
+    """It reads a page, and takes the numbers of a property for whole ones where those of that page are."""
+    city, http = own
+    with city.database.engine.begin() as connection:
+        table = city.database.table("building")
+        connection.execute(sa.update(table).values(gross_floor_area=0))
+        connection.execute(sa.update(table).where(table.c.code == "building-00024").values(gross_floor_area=856.5))
+        connection.execute(sa.update(table).where(table.c.code == "building-00023").values(attributes={"a": "b"}))
+    source, target = f"OAPIF:{http.base_url}", tmp_path / "building.json"
+    options = ["-oo", "PAGE_SIZE=10"]
+    subprocess.run([ogr2ogr, "-f", "GeoJSON", target, source, "building", *options], timeout=300, check=True)
+    copied = {one["properties"]["code"]: one["properties"] for one in json.loads(target.read_text())["features"]}
+    assert copied["building-00024"]["gross_floor_area"] == 856.5
+    assert copied["building-00023"]["attributes"] == {"a": "b"}
 
 
 def test_debian_gdal_counts_and_filters(ogr2ogr: str, base: str) -> None:
