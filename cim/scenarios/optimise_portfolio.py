@@ -154,7 +154,7 @@ class OptimisePortfolio(Scenario):
     """One action for each building, chosen by a mixed-integer programme."""
 
     name: ClassVar[str] = "optimise-portfolio"
-    version: ClassVar[str] = "1.2.0"
+    version: ClassVar[str] = "1.3.0"
     title: ClassVar[str] = "Portfolio"
     title_zh: ClassVar[str] = "更新方案优化"
     description: ClassVar[str] = (

@@ -140,7 +140,7 @@ class RankRenewalCandidates(Scenario):
     """Rank the buildings of a scope by a weighted mean of fixed functions of what is known of them."""
 
     name: ClassVar[str] = "rank-renewal-candidates"
-    version: ClassVar[str] = "1.2.0"
+    version: ClassVar[str] = "1.3.0"
     title: ClassVar[str] = "Ranking of renewal candidates"
     title_zh: ClassVar[str] = "更新对象优选"
     description: ClassVar[str] = (

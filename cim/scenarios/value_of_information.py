@@ -158,7 +158,7 @@ class ValueOfInformation(Scenario):
     """What to find out first."""
 
     name: ClassVar[str] = "value-of-information"
-    version: ClassVar[str] = "1.2.0"
+    version: ClassVar[str] = "1.3.0"
     title: ClassVar[str] = "Value of information"
     title_zh: ClassVar[str] = "信息价值"
     description: ClassVar[str] = (

@@ -232,6 +232,44 @@ def test_lift_vacancy_and_the_room_a_plan_leaves(city: Database) -> None:
     assert line["flags"] == ["heritage"]
 
 
+def test_the_room_that_a_plan_leaves_is_unknown_with_the_floor_area_or_the_limit(
+    clone: Callable[[], str], put: Any, tmp_path: Path
+) -> None:
+    """On lots of 100 m²: 30 of 40 m² are built, 50 of 40, none may be; one area is unknown, one lot has no limit."""
+    database = Database(Settings(home=tmp_path, database_url=clone()))
+    lots = {"room": 30.0, "full": 50.0, "none": 10.0, "unknown": None, "unplanned": 10.0}
+    caps = {"room": 0.4, "full": 0.4, "none": 0.0, "unknown": 0.4}
+    places = {name: square(20 * place) for place, name in enumerate(lots)}
+    codes = {name: f"130629001001GB{place:05d}" for place, name in enumerate(lots, 1)}
+    put(
+        database,
+        {
+            "parcel": [{"code": codes[name], "geom": places[name]} for name in lots],
+            "planning_zone": [
+                {"code": name, "zone_kind": "development_control", "far_cap": cap, "geom": places[name]}
+                for name, cap in caps.items()
+            ],
+            "building": [
+                {
+                    "code": f"{codes[name]}F00010000",
+                    "parcel_code": codes[name],
+                    "gross_floor_area": area,
+                    "status": "in_use",
+                    "geom": places[name],
+                }
+                for name, area in lots.items()
+            ],
+        },
+    )
+    ranking = ask(database, 400, criteria=["slack"], top_k=5)["ranking"]
+    found = {line["code"]: line for line in ranking}
+    room = {name: found[f"{codes[name]}F00010000"]["contributions"][0]["u"] for name in lots}
+    assert room == {"room": 0.25, "full": 0, "none": 0, "unknown": None, "unplanned": None}
+    score = found[f"{codes['unknown']}F00010000"]["score"]
+    assert (score["low"], score["high"], score["n_known"]) == (0, 1, 0)
+    database.dispose()
+
+
 def test_what_is_unknown_leaves_an_interval(city: Database) -> None:
     """Nobody knows age, structure, danger and gas of the last one: it may come first, or last."""
     result = ask(city, 1600, top_k=2)

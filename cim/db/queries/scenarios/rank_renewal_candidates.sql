@@ -76,9 +76,10 @@ WITH located AS MATERIALIZED (
                 WHEN l.usage = ANY(CAST(:homes AS text[])) AND NOT l.has_gas THEN 1000000 END AS gas,
            (CAST(:energy AS jsonb) ->> l.energy_class)::bigint AS energy,
            (CAST(:vacancy AS bigint[]))[o.vacancy + 1] AS vacancy,
-           -- What the parcel may still take of its floor area ratio, in per mille of the limit.
+           -- What the parcel may still take of its floor area ratio, in per mille of the limit; unknown with either.
            (CAST(:slack AS bigint[]))[
-               greatest(1000 - cim.half_even(u.gfa * 1000, nullif(c.most, 0)), 0) + 1] AS slack,
+               CASE WHEN c.most = 0 OR u.gfa >= c.most THEN 0
+                    ELSE 1000 - cim.half_even(u.gfa * 1000, c.most) END + 1] AS slack,
            CASE WHEN NOT l.usage = ANY(CAST(:homes AS text[])) THEN 0
                 WHEN l.usage = ANY(CAST(:homes AS text[])) THEN (CAST(:service AS bigint[]))[s.missing + 1] END AS service
     FROM located l
