@@ -6,8 +6,8 @@ Written by other means than those under test: the opencascade kernel with all op
 1.5 m above the ground, one triangle at a time, faces united, joints of up to 30 cm closed, holes filled (none of the
 models has a courtyard). The models of CYAA0BF3 are closed bodies without eaves: there it is all that they cover.
 Two outlines are drawn by hand, from the dimensions of the walls. A height is that of the highest corner of what is no
-furniture over the ground; the storeys above it are counted by hand, in drawings of the models. `outlines.json` keeps
-all of them.
+furniture over the ground; the storeys above it are counted by hand, from what lies on which IfcBuildingStorey: a level
+that has but the roof is none. `outlines.json` keeps all of them.
 """
 
 from __future__ import annotations
