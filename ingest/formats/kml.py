@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,7 @@ from ingest.formats._base import Format, Layer, ReadOptions, head
 _NAMESPACES = ("http://www.opengis.net/kml/", "http://earth.google.com/kml/")
 # Fields the driver adds that say how a place is drawn, or repeat what its geometry says.
 _DRAWING = frozenset({"altitudeMode", "tessellate", "extrude", "visibility", "drawOrder", "icon", "snippet"})
-# A value with a name, of which GDAL keeps the letters of English and makes the rest alike.
-_DATA = re.compile(r"""(<(?:\w+:)?Data\s[^>]*?\bname\s*=\s*)(["'])([^"'<>]*[^\x00-\x7f][^"'<>]*)\2""")
+_DATA = re.compile(r"""(<(?:\w+:)?Data\s[^>]*?\bname\s*=\s*)(["'])([^"'<>]*)\2""")  # a value with a name
 _CHUNK = 1 << 20
 
 
@@ -68,26 +68,44 @@ def _main_file(path: Path, folder: Path) -> Path:
 
 
 def _name_plainly(copy: Path) -> dict[str, str]:
-    """Rewrite a KML file with plain names of values instead of those in other scripts; return what each stands for.
+    """Rewrite a KML file with plain names of values instead of those that GDAL would take for others.
 
-    GDAL would write all of one length the same, and keep the last one's value.
+    It keeps letters of English in either case, digits and underscores, and writes the rest alike; of values whose names
+    then are the same it keeps the last. Returns what each plain name stands for.
     """
-    plain: dict[str, str] = {}
+    names = {html.unescape(found[3]) for text in _texts(copy) for found in _DATA.finditer(text)}
+    alike = Counter(map(_as_field, names))
+    plain = {
+        name: f"named_{number}"
+        for number, name in enumerate(sorted(names))
+        if not name.isascii() or alike[_as_field(name)] > 1
+    }
 
     def name(found: re.Match[str]) -> str:
-        said = plain.setdefault(html.unescape(found[3]), f"named_{len(plain) + 1}")
-        return f"{found[1]}{found[2]}{said}{found[2]}"
+        said = plain.get(html.unescape(found[3]))
+        return found[0] if said is None else f"{found[1]}{found[2]}{said}{found[2]}"
 
-    before = copy.rename(copy.with_suffix(".xml"))
-    with before.open(encoding="utf-8", newline="") as source, copy.open("w", encoding="utf-8", newline="") as target:
+    if plain:
+        before = copy.rename(copy.with_suffix(".xml"))
+        with copy.open("w", encoding="utf-8", newline="") as target:
+            target.writelines(_DATA.sub(name, text) for text in _texts(before))
+        before.unlink()
+    return {token: original for original, token in plain.items()}
+
+
+def _as_field(name: str) -> str:
+    return re.sub(r"\W", "_", name.lower(), flags=re.ASCII)
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """Yield the text of an XML file piece by piece, no tag cut in two."""
+    with path.open(encoding="utf-8", newline="") as source:
         rest = ""
         while chunk := source.read(_CHUNK):
             whole, tag, rest = (rest + chunk).rpartition("<")
-            target.write(_DATA.sub(name, whole))
+            yield whole
             rest = tag + rest
-        target.write(rest)
-    before.unlink()
-    return {token: original for original, token in plain.items()}
+        yield rest
 
 
 def _count(path: Path, text: bytes) -> int:
