@@ -18,7 +18,9 @@ def test_three_ways_of_the_command_line() -> None:
 def test_file_beside_the_model(tmp_path: Path) -> None:
     assert beside(tmp_path / "house.ifc") is None
     (tmp_path / "house.place").write_text("longitude = 116.1\nlatitude = 39\naccuracy = 0.1\n", encoding="utf-8")
-    said = parse(beside(tmp_path / "house.ifc") or "", "house.place")
+    name, text = beside(tmp_path / "house.ifc") or ("", "")
+    assert name == "house.place"
+    said = parse(text, name)
     assert (said.degrees, said.accuracy, said.resolution) == ((116.1, 39), 0.1, None)
 
 
