@@ -91,12 +91,18 @@ _Plans = Literal["auto", "force_custom_plan"]
 
 
 class Reader:
-    """A pool of read-only connections to a database. Open it in the event loop that uses it, and close it there.
+    """Read-only connections to a database. Open it in the event loop that uses it, and close it there.
 
     Finished features are kept for pages: which of them a caller sees is asked of the database each time.
+
+    Parameters
+    ----------
+    connections : at most so many for each kind of plan. With a processor for each worker more of them do no more, and
+        now and then one is left without a processor for a tenth of a second, with the request that waits for it
+    timeout : seconds a read may take
     """
 
-    def __init__(self, database: Database, *, connections: int = 10, timeout: float = 5.0) -> None:
+    def __init__(self, database: Database, *, connections: int = 5, timeout: float = 5.0) -> None:
         self.database = database
         self.connections = connections
         self.timeout = timeout
