@@ -83,13 +83,15 @@ class Pool:
             await self._idle.pop()[0].close()
 
     async def _given(self, patience: float) -> Any:
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         self._waiting.append(waiter)
+        # asyncio.timeout would cost as much as the wait itself.
+        timer = loop.call_later(patience, _give_up, waiter)
         try:
-            async with asyncio.timeout(patience):
-                return await waiter
+            return await waiter
         except BaseException:
-            if not waiter.done() or waiter.cancelled():
+            if waiter.cancelled() or waiter.exception() is not None:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(waiter)
             elif (given := waiter.result()) is None:  # handed over in the moment of giving up
@@ -97,6 +99,8 @@ class Pool:
             else:
                 self.give_back(given)
             raise
+        finally:
+            timer.cancel()
 
     def _hand(self, connection: Any) -> bool:
         while self._waiting:
@@ -131,3 +135,8 @@ class Pool:
             self._end(self._idle.pop(0)[0])
         later = asyncio.get_running_loop().call_later
         self._reaper = later(self._idle[0][1] + IDLE - now, self._reap) if self._idle else None
+
+
+def _give_up(waiter: asyncio.Future[Any]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())

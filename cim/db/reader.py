@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import asyncpg
 import sqlalchemy as sa
@@ -97,8 +97,8 @@ class Reader:
 
     Parameters
     ----------
-    connections : at most so many for each kind of plan. With a processor for each worker more of them do no more, and
-        now and then one is left without a processor for a tenth of a second, with the request that waits for it
+    connections : at most so many for boxes and filters, whose work is the database's: of more than a few for each
+        processor one is now and then left without for a tenth of a second; and twice as many for what is soon read
     timeout : seconds a read may take
     """
 
@@ -123,8 +123,8 @@ class Reader:
         """
         await asyncio.to_thread(publish, self.database)
         try:
-            for plans in get_args(_Plans):
-                self._pools[plans] = Pool(partial(self._connect, plans), self.connections)
+            size: dict[_Plans, int] = {"auto": 2 * self.connections, "force_custom_plan": self.connections}
+            self._pools |= {plans: Pool(partial(self._connect, plans), most) for plans, most in size.items()}
             await self.live()
         except BaseException:
             await self.close()

@@ -194,7 +194,7 @@ def test_a_drained_pool_is_a_503_and_refills(
     settings: Settings, serving: Any, monkeypatch: pytest.MonkeyPatch, until: Any, queue: Any
 ) -> None:
     """More requests than connections, none of which gets on."""
-    monkeypatch.setattr("api.site.Reader", partial(Reader, connections=10, timeout=300.0))
+    monkeypatch.setattr("api.site.Reader", partial(Reader, connections=5, timeout=300.0))
     taking, patience = Pool.take, [300.0]
     monkeypatch.setattr(Pool, "take", lambda pool, _patience: taking(pool, patience[0]))
     with (
