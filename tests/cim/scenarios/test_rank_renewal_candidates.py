@@ -232,6 +232,21 @@ def test_lift_vacancy_and_the_room_a_plan_leaves(city: Database) -> None:
     assert line["flags"] == ["heritage"]
 
 
+def test_whether_a_lift_is_missing_is_unknown_with_the_storeys(
+    clone: Callable[[], str], put: Any, tmp_path: Path
+) -> None:
+    """Without a lift 40 storeys are as many as count, two need none, and an office; of the third nobody knows."""
+    database = Database(Settings(home=tmp_path, database_url=clone()))
+    common = {"usage": "residential", "has_lift": False, "status": "in_use"}
+    given = {"high": {"storeys_above": 40}, "low": {"storeys_above": 2}, "unknown": {}, "office": {"usage": "office"}}
+    buildings = [{"code": name, **common, **own, "geom": square(20 * i)} for i, (name, own) in enumerate(given.items())]
+    put(database, {"building": buildings})
+    ranking = ask(database, 400, criteria=["lift"], top_k=4)["ranking"]
+    found = {line["code"]: line["contributions"][0]["u"] for line in ranking}
+    assert found == {"high": 1, "low": 0, "unknown": None, "office": 0}
+    database.dispose()
+
+
 def test_the_room_that_a_plan_leaves_is_unknown_with_the_floor_area_or_the_limit(
     clone: Callable[[], str], put: Any, tmp_path: Path
 ) -> None:

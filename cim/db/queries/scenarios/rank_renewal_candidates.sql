@@ -69,7 +69,7 @@ WITH located AS MATERIALIZED (
            (CAST(:danger AS jsonb) ->> l.danger_grade)::bigint AS danger,
            CASE WHEN NOT l.usage = ANY(CAST(:homes AS text[])) OR l.has_lift
                      OR l.storeys_above < CAST(:lift_storeys AS bigint) THEN 0
-                WHEN l.usage = ANY(CAST(:homes AS text[])) AND NOT l.has_lift
+                WHEN l.usage = ANY(CAST(:homes AS text[])) AND NOT l.has_lift AND l.storeys_above IS NOT NULL
                 THEN (CAST(:lift AS bigint[]))[least(l.storeys_above, cardinality(CAST(:lift AS bigint[])) - 1) + 1]
                 END AS lift,
            CASE WHEN NOT l.usage = ANY(CAST(:homes AS text[])) OR l.has_gas THEN 0
