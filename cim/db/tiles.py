@@ -39,7 +39,7 @@ OWN_ZOOM = 15
 # Below FULL_ZOOM: about 150 KB of buildings before compression.
 MOST = 5_000
 EXTENT = 4096
-# Seen from afar, below OWN_ZOOM, a quarter of a pixel: a tile of thousands takes two thirds of the time.
+# Seen from afar, below OWN_ZOOM, a quarter of a pixel: corners go that nobody sees, in some cities a third of the time.
 FAR_EXTENT = 1024
 _MARGIN = 64  # of the extent is the buffer beyond each edge
 _CELL = 4  # pixels between points that stay
