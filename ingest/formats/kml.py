@@ -16,6 +16,8 @@ _NAMESPACES = ("http://www.opengis.net/kml/", "http://earth.google.com/kml/")
 # Fields the driver adds that say how a place is drawn, or repeat what its geometry says.
 _DRAWING = frozenset({"altitudeMode", "tessellate", "extrude", "visibility", "drawOrder", "icon", "snippet"})
 _DATA = re.compile(r"""(<(?:\w+:)?Data\s[^>]*?\bname\s*=\s*)(["'])([^"'<>]*)\2""")  # a value with a name
+# A place with a name of its own, which KML has first in it.
+_NAMED_PLACE = re.compile(r"<(?:\w+:)?Placemark\b[^>]*>\s*<(?:\w+:)?name\b")
 _CHUNK = 1 << 20
 
 
@@ -41,9 +43,11 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     copy, root = stage(source, folder, "KML")
     if root.name != "kml" or not (root.namespace.startswith(_NAMESPACES) or not root.namespace):
         raise InvalidData(f"{path}: is not KML: its root element is {root.name!r}")
-    names = _name_plainly(copy)
+    names, hidden = _name_plainly(copy)
     links = _count(copy, b"<NetworkLink>") + _count(copy, b"<NetworkLink ")
     said = [f"{links} links to other files are not followed; give those files themselves"] if links else []
+    if hidden:
+        said.append("values called name are taken in place of the places' own names")
     for layer in read_layers_apart(path, copy, options, "KML", {}):
         name = path.stem if layer.name == "source" else layer.name
         yield replace(
@@ -67,13 +71,18 @@ def _main_file(path: Path, folder: Path) -> Path:
     return files[0]
 
 
-def _name_plainly(copy: Path) -> dict[str, str]:
+def _name_plainly(copy: Path) -> tuple[dict[str, str], bool]:
     """Rewrite a KML file with plain names of values instead of those that GDAL would take for others.
 
     It keeps letters of English in either case, digits and underscores, and writes the rest alike; of values whose names
-    then are the same it keeps the last. Returns what each plain name stands for.
+    then are the same it keeps the last. Returns what each plain name stands for, and whether a value called name hides
+    the names of places.
     """
-    names = {html.unescape(found[3]) for text in _texts(copy) for found in _DATA.finditer(text)}
+    names: set[str] = set()
+    named_places = False
+    for text in _texts(copy):
+        names.update(html.unescape(found[3]) for found in _DATA.finditer(text))
+        named_places = named_places or _NAMED_PLACE.search(text) is not None
     alike = Counter(map(_as_field, names))
     plain = {
         name: f"named_{number}"
@@ -90,7 +99,8 @@ def _name_plainly(copy: Path) -> dict[str, str]:
         with copy.open("w", encoding="utf-8", newline="") as target:
             target.writelines(_DATA.sub(name, text) for text in _texts(before))
         before.unlink()
-    return {token: original for original, token in plain.items()}
+    hidden = named_places and any(_as_field(name) == "name" for name in names - plain.keys())
+    return {token: original for original, token in plain.items()}, hidden
 
 
 def _as_field(name: str) -> str:

@@ -436,3 +436,9 @@ def test_values_of_kml_keep_their_names(tmp_path: Path) -> None:
     (layer,) = format_of(path).read(path, ReadOptions())
     (row,) = layer.table().to_pylist()
     assert {name: row[name] for name in values} == values | {"层数": 3, "高度": 9.5}
+    assert layer.warnings == []
+    hiding = path.read_text(encoding="utf-8").replace('"plain"', '"name"')
+    path.write_text(hiding, encoding="utf-8")
+    (layer,) = format_of(path).read(path, ReadOptions())
+    assert layer.table().to_pylist()[0]["Name"] == "y"
+    assert layer.warnings == ["values called name are taken in place of the places' own names"]
