@@ -41,8 +41,7 @@ def count(unit: str, known: int, most: int, *, n: int, n_known: int, least: int 
 
 def area(known: int, most: int, *, n: int, n_known: int, least: int = 0) -> Indicator:
     """Return the indicator of a sum of areas given in square centimetres, shown exactly in square metres."""
-    value = decimal(known, SQUARE_CENTIMETRES, 4)
-    low, high = (decimal(known + more, SQUARE_CENTIMETRES, 4) if more else value for more in (least, most))
+    value, low, high = ((known + more) / SQUARE_CENTIMETRES for more in (0, least, most))
     return _indicator("m2", value, low, high, n, n_known)
 
 

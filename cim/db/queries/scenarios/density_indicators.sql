@@ -10,7 +10,8 @@ WITH scope AS MATERIALIZED (
     SELECT s.number, CAST(s.land AS geometry) AS land
     FROM unnest(CAST(:scopes AS text[])) WITH ORDINALITY AS s (land, number)
 ), whole_parcel AS MATERIALIZED (
-    SELECT s.number, w.*, w.storeyed + w.unstoreyed * CAST(:storeys_max AS bigint) AS gfa_most
+    SELECT s.number, w.code, w.land, w.leaf, w.without_status, w.buildings, w.footprint, w.gfa, w.gfa_known,
+           w.storeyed + w.unstoreyed * CAST(:storeys_max AS bigint) AS gfa_most
     FROM scope s CROSS JOIN LATERAL cim.whole_parcels(CAST(:unwritten_since AS bigint), s.land) w
     WHERE :gfa_rule = 'above_ground' AND w.code <> ALL (CAST(:aside AS text[]))
       AND w.statuses <@ CAST(:existing AS text[]) AND (w.without_status = 0 OR CAST(:missing_exists AS boolean))
