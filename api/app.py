@@ -33,6 +33,7 @@ from api.routes import (
     planner,
     private,
     processes,
+    proposals,
     tiles,
     vocabulary,
 )
@@ -54,6 +55,7 @@ _ROUTES = (
     changes,
     files,
     processes,
+    proposals,
     jobs,
     codes,
     vocabulary,

@@ -53,7 +53,7 @@ def asked(body: Any, form: str) -> Asked:
         raise InvalidData("response raw needs exactly one of the outputs named; ask for document")
     plain = {name: _plain(value) for name, value in inputs.items()}
     for name, value in plain.items():
-        _check_vertices(name, value)
+        check_vertices(name, value)
     return Asked(plain, list(outputs), raw, form)
 
 
@@ -96,7 +96,7 @@ def _file(result: Mapping[str, str], headers: Mapping[str, str]) -> Result:
     return Result(content, result["media_type"], headers)
 
 
-def _check_vertices(name: str, value: Any) -> None:
+def check_vertices(name: str, value: Any) -> None:
     """Refuse an outline that takes a processor for minutes: every object is cut with it.
 
     Raises

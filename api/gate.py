@@ -134,7 +134,8 @@ class Gate:
         if path.startswith("/log/tile/entries") and not caller.everywhere:
             raise caller.refusal("reading all entries of the log, where not all collections are public,", "*:read")
         may_run = caller.all_public or (caller.allows("processes", "execute") and caller.divisions is None)
-        if parts[1] == "processes" and method not in _READ and not may_run:
+        # Proposals are laid over the whole city, and judged on it.
+        if parts[1] in ("processes", "proposals") and method not in _READ and not may_run:
             raise caller.refusal("running processes, where not all collections are public,", "processes:execute")
         return Reading()
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from api import formats, parameters
 from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, OPENAPI_JSON, SCHEMA_JSON
+from api.openapi_schemas import OBJECT, TEXT, ref, schemas
 from api.parameters import Parameter
-from api.routes import jobs, log, tiles
+from api.routes import jobs, log, proposals, tiles
 from api.tileset import MVT, SCHEME
 from cim import bodies, scenarios
 from cim.dictionary import Dictionary, FeatureType
@@ -21,8 +22,6 @@ from cim.dictionary import Dictionary, FeatureType
 _PROBLEM = "application/problem+json"
 _OCTETS = "application/octet-stream"
 _PLAIN = "text/plain"
-_OBJECT: dict[str, Any] = {"type": "object"}
-_TEXT: dict[str, Any] = {"type": "string"}
 
 
 def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
         if writing:
             for path, operations in _writing(feature_type).items():
                 paths[path] |= operations
-    paths |= _process_paths() | _job_paths() | _log_paths()
+    paths |= _process_paths() | _proposal_paths(writing=writing) | _job_paths() | _log_paths()
     return {
         "openapi": "3.0.3",
         "info": {
@@ -49,7 +48,7 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
             "parameters": {
                 p.name: p.document for p in (*parameters.ITEMS, parameters.F_JSON, parameters.SINCE, *log.PROOF)
             },
-            "schemas": _schemas(),
+            "schemas": schemas(),
             "responses": _errors(),
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -64,34 +63,34 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
 def _entry_paths() -> dict[str, Any]:
     json_only, both = [parameters.F_JSON.document], [parameters.F_JSON_OR_HTML.document]
     return {
-        "/": _get("Entry", "getLandingPage", "Landing page", both, {JSON: _OBJECT, HTML: _TEXT}),
+        "/": _get("Entry", "getLandingPage", "Landing page", both, {JSON: OBJECT, HTML: TEXT}),
         "/conformance": _get(
-            "Entry", "getConformance", "Conformance classes", both, {JSON: _ref("confClasses"), HTML: _TEXT}
+            "Entry", "getConformance", "Conformance classes", both, {JSON: ref("confClasses"), HTML: TEXT}
         ),
-        "/api": _get("Entry", "getApi", "This document", both, {OPENAPI_JSON: _OBJECT, HTML: _TEXT}),
-        "/map": _get("Entry", "getMap", "Page of the planner, with a map", [], {HTML: _TEXT}),
-        "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: _OBJECT}),
-        "/metrics": _get("Entry", "getMetrics", "Metrics in the Prometheus text format", [], {_PLAIN: _TEXT}),
+        "/api": _get("Entry", "getApi", "This document", both, {OPENAPI_JSON: OBJECT, HTML: TEXT}),
+        "/map": _get("Entry", "getMap", "Page of the planner, with a map", [], {HTML: TEXT}),
+        "/health": _get("Entry", "getHealth", "Health", json_only, {JSON: OBJECT}),
+        "/metrics": _get("Entry", "getMetrics", "Metrics in the Prometheus text format", [], {_PLAIN: TEXT}),
         "/collections": _get(
-            "Features", "getCollections", "Collections", both, {JSON: _ref("collections"), HTML: _TEXT}
+            "Features", "getCollections", "Collections", both, {JSON: ref("collections"), HTML: TEXT}
         ),
-        "/functions": _get("Entry", "getFunctions", "Functions of filters", both, {JSON: _OBJECT, HTML: _TEXT}),
-        "/codelists": _get("Entry", "getCodelists", "Codelists", both, {JSON: _OBJECT, HTML: _TEXT}),
+        "/functions": _get("Entry", "getFunctions", "Functions of filters", both, {JSON: OBJECT, HTML: TEXT}),
+        "/codelists": _get("Entry", "getCodelists", "Codelists", both, {JSON: OBJECT, HTML: TEXT}),
         "/codelists/{name}": _get(
-            "Entry", "getCodelist", "A codelist", [_path("name"), *both], {JSON: _OBJECT, HTML: _TEXT}
+            "Entry", "getCodelist", "A codelist", [_path("name"), *both], {JSON: OBJECT, HTML: TEXT}
         ),
         "/tileMatrixSets": _get(
-            "Tiles", "getTileMatrixSetsList", "Tile matrix sets", json_only, {JSON: _OBJECT}
+            "Tiles", "getTileMatrixSetsList", "Tile matrix sets", json_only, {JSON: OBJECT}
         ),
         "/tileMatrixSets/{tileMatrixSetId}": _get(
-            "Tiles", "getTileMatrixSet", "A tile matrix set", [_path("tileMatrixSetId"), *json_only], {JSON: _OBJECT}
+            "Tiles", "getTileMatrixSet", "A tile matrix set", [_path("tileMatrixSetId"), *json_only], {JSON: OBJECT}
         ),
         "/files/{sha256}": _get(
             "Features", "getFile", "Body of a building in three dimensions", [_path("sha256")],
             {kind.media_type: _BINARY for kind in bodies.KINDS},
         ),
         "/codes/{scheme}/{value}": _get(
-            "Entry", "resolveCode", "What a code names", [_path("scheme"), _path("value"), *json_only], {JSON: _OBJECT}
+            "Entry", "resolveCode", "What a code names", [_path("scheme"), _path("value"), *json_only], {JSON: OBJECT}
         ),
     }  # fmt: skip
 
@@ -100,7 +99,7 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
     name, title = feature_type.name, feature_type.title
     root, item = f"/collections/{name}", f"/collections/{name}/items/{{code}}"
     own = [parameter.document for parameter in parameters.property_parameters(feature_type)]
-    both, schema = [parameters.F_JSON_OR_HTML.document], {SCHEMA_JSON: _OBJECT, HTML: _TEXT}
+    both, schema = [parameters.F_JSON_OR_HTML.document], {SCHEMA_JSON: OBJECT, HTML: TEXT}
     described = [*both, parameters.CODELIST_PROFILE.document]
     history = [_path("code"), *both, _shared(parameters.AS_OF)]
     of_items, of_item = formats.of_items(feature_type), formats.of_item()
@@ -113,10 +112,10 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         read["get"]["responses"] |= {"304": _UNCHANGED, "409": _response("409")}
     feature["get"]["responses"]["303"] = {
         "description": "The code that the identifier given instead of it stands for",
-        "headers": {"Location": {"schema": _TEXT}},
+        "headers": {"Location": {"schema": TEXT}},
     }
     return {
-        root: _get("Features", f"{name}.getCollection", title, both, {JSON: _ref("collection"), HTML: _TEXT}),
+        root: _get("Features", f"{name}.getCollection", title, both, {JSON: ref("collection"), HTML: TEXT}),
         f"{root}/schema": _get("Features", f"{name}.getSchema", f"{title}: schema", described, schema),
         f"{root}/feature-schema": _get(
             "Features", f"{name}.getFeatureSchema", f"{title}: schema of GeoJSON", described, schema
@@ -125,20 +124,20 @@ def _collection_paths(feature_type: FeatureType) -> dict[str, Any]:
         f"{root}/sortables": _get("Features", f"{name}.getSortables", f"{title}: sortables", described, schema),
         f"{root}/items": items,
         f"{root}/changes": _get(
-            "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: _OBJECT}
+            "Features", f"{name}.getChanges", f"{title}: changes", [*map(_shared, parameters.CHANGES)], {JSON: OBJECT}
         ),
         **(_tile_paths(feature_type) if feature_type.geometry is not None else {}),
         **(_private_path(feature_type) if len(feature_type.public_properties) < len(feature_type.properties) else {}),
         item: feature,
         f"{item}/history": _get(
-            "Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: _OBJECT, HTML: _TEXT}
+            "Features", f"{name}.getHistory", f"{title}: revisions", history, {JSON: OBJECT, HTML: TEXT}
         ),
     }
 
 
 def _private_path(feature_type: FeatureType) -> dict[str, Any]:
     name, declared = feature_type.name, [_path("code"), parameters.F_JSON.document]
-    read = _get("Features", f"{name}.getPrivate", f"{feature_type.title}: private fields", declared, {JSON: _OBJECT})
+    read = _get("Features", f"{name}.getPrivate", f"{feature_type.title}: private fields", declared, {JSON: OBJECT})
     return {f"/collections/{name}/items/{{code}}/private": read}
 
 
@@ -154,9 +153,9 @@ def _tile_paths(feature_type: FeatureType) -> dict[str, Any]:
     tile["get"]["responses"] |= {"204": empty, "304": _UNCHANGED, "409": _response("409")}
     return {
         root: _get(
-            "Tiles", f"{name}.getTileSetsList", f"{title}: tilesets", [parameters.F_JSON.document], {JSON: _OBJECT}
+            "Tiles", f"{name}.getTileSetsList", f"{title}: tilesets", [parameters.F_JSON.document], {JSON: OBJECT}
         ),
-        here: _get("Tiles", f"{name}.getTileSet", f"{title}: tileset", [f_tileset, *shared], {JSON: _OBJECT}),
+        here: _get("Tiles", f"{name}.getTileSet", f"{title}: tileset", [f_tileset, *shared], {JSON: OBJECT}),
         f"{here}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}": tile,
     }
 
@@ -164,15 +163,15 @@ def _tile_paths(feature_type: FeatureType) -> dict[str, Any]:
 def _contents(offered: Mapping[str, formats.PageFormat | formats.BulkFormat], schema: str) -> dict[str, Any]:
     """Return the schema of each media type: GeoJSON is described, what is no JSON is bytes."""
     media = {name: one.media_type.partition(";")[0] for name, one in offered.items()}
-    plain = {kind: _OBJECT if kind.endswith("json") else _BINARY for kind in media.values()}
-    return plain | {media[formats.DEFAULT]: _ref(schema)}
+    plain = {kind: OBJECT if kind.endswith("json") else _BINARY for kind in media.values()}
+    return plain | {media[formats.DEFAULT]: ref(schema)}
 
 
 def _writing(feature_type: FeatureType) -> dict[str, Any]:
     """Return the operations of Part 4 by path."""
     name, title = feature_type.name, feature_type.title
     said = [_header(header) for header in ("Content-Crs", "CIM-Actor", "CIM-Reason", "Prefer")]
-    feature = {media: {"schema": _ref("feature")} for media in (GEOJSON, JSON)}
+    feature = {media: {"schema": ref("feature")} for media in (GEOJSON, JSON)}
 
     def write(operation: str, summary: str, status: str, content: Mapping[str, Any] | None) -> Any:
         there = [] if status == "201" else [_path("code"), _header("If-Match")]
@@ -189,27 +188,27 @@ def _writing(feature_type: FeatureType) -> dict[str, Any]:
         items: {"post": write("createFeature", "create a feature", "201", feature)},
         f"{items}/{{code}}": {
             "put": write("replaceFeature", "replace a feature", "204", feature),
-            "patch": write("updateFeature", "change parts of a feature", "204", {MERGE_PATCH: {"schema": _OBJECT}}),
+            "patch": write("updateFeature", "change parts of a feature", "204", {MERGE_PATCH: {"schema": OBJECT}}),
             "delete": write("deleteFeature", "delete a feature", "204", None),
         },
     }
 
 
 def _header(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "schema": _TEXT}
+    return {"name": name, "in": "header", "required": False, "schema": TEXT}
 
 
 def _process_paths() -> dict[str, Any]:
     both = [parameters.F_JSON_OR_HTML.document]
-    described = {JSON: _OBJECT, HTML: _TEXT}
+    described = {JSON: OBJECT, HTML: TEXT}
     form: list[Mapping[str, Any]] = [parameters.f_of(["json", *scenarios.FORMATS]).document]
-    answers = {JSON: _OBJECT, **{one.media_type: _BINARY for one in scenarios.FORMATS.values()}}
+    answers = {JSON: OBJECT, **{one.media_type: _BINARY for one in scenarios.FORMATS.values()}}
     paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", both, described)}
     for name, scenario in scenarios.scenarios().items():
         path = f"/processes/{name}"
         paths[path] = _get("Processes", f"{name}.getProcess", scenario.title, both, described)
         execute = _operation("Processes", f"{name}.execute", f"Execute: {scenario.title}", form, answers)
-        execute["requestBody"] = {"required": True, "content": {JSON: {"schema": _ref("execute")}}}
+        execute["requestBody"] = {"required": True, "content": {JSON: {"schema": ref("execute")}}}
         execute["parameters"] = [*execute["parameters"], _header("Prefer")]
         execute["responses"] |= {status: _response(status) for status in ("404", "408", "409", "413", "415")}
         execute["responses"]["201"] = _created("The job, where the client prefers respond-async")
@@ -217,10 +216,37 @@ def _process_paths() -> dict[str, Any]:
     return paths
 
 
+def _proposal_paths(*, writing: bool) -> dict[str, Any]:
+    code, json_only = [_path("code")], [parameters.F_JSON.document]
+    against = [*code, proposals.AGAINST.document, *json_only]
+    paths = {
+        "/proposals": _get("Processes", "getProposals", "Recorded proposals", json_only, {JSON: OBJECT}),
+        "/proposals/{code}": _get("Processes", "getProposal", "A proposal", [*code, *json_only], {JSON: OBJECT}),
+        "/proposals/{code}/diff": _get("Processes", "diffProposal", "What it changes", against, {JSON: OBJECT}),
+    }
+    if not writing:
+        return paths
+
+    def write(name: str, summary: str, status: str = "200") -> dict[str, Any]:
+        there = [] if status == "201" else code
+        said = [_header(header) for header in ("CIM-Actor", "CIM-Reason")]
+        document = _operation("Processes", f"{name}Proposal", summary, [*there, *said], {JSON: OBJECT})
+        document["requestBody"] = {"required": True, "content": {JSON: {"schema": proposals.BODIES[name]}}}
+        document["responses"] |= {one: _response(one) for one in ("404", "408", "409", "413", "415")}
+        document["responses"][status] = document["responses"].pop("200")
+        return document
+
+    paths["/proposals"]["post"] = write("create", "Record a proposal", "201")
+    paths["/proposals/{code}"]["put"] = write("revise", "Put other interventions in the place of a draft's")
+    for name, step in (("rebase", "rebase"), ("merge", "merge"), ("withdraw", "withdrawal")):
+        paths[f"/proposals/{{code}}/{step}"] = {"post": write(name, f"{name.capitalize()} a draft")}
+    return paths
+
+
 def _job_paths() -> dict[str, Any]:
     json_only = [parameters.F_JSON.document]
     number: list[Mapping[str, Any]] = [_path("jobId")]
-    status, results = {JSON: _ref("statusInfo")}, {JSON: _OBJECT, _OCTETS: _BINARY}
+    status, results = {JSON: ref("statusInfo")}, {JSON: OBJECT, _OCTETS: _BINARY}
     one = _get("Processes", "getStatus", "Status of a job", [*number, *json_only], status)
     one["delete"] = _operation("Processes", "dismiss", "End a job, or forget its results", number, status)
     # A failed job answers as the process would have.
@@ -232,7 +258,7 @@ def _job_paths() -> dict[str, Any]:
     del upload["responses"]["200"]
     upload["responses"]["201"] = _created("The job")
     return {
-        "/jobs": _get("Processes", "getJobs", "The caller's jobs", json_only, {JSON: _OBJECT}),
+        "/jobs": _get("Processes", "getJobs", "The caller's jobs", json_only, {JSON: OBJECT}),
         "/jobs/{jobId}": one,
         "/jobs/{jobId}/results": given,
         "/ingest": {"post": upload},
@@ -240,17 +266,17 @@ def _job_paths() -> dict[str, Any]:
 
 
 def _created(description: str) -> dict[str, Any]:
-    headers = {"Location": {"schema": _TEXT}}
-    return {"description": description, "headers": headers, "content": {JSON: {"schema": _ref("statusInfo")}}}
+    headers = {"Location": {"schema": TEXT}}
+    return {"description": description, "headers": headers, "content": {JSON: {"schema": ref("statusInfo")}}}
 
 
 def _log_paths() -> dict[str, Any]:
     tile = _get("Log", "getTile", "Hash tile (C2SP tlog-tiles)", [_path("level"), _path("index")], {_OCTETS: _BINARY})
     return {
-        "/log/verify": _get("Log", "getVerifier", "Page that verifies a proof in the browser", [], {HTML: _TEXT}),
-        "/log/checkpoint": _get("Log", "getCheckpoint", "Signed checkpoint", [], {_PLAIN: _TEXT}),
+        "/log/verify": _get("Log", "getVerifier", "Page that verifies a proof in the browser", [], {HTML: TEXT}),
+        "/log/checkpoint": _get("Log", "getCheckpoint", "Signed checkpoint", [], {_PLAIN: TEXT}),
         "/log/tile/{level}/{index}": tile,
-        "/log/proof": _get("Log", "getProof", "Proof of a record", [_shared(p) for p in log.PROOF], {_PLAIN: _TEXT}),
+        "/log/proof": _get("Log", "getProof", "Proof of a record", [_shared(p) for p in log.PROOF], {_PLAIN: TEXT}),
     }
 
 
@@ -292,7 +318,7 @@ def _errors() -> dict[str, Any]:
         "500": "A defect of the server",
         "503": "The database is busy or away; Retry-After says when to come back",
     }
-    content = {_PROBLEM: {"schema": _ref("problem")}}
+    content = {_PROBLEM: {"schema": ref("problem")}}
     return {f"problem{status}": {"description": text, "content": content} for status, text in meanings.items()}
 
 
@@ -300,100 +326,9 @@ def _response(status: str) -> dict[str, str]:
     return {"$ref": f"#/components/responses/problem{status}"}
 
 
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def _shared(parameter: Parameter) -> dict[str, str]:
     return {"$ref": f"#/components/parameters/{parameter.name}"}
 
 
 def _path(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": _TEXT}
-
-
-def _schemas() -> dict[str, Any]:
-    return {
-        "link": _object(["href", "rel"], href=_TEXT, rel=_TEXT, type=_TEXT, title=_TEXT),
-        "statusInfo": _object(
-            ["jobID", "status", "type"],
-            processID=_TEXT,
-            type=_one_of("process"),
-            jobID=_TEXT,
-            status=_one_of("accepted", "running", "successful", "failed", "dismissed"),
-            message=_TEXT,
-            created=_INSTANT,
-            started=_INSTANT,
-            finished=_INSTANT,
-            links=_LINKS,
-        ),
-        "confClasses": _object(["conformsTo"], conformsTo=_array(_TEXT)),
-        **_collection_schemas(),
-        **_feature_schemas(),
-        "execute": _object(
-            [], inputs=_OBJECT, outputs=_OBJECT, response={**_one_of("document", "raw"), "default": "document"}
-        ),
-        "problem": _object(
-            ["type", "title", "status"],
-            type=_TEXT,
-            title=_TEXT,
-            status={"type": "integer"},
-            detail=_TEXT,
-            instance=_TEXT,
-        ),
-    }
-
-
-def _collection_schemas() -> dict[str, Any]:
-    collection = _object(
-        ["id", "links"],
-        id=_TEXT,
-        title=_TEXT,
-        description=_TEXT,
-        links=_LINKS,
-        extent=_OBJECT,
-        itemType=_TEXT,
-        crs=_array(_TEXT),
-        storageCrs=_TEXT,
-    )
-    listed = _object(["links", "collections"], links=_LINKS, collections=_array(_ref("collection")))
-    return {"collection": collection, "collections": listed}
-
-
-def _feature_schemas() -> dict[str, Any]:
-    geometry = {"type": "object", "nullable": True, "properties": {"type": _TEXT, "coordinates": _array({})}}
-    feature = _object(
-        ["type", "id", "geometry", "properties"],
-        type=_one_of("Feature"),
-        id=_TEXT,
-        geometry=geometry,
-        properties=_OBJECT,
-        links=_LINKS,
-    )
-    page = _object(
-        ["type", "features", "links", "timeStamp", "numberReturned"],
-        type=_one_of("FeatureCollection"),
-        features=_array(_ref("feature")),
-        links=_LINKS,
-        timeStamp=_INSTANT,
-        numberReturned=_COUNT,
-        numberMatched=_COUNT,
-    )
-    return {"feature": feature, "featureCollection": page}
-
-
-def _object(required: list[str], **properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", **({"required": required} if required else {}), "properties": properties}
-
-
-def _array(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-def _one_of(*values: str) -> dict[str, Any]:
-    return {"type": "string", "enum": list(values)}
-
-
-_INSTANT: dict[str, Any] = {"type": "string", "format": "date-time"}
-_COUNT: dict[str, Any] = {"type": "integer", "minimum": 0}
-_LINKS = _array(_ref("link"))
+    return {"name": name, "in": "path", "required": True, "schema": TEXT}

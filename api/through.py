@@ -16,7 +16,7 @@ from starlette.requests import Request
 from api.access import caller_of
 from api.site import Site, State
 
-_SAID_IN = ("proposal", "intervention")
+SAID_IN = ("proposal", "intervention")
 
 
 async def asked_state(
@@ -32,7 +32,7 @@ async def asked_state(
     if code is None:
         return await site.pinned(asked.get("as-of")), None
     caller = caller_of(request)
-    for name in (type_name, *_SAID_IN):
+    for name in (type_name, *SAID_IN):
         if not caller.sees(name):
             raise caller.refusal(f"reading {type_name} through a proposal", f"{name}:read")
         if caller.reading(name).role == "cim_district":

@@ -26,11 +26,13 @@ from cim.errors import Conflict, InvalidData
 from cim.scenarios._base import plain
 from cim.scenarios._branch import Made, lay
 from cim.scenarios._conflicts import broken, differing, moved
-from cim.scenarios._proposal import Proposal, checked, from_document
+from cim.scenarios._proposal import ACTIONS, Proposal, checked, from_document
 from cim.scenarios._recorded import Recorded, read_proposal
 from cim.scenarios._state import plain_state, snapshot
 
 DRAFT, MERGED, WITHDRAWN = "draft", "merged", "withdrawn"
+WRITES = tuple(sorted({"building", *(action.makes for action in ACTIONS.values() if action.makes is not None)}))
+"""Feature types whose objects a merge may change or add."""
 
 
 @dataclass(frozen=True, slots=True)

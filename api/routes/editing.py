@@ -51,7 +51,7 @@ async def create(request: Request, type_name: str) -> Response:
     """Create a feature."""
     site = _writable(request, type_name)
     feature = _object(await read_json(request, (GEOJSON, JSON)))
-    written = await run_in_threadpool(record.create, site.city.database, type_name, feature, _author(request, site))
+    written = await run_in_threadpool(record.create, site.city.database, type_name, feature, author_of(request, site))
     location = url(request, "collections", type_name, "items", written.code)
     return await _answer(request, site, type_name, written, 201, {"Location": location})
 
@@ -75,7 +75,7 @@ async def _change(
     expected = _expected(request, site, type_name)
     document = _object(await read_json(request, accepted))
     written = await run_in_threadpool(
-        write, site.city.database, type_name, _code(code), document, _author(request, site), expected
+        write, site.city.database, type_name, checked_code(code), document, author_of(request, site), expected
     )
     return await _answer(request, site, type_name, written, 204)
 
@@ -86,7 +86,7 @@ async def remove(request: Request, type_name: str, code: str) -> Response:
     site = _writable(request, type_name)
     expected = _expected(request, site, type_name)
     written = await run_in_threadpool(
-        record.remove, site.city.database, type_name, _code(code), _author(request, site), expected
+        record.remove, site.city.database, type_name, checked_code(code), author_of(request, site), expected
     )
     return await _answer(request, site, type_name, written, 204)
 
@@ -108,8 +108,13 @@ def _expected(request: Request, site: Site, type_name: str) -> record.Expected:
     return expected
 
 
-def _author(request: Request, site: Site) -> Author:
-    """Read who writes and why (percent-encoded UTF-8), and the CRS of the body's coordinates."""
+def author_of(request: Request, site: Site) -> Author:
+    """Read who writes and why (percent-encoded UTF-8), and the CRS of the body's coordinates.
+
+    Raises
+    ------
+    InvalidData : who or why is too long, or not printable; or there is no such CRS.
+    """
     crs = request.headers.get("content-crs")
     given = reference.named(site.references, "Content-Crs", None if crs is None else crs.strip().strip("<>"))
     said = {}
@@ -131,7 +136,13 @@ def _object(document: Any) -> dict[str, Any]:
     return document
 
 
-def _code(code: str) -> str:
+def checked_code(code: str) -> str:
+    """Return the code of a path.
+
+    Raises
+    ------
+    NotFound : it holds what no code can.
+    """
     if "\0" in code:
         raise NotFound(f"{code[:60]!r} is no code of any object")
     return code

@@ -51,6 +51,7 @@ def _landing_links(request: Request, form: str) -> list[dict[str, str]]:
         link(links.REL_FUNCTIONS, url(request, "functions"), JSON, "Functions that filters may call"),
         link(links.REL_CODELISTS, url(request, "codelists"), JSON, "Codelists"),
         link(links.REL_PROCESSES, url(request, "processes"), JSON, "Renewal scenarios"),
+        link("related", url(request, "proposals"), JSON, "Recorded proposals"),
         link(links.REL_JOBS, url(request, "jobs"), JSON, "Jobs"),
         link("related", url(request, "log", "checkpoint"), TEXT, "Signed checkpoint of the change log"),
         link("status", url(request, "health"), JSON, "Health"),
