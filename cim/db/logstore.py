@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, pairwise
 from typing import Any
@@ -34,8 +34,9 @@ class LogStore:
         self.connection = connection
         self._horizon: str | None = None  # of the last look at what is pending
         self._waiting = 0  # revisions below it that were read and have no leaf yet
-        self._size = 0  # of the tree, once it was moved
-        self._unknown = 0  # leaves since the planner was last told what the tables hold
+        self._size = 0  # of the tree, once it was looked at
+        self._unknown = 0  # leaves since the planner was last told what their table holds
+        self._revisions_known = False  # to the planner, those of these leaves
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -65,7 +66,9 @@ class LogStore:
         """Return the tree as last committed."""
         with self.connection.begin():
             edge = self.connection.execute(query("log/state")).scalar_one()
-        return CompactRange.from_bytes(bytes(edge))
+        tree = CompactRange.from_bytes(bytes(edge))
+        self._size = tree.size
+        return tree
 
     def pending(self, limit: int) -> Iterator[Columns]:
         """Yield revisions without a leaf, of transactions below the horizon, in order, `limit` or fewer at once.
@@ -87,19 +90,29 @@ class LogStore:
         self._horizon, self._waiting = span.horizon, 0
         if span.first is None:
             return
-        with self._fetching(span.end - span.first) as fetch, ThreadPoolExecutor(1) as ahead:
+        with (
+            self._fetching(span.end - span.first) as fetch,
+            ThreadPoolExecutor(1) as ahead,
+            ThreadPoolExecutor(1) as keeper,
+        ):
 
             def batch(first: int) -> Columns:
                 return fetch({"horizon": span.horizon, **_span(first, min(first + limit, span.end))})
 
+            told: Future[None] | None = None
             coming = ahead.submit(batch, span.first)
             for following in range(span.first + limit, span.end + limit, limit):
                 columns = coming.result()
                 if following < span.end:
                     coming = ahead.submit(batch, following)
                 self._waiting += len(columns["id"])
+                if not self._revisions_known and self._are_many(self._unknown + self._waiting):
+                    self._revisions_known = True
+                    told = keeper.submit(self._tell_planner, "log/vacuum_revisions")
                 if len(columns["id"]):
                     yield columns
+            if told is not None:
+                told.result()
 
     @contextmanager
     def _fetching(self, span: int) -> Iterator[Callable[[dict[str, Any]], Columns]]:
@@ -184,11 +197,19 @@ class LogStore:
                 self.connection.execute(query("log/raise_floor"))
             else:
                 self.connection.execute(query("log/set_floor"), {"horizon": self._horizon})
-        if self._unknown >= max(_MANY, self._size // 10):
-            # Until the server does this by itself, a minute later, a box as of a state would read all of a type.
-            with self.connection.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as keeper:
-                keeper.execute(query("log/vacuum"))
-            self._unknown = 0
+        if self._are_many(self._unknown):
+            if not self._revisions_known:
+                self._tell_planner("log/vacuum_revisions")
+            self._tell_planner("log/vacuum_leaves")
+            self._unknown, self._revisions_known = 0, False
+
+    def _are_many(self, leaves: int) -> bool:
+        return leaves >= max(_MANY, self._size // 10)
+
+    def _tell_planner(self, name: str) -> None:
+        """Tell the planner of a table at once: until the server does, a box as of a state would read all of a type."""
+        with self.connection.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as keeper:
+            keeper.execute(query(name))
 
     def geometries(self, size: int) -> Iterator[tuple[str, bytes]]:
         """Yield (SHA-256 in hex, ISO WKB) of each geometry that a leaf below `size` names, once."""

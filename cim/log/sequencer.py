@@ -21,8 +21,8 @@ from cim.log.tiles import WIDTH
 from cim.log.tree import CompactRange, leaf_hashes
 from cim.memory import uncollected
 
-# A commit for so many leaves costs nothing, and their objects are few enough for the garbage collector to go over.
-BATCH = 16_384
+# A commit for so many leaves costs nothing, and the first of many is stored soon.
+BATCH = 8192
 PAUSE = 0.05
 BATCHES_ON_THE_WAY = 2  # read already, while one is stored and one rendered
 

@@ -23,7 +23,7 @@ RESERVED = frozenset({GEOMETRY, SOURCE_ID, PARENT_SOURCE_ID, FEATURE_ID})
 
 
 # Records a batch holds at most. Memory goes with it, and the server works on one while the next is prepared.
-BATCH = 16_384
+BATCH = 8192
 
 Batches = Callable[[], Iterator[pa.RecordBatch]]
 

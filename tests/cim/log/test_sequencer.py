@@ -285,9 +285,9 @@ def test_the_planner_knows_at_once_of_many_leaves_and_that_all_may_see_them(
     database: Database, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logstore, "_MANY", 20)
-    known = (
-        "SELECT reltuples = (SELECT count(*) FROM cim.leaf) AND pg_stat_get_vacuum_count(oid) = 1 "
-        "FROM pg_class WHERE oid = 'cim.leaf'::regclass"
+    known = (  # each leaf has its revision
+        "SELECT bool_and(reltuples = (SELECT count(*) FROM cim.leaf) AND pg_stat_get_vacuum_count(oid) = 1) "
+        "FROM pg_class WHERE oid IN ('cim.leaf'::regclass, 'cim.revision'::regclass)"
     )
 
     def add(first: int, last: int) -> bool:
