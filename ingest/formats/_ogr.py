@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,15 +43,18 @@ def read_layers(
     encoding: str | None = None,
     *,
     opened: Path | None = None,
+    unasked: Collection[str] = (),
 ) -> Iterator[Layer]:
-    """Yield every layer of the file, or the one that `options.layer` names; `opened` is the copy of it to open.
+    """Yield every layer of the file but those `unasked`, or the one that `options.layer` names.
+
+    `opened` is the copy of the file to open.
 
     Raises
     ------
     InvalidData : not a file of this format, damaged, text in another encoding, without the layer asked for.
     """
     check_signature(path, signatures, title)
-    yield from _Source(path, opened or path, title, encoding, aside=not confined()).layers(options.layer)
+    yield from _Source(path, opened or path, title, encoding, aside=not confined()).layers(options.layer, unasked)
 
 
 def read_layers_apart(
@@ -75,13 +78,14 @@ class _Source:
     settings: Mapping[str, str] = field(default_factory=dict)
     aside: bool = False
 
-    def layers(self, wanted: str | None) -> Iterator[Layer]:
+    def layers(self, wanted: str | None, unasked: Collection[str] = ()) -> Iterator[Layer]:
         names = list(apart(_names, self) if self.aside else _names(self))
-        if not names:
+        offered = [name for name in names if name == wanted or name not in unasked]
+        if not offered:
             raise InvalidData(f"{self}: is {self.title} without any layer")
-        if wanted not in (None, *names):
+        if wanted not in (None, *offered):
             raise InvalidData(f"{self}: has no layer {wanted!r}; it has {', '.join(names)}")
-        for name in names:
+        for name in offered:
             if wanted in (None, name):
                 yield self._layer(name)
 

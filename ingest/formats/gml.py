@@ -22,12 +22,14 @@ _ENVELOPE = frozenset({"lowerCorner", "upperCorner", "boundedBy|Box|coordinates"
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield a layer for each feature type of a GML file, axes in the order x, y whatever the CRS says.
 
-    Schemas and links are not followed. Text whose every value is a number as one would write it is a number.
+    Schemas are not followed, nor links out of the file; see `ingest.formats._links`. Text whose every value is a number
+    as one would write it is a number.
 
     Raises
     ------
-    InvalidData : no GML, a document type, an encoding that is not the one stated.
+    InvalidData : no GML, a document type, an encoding that is not the one stated, links without end.
     """
+    from ingest.formats._links import follow
     from ingest.formats._ogr import read_layers_apart
     from ingest.formats._text import identified, typed, without
     from ingest.formats._xml import stage
@@ -37,7 +39,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     copy, root = stage(path, scratch.path, "GML")
     if not any(uri.startswith(_NAMESPACE) for uri in root.declared):
         raise InvalidData(f"{path}: is not GML: its root element {root.name!r} declares no namespace of GML")
+    lost = follow(path, copy)
     for layer in read_layers_apart(path, copy, options, "GML", _SETTINGS):
+        layer.warnings.extend(lost)
         yield scratch.hold(typed(identified(without(layer, _ENVELOPE), "gml_id")))
 
 
