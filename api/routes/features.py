@@ -319,7 +319,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     found = await site.reader.item(type_name, as_code(code), pinned.size if pinned else None, leaving, branch)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"
-        return await run_in_threadpool(_elsewhere, request, site, type_name, code, when)
+        return await _elsewhere(request, site, type_name, code, when)
     state = pinned or State.live(found.live)
     plain = leaving == output.output and profile is None
     parts = "" if plain else sha256(repr((leaving, profile)).encode()).hexdigest()[:8]
@@ -370,8 +370,8 @@ def _item_links(base: str, type_name: str, form: str, offers: tuple[Offer, ...],
     )
 
 
-def _elsewhere(request: Request, site: Site, type_name: str, text: str, when: str) -> Response:
-    """Lead to the one object that a text names otherwise.
+async def _elsewhere(request: Request, site: Site, type_name: str, text: str, when: str) -> Response:
+    """Lead to the one object, of those that the caller may read, that a text names otherwise.
 
     Not for ever (308): a code may give way to another again.
 
@@ -379,7 +379,9 @@ def _elsewhere(request: Request, site: Site, type_name: str, text: str, when: st
     ------
     NotFound : it names none, or several, as after a split.
     """
-    objects = sorted({one.code for one in site.city.resolve(text) if one.type == type_name and one.live} - {text})
+    named = await run_in_threadpool(site.city.resolve, text)
+    codes = sorted({one.code for one in named if one.type == type_name and one.live} - {text})
+    objects = [code for code in codes if await site.reader.item(type_name, code, None, site.storage.output)]
     if len(objects) == 1:
         target = url(request, "collections", type_name, "items", objects[0], query=request.query_params)
         return Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": target, "Cache-Control": "no-cache"})

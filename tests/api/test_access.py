@@ -28,6 +28,7 @@ from cim.city import City
 from cim.cli import build
 from cim.db import access
 from cim.db.access import Reading, read_as
+from cim.db.identifiers import Identifier
 from cim.db.reader import Reader
 from cim.errors import DatabaseError, InvalidData
 from cim.settings import Settings
@@ -274,6 +275,11 @@ def test_divisions_limit_what_is_restricted(closed: tuple[City, httpx.Client]) -
     refused(http.get(f"{UNITS}/u-west/history", headers=east), 404)
     refused(http.get(f"{UNITS}/u-west", headers=east), 404)
     refused(http.get("/log/proof?type=unit&code=u-west", headers=east), 404)
+    # Nor does another identifier lead to what they may not read.
+    city.identify([Identifier("meter", f"M-{where}", "unit", f"u-{where}") for where in HERE.values()])
+    assert http.get(f"{UNITS}/M-east", headers=east).headers["location"].endswith("/u-east")
+    assert "u-west" not in refused(http.get(f"{UNITS}/M-west", headers=east), 404)["detail"]
+    assert http.get(f"{UNITS}/M-west", headers=key(city, "unit:read")).headers["location"].endswith("/u-west")
     assert codes(http.get(BUILDINGS, headers=east)) == ["b-east", "b-west"]  # public all the same
     province = key(city, "unit:read", divisions=("110000000000",))
     assert codes(http.get(UNITS, headers=province)) == ["u-east", "u-west"]
