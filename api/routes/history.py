@@ -33,8 +33,9 @@ def history(request: Request, type_name: str, code: str) -> Response:
         entries = [entry for entry in entries if entry.leaf is not None and entry.leaf < pinned.size]
         if not entries:
             raise NotFound(f"{type_name} {code} was not recorded yet at tree size {pinned.size}")
-    ahead = "ahead" if any(entry.leaf is None for entry in entries) else "current"
-    state = pinned or State(head.size, head.root, head.at, ahead)
+    # What was written since the head was asked for may have its leaf by now.
+    ahead = any(entry.leaf is None or entry.leaf >= head.size for entry in entries)
+    state = pinned or State(head.size, head.root, head.at, "ahead" if ahead else "current")
     if pages.form_of(request, asked) == "html":
         return _page(request, feature_type, code, state, entries)
     document = {

@@ -272,3 +272,25 @@ def test_history(own: tuple[City, httpx.Client]) -> None:
     earlier = http.get(f"{ITEMS}/building-00001/history", params={"as-of": leaves[2]}).json()["revisions"]
     assert earlier == history[:2]
     assert http.get(f"{ITEMS}/nosuch/history").status_code == 404
+
+
+def test_a_history_does_not_say_it_is_of_an_older_state(
+    own: tuple[City, httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log goes on between what the route asks of it: the answer is ahead of the tree size it names."""
+    city, http = own
+
+    def overtaken(self: City, as_of: Any) -> Any:
+        monkeypatch.undo()
+        head = self.tree_head(as_of)
+        with city.database.engine.begin() as connection:
+            table = city.database.table("building")
+            connection.execute(sa.update(table).where(table.c.code == "building-00001").values(name=str(head.size)))
+        city.sequence()
+        return head
+
+    monkeypatch.setattr(City, "tree_head", overtaken)
+    answer = http.get(f"{ITEMS}/building-00001/history")
+    assert answer.json()["revisions"][-1]["leaf"] >= int(answer.headers["cim-tree-size"])
+    assert answer.headers["cim-state"] == "ahead"
+    assert http.get(f"{ITEMS}/building-00001/history").headers["cim-state"] == "current"
