@@ -90,7 +90,8 @@ def _entry_paths() -> dict[str, Any]:
             {kind.media_type: _BINARY for kind in bodies.KINDS},
         ),
         "/codes/{scheme}/{value}": _get(
-            "Entry", "resolveCode", "What a code names", [_path("scheme"), _path("value"), *json_only], {JSON: OBJECT}
+            "Entry", "resolveCode", "What a code names",
+            [_path("scheme"), _path("value"), *json_only, _shared(parameters.AS_OF)], {JSON: OBJECT},
         ),
     }  # fmt: skip
 

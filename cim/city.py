@@ -205,20 +205,22 @@ class City:
         with self.database.reading() as connection:
             return history.entries(connection, self._type_of(connection, code, type_name), code)
 
-    def resolve(self, text: str, *, scheme: str | None = None) -> list[Resolution]:
-        """Return what a code or another published identifier names today, with the supersessions that lead there.
+    def resolve(self, text: str, *, scheme: str | None = None, as_of: AsOf = None) -> list[Resolution]:
+        """Return what a code or another published identifier names, with the supersessions that lead there.
 
         Parameters
         ----------
         text : in any spelling its scheme takes; a code that was superseded is followed to what took over
         scheme : one of `cim codes list`, or one that only the crosswalk knows; default any
+        as_of : by what the log had then, on the day of it; default what is recorded by now, today
 
         Returns
         -------
         An object each; several after a split, none where nothing ever had the identifier.
         """
         with self.database.reading() as connection:
-            return resolve_identifier(connection, self.database.dictionary, text, scheme)
+            head = None if as_of is None else self._resolve(connection, as_of)
+            return resolve_identifier(connection, self.database.dictionary, text, scheme, head)
 
     def orphans(self) -> list[Orphan]:
         """Return objects that name a parent which is not there: loads may leave them so, for a load still to come."""

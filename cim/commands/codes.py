@@ -9,6 +9,7 @@ import typer
 
 from cim import codes
 from cim.commands._open import open_city
+from cim.commands.objects import AsOf, state
 from cim.dictionary import dictionary_of
 from cim.errors import NotFound
 from cim.output import AsJson, print_json, print_pairs, print_table
@@ -72,11 +73,12 @@ def mint(
 def resolve(
     identifier: Annotated[str, typer.Argument(help="A code or another published identifier, in any spelling.")],
     scheme: Annotated[str | None, typer.Option(help="The scheme it is of; default any.")] = None,
+    as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say which object a code or another published identifier names today, and through which supersessions."""
+    """Say which object a code or another published identifier names, and through which supersessions."""
     with open_city() as city:
-        found = city.resolve(identifier, scheme=scheme)
+        found = city.resolve(identifier, scheme=scheme, as_of=state(as_of))
     if not found:
         raise NotFound(f"nothing here was ever named {identifier!r}; `cim codes list` names the schemes")
     if as_json:

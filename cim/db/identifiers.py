@@ -1,15 +1,19 @@
-"""Which object does a code or another published identifier name, today: the crosswalk, through all supersessions."""
+"""Which object does a code or another published identifier name: the crosswalk, through all supersessions.
+
+Today, or by what the log had at a tree head, on the day of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
 
 from cim import codes
-from cim.db.script import query
+from cim.db.script import query, query_as_of
+from cim.db.state import TreeHead
 from cim.dictionary import Dictionary
 from cim.errors import InvalidData, NotFound
 
@@ -19,7 +23,7 @@ Named = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """An object as it is named today; `live` tells whether it exists, or was the last and is gone."""
+    """An object as it is named; `live` tells whether it exists, or was the last and is gone."""
 
     type: str
     code: str
@@ -55,7 +59,7 @@ class Supersession:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What an identifier names: the object as it is today, and every supersession before and on the way."""
+    """What an identifier names: the object as it is, and every supersession before and on the way."""
 
     scheme: str
     value: str
@@ -67,15 +71,16 @@ class Resolution:
 
 
 def current_codes(
-    connection: sa.Connection, named: Iterable[Named], *, type_name: str | None = None
+    connection: sa.Connection, named: Iterable[Named], *, type_name: str | None = None, head: TreeHead | None = None
 ) -> dict[Named, tuple[Current, ...]]:
-    """Return what many identifiers name today, in one query.
+    """Return what many identifiers name, in one query.
 
     Parameters
     ----------
     named : (scheme, value), values in canonical form; the scheme of a type's own codes counts as well as any of the
         crosswalk, and `provisional` serves every type
     type_name : objects of this type only; default all
+    head : the state that is asked; default what is recorded by now, today
 
     Returns
     -------
@@ -83,32 +88,43 @@ def current_codes(
     superseded gives what took over, several objects after a split.
     """
     pairs = sorted(set(named))
-    parameters = {"schemes": [p[0] for p in pairs], "values": [p[1] for p in pairs], "type": type_name}
+    parameters: dict[str, object] = {
+        "schemes": [p[0] for p in pairs], "values": [p[1] for p in pairs], "type": type_name,
+    }  # fmt: skip
+    asked = query("codes/current")
+    if head is not None:
+        asked = query_as_of("codes/current")
+        parameters |= {"size": head.size, "day": head.at.astimezone(UTC).date()}
     found: dict[Named, list[Current]] = {}
-    for row in connection.execute(query("codes/current"), parameters):
+    for row in connection.execute(asked, parameters):
         found.setdefault((row.scheme, row.value), []).append(Current(row.type, row.code, row.live))
     return {pair: tuple(objects) for pair, objects in found.items()}
 
 
 def resolve_identifier(
-    connection: sa.Connection, dictionary: Dictionary, text: str, scheme_name: str | None = None
+    connection: sa.Connection,
+    dictionary: Dictionary,
+    text: str,
+    scheme_name: str | None = None,
+    head: TreeHead | None = None,
 ) -> list[Resolution]:
     """Return what a text names, however it is spelt; none gives an empty list.
 
     Parameters
     ----------
     scheme_name : the scheme of the text, ours or one that only the crosswalk knows; default any
+    head : the state that is asked; default what is recorded by now, today
     """
-    asked = _readings(connection, dictionary, text, scheme_name)
-    found = current_codes(connection, asked)
+    asked = _readings(connection, dictionary, text, scheme_name, _size(head))
+    found = current_codes(connection, asked, head=head)
     return [
         Resolution(
             *pair,
             current.type,
             current.code,
             current.live,
-            _chain(connection, current.type, current.code),
-            identifiers_of(connection, current.type, current.code),
+            _chain(connection, current.type, current.code, _size(head)),
+            identifiers_of(connection, current.type, current.code, _size(head)),
         )
         for pair, objects in sorted(found.items())
         for current in objects
@@ -116,25 +132,31 @@ def resolve_identifier(
     ]
 
 
-def _readings(connection: sa.Connection, dictionary: Dictionary, text: str, scheme_name: str | None) -> set[Named]:
+def _size(head: TreeHead | None) -> int | None:
+    return None if head is None else head.size
+
+
+def _readings(
+    connection: sa.Connection, dictionary: Dictionary, text: str, scheme_name: str | None, size: int | None
+) -> set[Named]:
     """Return the (scheme, value) pairs a text may be meant as."""
     known = codes.schemes(dictionary.codelists)
     if scheme_name is not None:
         canonical = known[scheme_name].normalise(text) if scheme_name in known else text
         return {(scheme_name, canonical), (scheme_name, text)}
     own = {(scheme.name, value) for scheme in known.values() for value in (text, scheme.normalise(text))}
-    others = connection.execute(query("codes/schemes_of"), {"values": sorted({value for _, value in own})})
+    others = connection.execute(query("codes/schemes_of"), {"values": sorted({v for _, v in own}), "size": size})
     return own | {(row.scheme, row.value) for row in others}
 
 
-def _chain(connection: sa.Connection, type_name: str, code: str) -> tuple[Supersession, ...]:
-    rows = connection.execute(query("codes/chain"), {"type": type_name, "code": code})
+def _chain(connection: sa.Connection, type_name: str, code: str, size: int | None) -> tuple[Supersession, ...]:
+    rows = connection.execute(query("codes/chain"), {"type": type_name, "code": code, "size": size})
     return tuple(Supersession(r.old, tuple(r.new), r.date, r.evidence, r.at, r.actor, r.reason, r.leaf) for r in rows)
 
 
-def identifiers_of(connection: sa.Connection, type_name: str, code: str) -> tuple[Identifier, ...]:
-    """Return every other identifier that an object has or had."""
-    rows = connection.execute(query("codes/identifiers_of"), {"type": type_name, "code": code})
+def identifiers_of(connection: sa.Connection, type_name: str, code: str, size: int | None) -> tuple[Identifier, ...]:
+    """Return every other identifier that an object has or had, by now or by what the log had at a tree size."""
+    rows = connection.execute(query("codes/identifiers_of"), {"type": type_name, "code": code, "size": size})
     return tuple(Identifier(r.scheme, r.value, type_name, code, r.valid_from, r.valid_to, r.issuer) for r in rows)
 
 

@@ -15,6 +15,12 @@ AS_OF = re.compile(r"city\.(\w+)_at\(CAST\(:size AS bigint\)\)")
 LIVE = "city.{}_now()"
 LOGGED = "city.{}_logged(CAST(:size AS bigint))"
 THROUGH = "city.{}_in(CAST(:branch AS jsonb))", "city.{}_in(CAST(:size AS bigint), CAST(:branch AS jsonb))"
+# The same of queries that read what is recorded itself.
+AT_SIZE = {
+    r"cim\.revision\b": "cim.revisions_at(CAST(:size AS bigint))",
+    r"(cim\.identifiers_named\([^)]*)\)": r"\1, CAST(:size AS bigint))",
+    r"\bcurrent_date\b": "CAST(:day AS date)",
+}
 
 
 @cache
@@ -40,6 +46,18 @@ def query_of_state(name: str, *, live: bool, branch: frozenset[str] = frozenset(
         return either[not live].format(call[1])
 
     return text(AS_OF.sub(source, query(name).text))
+
+
+@cache
+def query_as_of(name: str) -> TextClause:
+    """Return the query `queries/<name>.sql` as asked of what the log had at the tree size `size`, on the day `day`.
+
+    Not by a parameter that may be null: the server would plan it anew each time, where nobody asks for a tree size.
+    """
+    found = query(name).text
+    for now, then in AT_SIZE.items():
+        found = re.sub(now, then, found)
+    return text(found)
 
 
 def functions() -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import sqlalchemy as sa
 
@@ -54,6 +56,57 @@ def test_a_code_that_gave_way_leads_to_what_took_over(own: tuple[City, httpx.Cli
     assert response.status_code == 404
     assert left in response.json()["detail"]
     assert right in response.json()["detail"]
+
+
+def test_what_a_code_named_stays_what_it_named(own: tuple[City, httpx.Client]) -> None:
+    """An identifier that is dropped, and a code that gives way and ends, as of four states of the log."""
+    city, http = own
+    first, second = mint_many("building", "identifiers", ["1", "2"])
+    building = city.database.table("building")
+    cadastre, registry = "/codes/cadastre/A%207", f"/codes/provisional/{first}"
+
+    def execute(statement: sa.Executable) -> int:
+        with city.database.engine.begin() as connection:
+            connection.execute(statement)
+        return city.sequence().size
+
+    def named(address: str, **asked: int) -> list[Any]:
+        answer = http.get(address, params=asked)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["cim-tree-size"] == str(asked.get("as-of", city.tree_head().size))
+        assert answer.headers["cim-state"] == ("pinned" if asked else "current")
+        found = []
+        for one in answer.json()["objects"]:
+            item = http.get(one["href"])
+            assert (item.status_code == 200) is one["exists"]
+            assert item.headers.get("cim-tree-size", "") in ("", answer.headers["cim-tree-size"])
+            values = [row["value"] for row in one["identifiers"]]
+            found.append((one["code"], one["exists"], [step["old"] for step in one["chain"]], values))
+        return found
+
+    nothing = city.sequence().size
+    execute(sa.insert(building).values(code=first))
+    city.identify([Identifier("cadastre", "A 7", "building", first), Identifier("cadastre", "A", "building", first)])
+    begun = city.sequence().size
+    kept = http.get(cadastre, params={"as-of": begun})
+    assert "immutable" in kept.headers["cache-control"]
+    city.supersede("building", {first: second}, reason="renumbered")
+    renamed = city.sequence().size
+    dropped = execute(sa.text("DELETE FROM cim.identifier WHERE value = 'A 7'"))
+    ended = execute(sa.delete(building).where(building.c.code == second))
+
+    of_first, of_second = (first, True, [], ["A", "A 7"]), (second, True, [first], ["A", "A 7"])
+    assert [named(address, **{"as-of": begun}) for address in (cadastre, registry)] == [[of_first]] * 2
+    assert [named(address, **{"as-of": renamed}) for address in (cadastre, registry)] == [[of_second]] * 2
+    assert named(registry, **{"as-of": dropped}) == [(second, True, [first], ["A"])]
+    assert named(registry, **{"as-of": ended}) == named(registry) == [(second, False, [first], ["A"])]
+    assert http.get(cadastre, params={"as-of": begun}).content == kept.content
+    for address, asked in ((cadastre, {"as-of": nothing}), (registry, {"as-of": nothing}),
+                           (cadastre, {"as-of": dropped}), (cadastre, {}), (cadastre, {"as-of": 10**9})):  # fmt: skip
+        assert http.get(address, params=asked).status_code == 404
+    assert http.get(cadastre, params={"as-of": "x"}).status_code == 400
+    assert [one.code for one in city.resolve("A 7", as_of=begun)] == [first]
+    assert city.resolve("A 7", as_of=nothing) == city.resolve("A 7") == []
 
 
 def test_what_names_nothing_leads_nowhere(own: tuple[City, httpx.Client]) -> None:

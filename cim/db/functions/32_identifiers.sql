@@ -58,6 +58,38 @@ ALTER TABLE cim.identifier
     ENABLE ALWAYS TRIGGER number_revision, ENABLE ALWAYS TRIGGER capture_insert,
     ENABLE ALWAYS TRIGGER capture_update, ENABLE ALWAYS TRIGGER capture_delete, ENABLE ALWAYS TRIGGER keep;
 
+-- What the log had at tree size n.
+CREATE OR REPLACE FUNCTION cim.revisions_at(bigint) RETURNS SETOF cim.revision
+LANGUAGE sql STABLE AS $$
+    SELECT r.* FROM cim.revision r
+    WHERE EXISTS (SELECT FROM cim.leaf l WHERE l.revision_id = r.id AND l.idx < $1 OFFSET 0);
+$$;
+
+-- The crosswalk as the log had it at tree size n; `key` is the code of a row's revisions.
+CREATE OR REPLACE FUNCTION cim.identifiers_at(bigint) RETURNS TABLE (
+    key text, scheme text, value text, type text, code text, valid_from date, valid_to date, issuer text)
+LANGUAGE sql STABLE AS $$
+    SELECT r.code, r.body ->> 'scheme', r.body ->> 'value', r.body ->> 'type', r.body ->> 'code',
+           (r.body ->> 'valid_from')::date, (r.body ->> 'valid_to')::date, r.body ->> 'issuer'
+    FROM cim.revisions_at($1) r
+    WHERE r.type = 'identifier' AND r.body IS NOT NULL
+      AND NOT EXISTS (SELECT FROM cim.replaced s WHERE s.revision_id = r.id AND s.leaf < $1 OFFSET 0);
+$$;
+
+-- The rows of the crosswalk that an identifier stands in: those that are, and those the log had at tree size n.
+CREATE OR REPLACE FUNCTION cim.identifiers_named(scheme text, value text) RETURNS TABLE (type text, code text, valid_to date)
+LANGUAGE sql STABLE AS $$
+    SELECT i.type, i.code, i.valid_to FROM cim.identifier i WHERE i.scheme = $1 AND i.value = $2;
+$$;
+CREATE OR REPLACE FUNCTION cim.identifiers_named(scheme text, value text, size bigint)
+RETURNS TABLE (type text, code text, valid_to date)
+LANGUAGE sql STABLE AS $$
+    SELECT i.type, i.code, i.valid_to FROM cim.identifiers_at($3) i
+    WHERE i.key COLLATE "C" >= concat_ws(' ', $1, $2, '') COLLATE "C"
+      AND i.key COLLATE "C" < concat($1, ' ', $2, '!') COLLATE "C"  -- the character behind the space
+      AND i.scheme = $1 AND i.value = $2;
+$$;
+
 -- Identifiers that are not what their latest revision says, with what differs.
 CREATE OR REPLACE FUNCTION cim.identifier_differences() RETURNS TABLE (code text, rev bigint, problem text)
 LANGUAGE sql STABLE AS $$

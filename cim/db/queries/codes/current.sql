@@ -1,11 +1,12 @@
 -- What (scheme, value) pairs name today, a row for each object: own codes, and identifiers of the crosswalk, each
 -- followed through its supersessions. An identifier that ended counts only where no other row of it is in force.
+-- `query_as_of` makes of it what they named by the log at tree size n, on a day.
 WITH RECURSIVE asked AS (
     SELECT DISTINCT a.scheme COLLATE "C" AS scheme, a.value COLLATE "C" AS value
     FROM unnest(CAST(:schemes AS text[]), CAST(:values AS text[])) AS a(scheme, value)
 ), crosswalk AS (
-    SELECT i.scheme, i.value, i.type, i.code, i.valid_to IS NULL OR i.valid_to > current_date AS in_force
-    FROM asked a JOIN cim.identifier i USING (scheme, value)
+    SELECT a.scheme, a.value, i.type, i.code, i.valid_to IS NULL OR i.valid_to > current_date AS in_force
+    FROM asked a CROSS JOIN LATERAL cim.identifiers_named(a.scheme, a.value) i
     WHERE CAST(:type AS text) IS NULL OR i.type = :type
 ), named AS (
     SELECT a.scheme, a.value, t.name AS type, a.value AS code
