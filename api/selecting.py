@@ -15,7 +15,8 @@ from api.parameters import PROFILES
 from api.reference import Reference
 from api.site import Site, State
 from cim.db.features import Selection
-from cim.db.geojson import Output, References
+from cim.db.geojson import Output, References, published
+from cim.dictionary import FeatureType
 
 # Metres of a pixel at zoom level 0: the equator of WebMercatorQuad (OGC 17-083r4) over 256 pixels.
 PIXEL_AT_0 = 156_543.033_928
@@ -44,10 +45,22 @@ def selection_of(
     )
 
 
-def output_of(request: Request, output: Reference, asked: Mapping[str, Any], chosen: PageFormat | BulkFormat) -> Output:
-    """Return how features leave: CRS, the properties wanted, how exact their geometry must be, how they refer."""
+def output_of(
+    request: Request,
+    feature_type: FeatureType,
+    output: Reference,
+    asked: Mapping[str, Any],
+    chosen: PageFormat | BulkFormat,
+) -> Output:
+    """Return how features leave: CRS, the properties wanted, how exact their geometry must be, how they refer.
+
+    Raises
+    ------
+    InvalidFilter : there is no public property of a wanted name, whether or not anything is to leave.
+    """
     if _FORMS.isdisjoint(asked):
         return output.output
+    published(feature_type, asked.get("properties"))
     zoom = asked.get("zoom-level")
     found = replace(
         output.output,

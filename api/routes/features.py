@@ -215,13 +215,16 @@ async def items(request: Request, type_name: str) -> Response:
         if not hits:
             named = site.storage.uri if chosen.native and "crs" not in asked else asked.get("crs")
             output = reference.named(site.references, "crs", named)
-            leaving, part = output_of(request, output, asked, chosen), (asked.get("limit"), asked.get("next"))
+            leaving, part = (
+                output_of(request, feature_type, output, asked, chosen),
+                (asked.get("limit"), asked.get("next")),
+            )
             return await bulk.answer(
                 request, site, feature_type, chosen, selection, output, leaving, pinned, tag, *part
             )
         chosen = formats.of_item()[formats.DEFAULT]
     output = reference.named(site.references, "crs", asked.get("crs"))
-    leaving, token, matched = output_of(request, output, asked, chosen), None, None
+    leaving, token, matched = output_of(request, feature_type, output, asked, chosen), None, None
     if hits:
         matched, live = await site.reader.count(type_name, selection)
         read = reader.Page(b"", 0, None, more=False, live=live)
@@ -315,7 +318,7 @@ async def item(request: Request, type_name: str, code: str) -> Response:
     pinned, branch = await asked_state(request, site, type_name, asked)
     output = reference.named(site.references, "crs", asked.get("crs"))
     profile = profile_of(chosen, asked)
-    leaving = output_of(request, output, asked, chosen)
+    leaving = output_of(request, feature_type, output, asked, chosen)
     found = await site.reader.item(type_name, as_code(code), pinned.size if pinned else None, leaving, branch)
     if found is None:
         when = "" if pinned is None else f" at tree size {pinned.size}"

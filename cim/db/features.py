@@ -283,6 +283,7 @@ def select_count(database: Database, type_name: str, selection: Selection) -> sa
     As `select_rows`.
     """
     feature_type = database.dictionary.type(type_name)
+    sorting.check(feature_type, selection.order)
     source = source_of(database, type_name, selection.tree_size, selection.branch)
     matching = conditions(database, feature_type, source, selection)
     return sa.select(sa.func.count().label("matched")).select_from(source).where(*matching)

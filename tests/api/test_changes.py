@@ -20,8 +20,9 @@ STORAGE = "http://www.opengis.net/def/crs/EPSG/0/4548"
 class Mirror:
     """Features by code, and the tree size they are of."""
 
-    def __init__(self, http: httpx.Client, **query: Any) -> None:
+    def __init__(self, http: httpx.Client, address: str = CHANGES, **query: Any) -> None:
         self.http = http
+        self.address = address
         self.query = query
         self.features: dict[str, Any] = {}
         self.changes: list[dict[str, Any]] = []
@@ -30,7 +31,7 @@ class Mirror:
 
     def follow(self, **query: Any) -> None:
         address: str | None = str(
-            self.http.build_request("GET", CHANGES, params={**self.query, **query, "since": self.size}).url
+            self.http.build_request("GET", self.address, params={**self.query, **query, "since": self.size}).url
         )
         while address is not None:
             response = self.http.get(address)
@@ -50,8 +51,8 @@ class Mirror:
             self.size = page["size"]
 
 
-def table(http: httpx.Client, **query: Any) -> dict[str, Any]:
-    page = http.get(ITEMS, params={"limit": 10_000, **query}).json()
+def table(http: httpx.Client, address: str = ITEMS, **query: Any) -> dict[str, Any]:
+    page = http.get(address, params={"limit": 10_000, **query}).json()
     return {feature["id"]: feature for feature in page["features"]}
 
 
@@ -117,6 +118,13 @@ def test_a_mirror_loses_nothing(own: tuple[City, httpx.Client]) -> None:
     for change in plain.changes:
         assert change["prev"] == last.get(change["code"])
         last[change["code"]] = change["leaf"]
+
+
+def test_every_collection_is_mirrored(http: httpx.Client, city: City) -> None:
+    for name in city.database.dictionary.types:
+        mirror = Mirror(http, f"/collections/{name}/changes", limit=1_000)
+        mirror.follow()
+        assert mirror.features == table(http, f"/collections/{name}/items", **{"as-of": mirror.size}) != {}
 
 
 def test_a_change_says_who_why_and_what_took_over(own: tuple[City, httpx.Client]) -> None:
