@@ -42,7 +42,16 @@ def test_twelve_digits(code: str, parent: str | None, prefix: str) -> None:
 
 @pytest.mark.parametrize(
     ("code", "place"),
-    [("328008", 3), ("320008", 3), ("320508600000", 7), ("320508019400", 10), ("320508000044", 7)],
+    [
+        ("328008", 3),
+        ("320008", 3),
+        ("327100", 3),
+        ("328900", 3),
+        ("329100", 3),
+        ("320508600000", 7),
+        ("320508019400", 10),
+        ("320508000044", 7),
+    ],
 )
 def test_what_is_beyond_the_usual_warns_and_never_refuses(code: str, place: int) -> None:
     scheme = codes.scheme(f"cn-div{len(code)}")
@@ -52,7 +61,20 @@ def test_what_is_beyond_the_usual_warns_and_never_refuses(code: str, place: int)
 
 
 @pytest.mark.parametrize(
-    "code", ["320508", "419001", "441900", "110000", "320508019044", "220581102200", "441900103000"]
+    "code",
+    [
+        "320508",
+        "419001",
+        "441900",
+        "110000",
+        "320101",
+        "327099",
+        "320508019044",
+        "220581102200",
+        "441900103000",
+        "320508001001",
+        "320508599399",
+    ],
 )
 def test_usual_codes_do_not_warn(code: str) -> None:
     assert codes.scheme(f"cn-div{len(code)}").validate(code, strict=True) == []

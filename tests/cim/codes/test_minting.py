@@ -71,3 +71,11 @@ def test_what_cannot_be_minted_is_said(
 ) -> None:
     with pytest.raises(error, match=message):
         city.mint(scheme, parent, count)
+
+
+def test_the_last_number_is_given_out_and_none_behind_it(city: City) -> None:
+    """F9999 stands for a whole project and is never minted."""
+    minted = city.mint("cn-bdcdyh", PARCEL.format(5), 9998)
+    assert (minted[0], minted[-1]) == (building(5, 1), building(5, 9998))
+    with pytest.raises(Conflict, match="9998 is taken"):
+        city.mint("cn-bdcdyh", PARCEL.format(5))
