@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
+from cim import codes
 from cim.codes import provisional
 from cim.db.matching import Matching, NotTaken, Overlaps, Settled, Stranger
 from cim.dictionary import FeatureType
@@ -27,12 +28,14 @@ class Matched:
 
     `renamed` holds, by minted code, the code of the object it turned out to be, None where the record is not taken.
     `strangers` are those of `reasons` that name no object though they must, and whether their code was minted.
+    `idle` are the decisions, by name of the record, that name an object the city does not have.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[int, str] = field(default_factory=dict)
     renamed: Mapping[str, str | None] = field(default_factory=dict)
     strangers: Mapping[int, bool] = field(default_factory=dict)
+    idle: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def match(
@@ -60,7 +63,8 @@ def match(
         return Matched()
     if claim is not None:
         claim()
-    matching.settle_named(said)
+    said = _canonical(said, feature_type)
+    idle = {name: said[name][1] for name in matching.settle_named(said)}
     matching.recall()
     matching.apply()
     strangers = matching.take_out_rest() if joins else []
@@ -73,7 +77,13 @@ def match(
     reasons |= {row.record: _unknown(row, feature_type) for row in strangers}
     renamed |= {row.name: None for row in strangers if row.name.startswith(provisional.PREFIX)}
     minted = {row.record: row.minted for row in strangers}
-    return Matched(matching.record(dataset, layer), reasons, renamed, minted)
+    return Matched(matching.record(dataset, layer), reasons, renamed, minted, idle)
+
+
+def _canonical(said: Said, feature_type: FeatureType) -> Said:
+    """Return what a person said with the codes as the type's scheme spells them; what it refuses names no object."""
+    found, _ = codes.check_many_for(feature_type, [code for _, code in said.values()])
+    return {name: (how, right or code) for (name, (how, code)), right in zip(said.items(), found, strict=True)}
 
 
 def _placed(found: Overlaps, limits: Thresholds) -> list[Settled]:

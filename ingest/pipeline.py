@@ -22,7 +22,7 @@ from cim import crs
 from cim.db.engine import Database
 from cim.db.hierarchy import count_orphans
 from cim.db.identifiers import current_codes
-from cim.db.matching import clear
+from cim.db.matching import clear, left_out
 from cim.db.merge import lock_types
 from cim.db.script import query
 from cim.errors import CimError, DatabaseError, InvalidData
@@ -355,6 +355,7 @@ class _File:
             report = FileReport(str(self.source.path), status, mark.sha256, self.format.name, [])
             self._record(connection, report, basis)
             connection.execute(query("ingest/clear_rejects"), {"dataset": mark.sha256})
+            said = dict.fromkeys(left_out(connection, types), ("left out", None)) | dict(self.options.decisions)
             clear(connection, mark.sha256)
             replacement = self._replacement(connection, mark.sha256, [layer for layer, _ in layers])
             context = self._context(other, connection, replacement, types)
@@ -363,7 +364,6 @@ class _File:
                     report.layers.append(LayerReport(layer.name, None, warnings=["no mapping takes this layer"]))
                     continue
                 target = self.database.table(mapping.type)
-                said = self.options.decisions
                 report.layers.append(take(connection, target, layer, mapping, context, mark.sha256, said))
             self._enter(connection, types)
             if self.came_back:

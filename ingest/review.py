@@ -89,6 +89,8 @@ def _write(
             geometry_type="Unknown",
             crs=f"EPSG:{srid}",
             append=path.exists(),
+            # The index's triggers ask for functions that only programs for maps have, so no other could write a word.
+            layer_options={"SPATIAL_INDEX": "NO"},
         )
     except (OSError, RuntimeError) as error:
         raise InvalidData(f"{path}: cannot be written: {error}") from error

@@ -209,7 +209,7 @@ class _Taking:
             rejected=rejected + sum(repeated.values()) + len(matched.reasons),
             repaired=repaired,
             provisional=provisional + settled - gone,
-            warnings=self._warnings(taken - counts.inserted),
+            warnings=self._warnings(taken - counts.inserted, matched),
             reasons=dict(self.reasons) | repeated,
             understood=[asdict(node) for node in self.layer.understood],
             identity=self._identity(taken + len(matched.reasons), minted + settled, identified, matched),
@@ -292,8 +292,13 @@ class _Taking:
             found |= {"name": 0, "code": found["code"] + named}
         return {how: number for how, number in found.items() if number > 0}
 
-    def _warnings(self, known: int) -> list[str]:
+    def _warnings(self, known: int, matched: Matched) -> list[str]:
         said = self.preparation.warnings
+        if matched.idle:
+            name, code = next(iter(matched.idle.items()))
+            said.append(
+                f"decisions for an object the city does not have: {len(matched.idle):,}, as {code!r} for {name}"
+            )
         if self.preparation.joins:
             name = self.preparation.feature_type.name
             said.append(f"no record has geometry: they are attributes of each {name} they name, whose geometry stays")

@@ -133,12 +133,20 @@ class Matching:
         }
         self._connection.execute(query("matching/settle"), parameters)
 
-    def settle_named(self, decisions: Mapping[str, tuple[str, str | None]]) -> None:
-        """Note what a person decided: name of the record to how (`person`, `left out`) and the object's code."""
-        if decisions:
-            hows, chosen = zip(*decisions.values(), strict=True)
-            said = {"names": list(decisions), "hows": list(hows), "codes": list(chosen), "type": self._type.name}
-            self._connection.execute(query("matching/settle_named"), said)
+    def settle_named(self, decisions: Mapping[str, tuple[str, str | None]]) -> list[str]:
+        """Note what a person decided: name of the record to how (`person`, `left out`) and the object's code.
+
+        Returns the names of those that decide nothing, as there is no such object.
+        """
+        if not decisions:
+            return []
+        hows, chosen = zip(*decisions.values(), strict=True)
+        said = {"names": list(decisions), "hows": list(hows), "codes": list(chosen), "type": self._type.name}
+        self._connection.execute(query("matching/settle_named"), said)
+        unsettled = sa.select(_UNMATCHED.c.name).where(
+            _UNMATCHED.c.how.is_(None), _UNMATCHED.c.name == sa.any_(sa.cast(list(decisions), ARRAY(sa.Text)))
+        )
+        return list(self._connection.execute(unsettled).scalars())
 
     def take_out_rest(self) -> list[Stranger]:
         """Take out the rows that no object was found for, also those a person calls new, and return them."""
@@ -199,6 +207,11 @@ def name_sources(connection: sa.Connection, dataset: str, layer: str, names: Map
     """Say what names, in their source, the records that were not taken; by number, from 1."""
     parameters = {"records": list(names), "source_ids": list(names.values()), "dataset": dataset, "layer": layer}
     connection.execute(query("matching/name_source"), parameters)
+
+
+def left_out(connection: sa.Connection, types: Sequence[str]) -> list[str]:
+    """Return the names of the records of these types that a person left out, and nobody has decided otherwise since."""
+    return list(connection.execute(query("matching/left_out"), {"types": list(types)}).scalars())
 
 
 def clear(connection: sa.Connection, dataset: str) -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
@@ -165,15 +167,21 @@ def test_a_review_is_decided_upon_and_fed_back(cim: Any, tmp_path: Path, write: 
     # The file is in, but for the record in question: asked again, it is still on the review.
     cim("ingest", path)
     cim("ingest", path, "--review", review)
-    frame = gpd.read_file(review, layer="undecided")
-    frame.loc[0, "decision"], frame.loc[0, "code"] = "same", BUILDING
-    frame.to_file(review, layer="undecided", engine="pyogrio")
-    report = json.loads(cim("ingest", path, "--decisions", review, "--json"))
+    # Any program for SQLite will do, also one that leaves its changes in a log beside the file.
+    with closing(sqlite3.connect(review)) as edited:
+        edited.execute("PRAGMA journal_mode = wal")
+        edited.execute("UPDATE undecided SET decision = 'Same ', code = ?", (BUILDING,))
+        edited.commit()
+        report = json.loads(cim("ingest", path, "--decisions", review, "--json"))
+        ((name,),) = edited.execute("SELECT name FROM undecided")
     assert report["files"][0]["layers"][0]["identity"] == {"name": 1, "person": 1}
     assert json.loads(cim("rejects", "--json")) == []
-    # The name of the record leads to the object from now on.
-    name = frame.loc[0, "name"]
+    # The name of the record leads to the object from now on, so nothing is asked, and nothing written, again.
     assert BUILDING in cim("codes", "resolve", name, "--json")
+    again = json.loads(cim("ingest", path, "--review", review, "--json"))
+    assert again["files"][0]["layers"][0]["identity"] == {"name": 1, "recalled": 1}
+    assert (again["total"]["unchanged"], again["tree_root"]) == (2, report["tree_root"])
+    assert len(gpd.read_file(review, layer="undecided")) == 0
 
 
 @pytest.mark.parametrize(

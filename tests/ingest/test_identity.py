@@ -173,6 +173,40 @@ def test_a_person_may_also_say_new_or_leave_out_but_not_invent_objects(
     assert (report.identity, report.inserted) == (identity, inserted)
 
 
+def test_what_a_person_left_out_is_not_asked_again_until_a_person_says_otherwise(
+    city: Database, tmp_path: Path, write: Write, square: Shape
+) -> None:
+    path = write(tmp_path / "s" / "building.gpkg", [{"id": "x", "note": "1"}], [square(0, 0, 5)])
+    assert take(city, path).identity == {"undecided": 1}
+    with city.engine.connect() as connection:
+        name = connection.exec_driver_sql("SELECT name FROM cim.decision").scalar_one()
+    assert take(city, path, decisions={name: ("left out", None)}).identity == {"left out": 1}
+    assert take(city, path).identity == {"left out": 1}
+    later = write(tmp_path / "t" / "building.gpkg", [{"id": "x", "note": "2"}], [square(0, 0, 5)])
+    report = take(city, later)
+    assert (report.identity, report.reasons) == ({"left out": 1}, {"identity: left out by a person's decision": 1})
+    assert take(city, later, decisions={name: ("person", None)}).identity == {"person": 1}
+    # Back to where no object has the name: what was said last, to take it, holds.
+    with city.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM city.building WHERE code = %(name)s", {"name": name})
+    assert take(city, path, force=True).identity == {"undecided": 1}
+
+
+def test_a_code_that_a_person_wrote_is_spelled_by_the_scheme_and_one_of_no_object_is_told(
+    city: Database, tmp_path: Path, write: Write, square: Shape
+) -> None:
+    path = write(tmp_path / "s" / "building.gpkg", [{"id": "x"}, {"id": "y"}], [square(0, 0, 5), square(30, 0, 5)])
+    assert take(city, path).identity == {"undecided": 2}
+    with city.engine.connect() as connection:
+        names = list(connection.exec_driver_sql("SELECT name FROM cim.decision ORDER BY record").scalars())
+    nobody = CODES[0].replace("F0001", "F0099")
+    said = dict(zip(names, (("person", CODES[0].lower()), ("person", nobody)), strict=True))
+    report = take(city, path, decisions=said)
+    assert report.identity == {"person": 1, "undecided": 1}
+    told = f"decisions for an object the city does not have: 1, as {nobody!r} for {names[1]}"
+    assert told in report.warnings
+
+
 def test_other_identifiers_find_the_object_and_are_kept(
     city: Database, tmp_path: Path, write: Write, square: Shape
 ) -> None:
