@@ -168,8 +168,9 @@ def show(report: Report, console: Console) -> None:
     console.print(table)
     for file in report.files:
         for layer in file.layers:
-            for node in layer.understood:
-                console.print(_tree(node, Tree(Text(node["text"]))), markup=False, highlight=False)
+            if layer.understood:
+                root = Tree(Text(file.path.rpartition("/")[2]))
+                console.print(_tree({"parts": layer.understood}, root), markup=False, highlight=False)
     for file in report.files:
         _show_remarks(file, console)
     if report.dry:

@@ -100,10 +100,10 @@ def read_content(
     listed = zip(readers, content.buildings, strict=True)
     bare = sum(bool(reader.storeys) and "storeys_above" not in record.columns for reader, record in listed)
     if bare:
-        content.warnings.append(f"no storey is a floor one can stand on in {bare} of {len(readers)} buildings")
+        content.warnings.append(f"buildings none of whose storeys one can stand on: {bare} of {len(readers)}")
     repeated = sum(1 for r in (*content.buildings, *content.storeys, *content.spaces) if "#" in r.source_id)
     if repeated:
-        content.warnings.append(f"{repeated} objects repeat the GlobalId of another; told apart by a counter")
+        content.warnings.append(f"objects with the GlobalId of another, told apart by a counter: {repeated}")
     return content
 
 
@@ -173,7 +173,7 @@ class _Reader:
                 more = f" and {len(concerned) - _NAMED} more" if len(concerned) > _NAMED else ""
                 how = sorted({self.meshes.faults[p.id()] for p in concerned if p.id() in self.meshes.faults})
                 why = f" ({'; '.join(how)})" if how else ""
-                self.content.warnings.append(f"{self._label()}: {len(concerned)} elements {said}{why}: {named}{more}")
+                self.content.warnings.append(f"{self._label()}: elements {said}{why}: {named}{more}")
 
     def _building(self, drawing: Drawing) -> Record:
         entity = self.node.entity
@@ -342,7 +342,7 @@ class _Reader:
         bare, of_all = set(number_of.values()) - areas.keys(), len(set(number_of.values()))
         if areas and bare:
             self.content.warnings.append(
-                f"{self._label()}: {len(bare)} of {of_all} floors enclose no area and add none"
+                f"{self._label()}: floors that enclose no area and add none: {len(bare)} of {of_all}"
             )
         if not areas:
             areas, source = self._room_areas(number_of), "space_quantities"

@@ -89,18 +89,18 @@ def read_infrastructure(model: Any, units: Units) -> Infrastructure:
     repeated = sum("#" in record["source_id"] for record in records)
     if repeated:
         found.warnings.append(
-            f"{repeated} roads, pipes and components repeat the GlobalId of another; told apart by a counter"
+            f"roads, pipes and components with the GlobalId of another, told apart by a counter: {repeated}"
         )
     drawn = {way.id() for _, way in ways if way is not None}
     empty = sum(1 for kind in _WAYS for way in _all(model, kind) if way.id() not in drawn)
     if empty:
-        found.warnings.append(f"{empty} roads or railways have no alignment and are left out")
+        found.warnings.append(f"roads and railways without an alignment, left out: {empty}")
     lost = sum(1 for _, way in ways if way is None)
     if lost:
-        found.warnings.append(f"{lost} alignments belong to no road or railway and are left out")
+        found.warnings.append(f"alignments of no road or railway, left out: {lost}")
     bare = sum(1 for record in records if record["outline"] is None)
     if bare:
-        found.warnings.append(f"{bare} roads, pipes and components have no line or place that can be read")
+        found.warnings.append(f"roads, pipes and components without a line or place that can be read: {bare}")
     if undrawn:
         more = f"; and {len(undrawn) - _NAMED} more" if len(undrawn) > _NAMED else ""
         found.warnings.append(f"lines that could not be drawn: {'; '.join(undrawn[:_NAMED])}{more}")

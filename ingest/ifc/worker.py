@@ -232,14 +232,14 @@ def _check_complete(path: Path, declared: int, parsed: int) -> list[str]:
         raise InvalidData(
             f"{path.name}: only {parsed} of {declared} instances could be parsed; the text is damaged, export it again"
         )
-    return [f"{lost} of {declared} instances could not be parsed and are missing"] if lost > 0 else []
+    return [f"instances that could not be parsed and are missing: {lost} of {declared}"] if lost > 0 else []
 
 
 def _text_warnings(text: ModelText) -> list[str]:
     said = list(text.repaired)
     if text.encoding is not None:
         said.append(
-            f"{text.strings} strings held raw bytes, read as {text.encoding}; give --encoding if names look wrong"
+            f"strings of raw bytes, read as {text.encoding}: {text.strings}; give --encoding if names look wrong"
         )
     return said
 

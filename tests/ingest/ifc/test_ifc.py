@@ -127,7 +127,7 @@ def test_levels_that_are_no_floors_of_the_geometry_are_told(builder: Callable[..
         None,
         None,
     )
-    assert "no storey is a floor one can stand on in 1 of 1 buildings" in layer.warnings
+    assert "buildings none of whose storeys one can stand on: 1 of 1" in layer.warnings
 
 
 def test_areas_that_cannot_be_are_not_taken(builder: Callable[..., Any], tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_repeated_global_ids_are_told_apart(builder: Callable[..., Any], tmp_pat
         "m/0000000000000000000001/0000000000000000000002",
         "m/0000000000000000000001#2/0000000000000000000002",
     ]
-    assert any("repeat the GlobalId" in warning for warning in building.warnings)
+    assert any("with the GlobalId of another" in warning for warning in building.warnings)
 
 
 def test_chinese_text_written_raw_in_gb18030(house: Any, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_map_coordinates_of_prague_with_the_operators_word(shared: Path) -> None
 
 def test_federation_tells_repeated_ids_apart(shared: Path) -> None:
     building, storey, _ = layers(shared, "DERIVED_schependomlaan_root_federated.ifc")
-    assert any("repeat the GlobalId" in warning for warning in building.warnings)
+    assert any("with the GlobalId of another" in warning for warning in building.warnings)
     parents = {row["_parent_source_id"] for row in storey.table().to_pylist()}
     assert parents <= set(building.table()["_source_id"].to_pylist())
 
