@@ -114,9 +114,9 @@ def _use(usage: str | None, titles: dict[str, str]) -> str:
 def _said(storey: Plan) -> str:
     said = [] if storey.elevation is None else [f"{storey.elevation:+.2f} m"]
     if storey.area is not None:
-        said.append(f"{storey.area:,.1f} m² gross")
+        said.append(f"{storey.area:,.1f} m²")
     if storey.rooms:
-        said.append(f"{len(storey.rooms)} space{'s' if len(storey.rooms) > 1 else ''}")
+        said.append(f"{len(storey.rooms)} room{'s' if len(storey.rooms) > 1 else ''}")
     return " · ".join(said)
 
 

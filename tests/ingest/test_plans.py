@@ -20,7 +20,7 @@ def test_storeys_are_drawn_at_one_scale_with_their_rooms() -> None:
     assert (building["name"], building["code"]) == ("House", "B1")
     assert building["legend"] == [(0, "Living"), (1, "Storage"), (2, "use not known")]
     first, second = building["storeys"]
-    assert first["said"] == "+0.00 m · 50.0 m² gross · 3 spaces"
+    assert first["said"] == "+0.00 m · 50.0 m² · 3 rooms"
     assert (second["said"], second["svg"]) == ("+3.00 m", None)
     # 320 units for 10 m with 4 % free on either side: 29.44 units a metre; the view is 160 high, so 6.4 are free above.
     (outline,) = re.findall(r'class="storey" d="([^"]+)"', first["svg"])
