@@ -1,7 +1,8 @@
 """Objects in three dimensions, as CityJSON has them: bodies as they were delivered, else blocks and footprints.
 
 A building whose body lies in the file store in the storage CRS keeps it. Of any other the footprint is given, and where
-its height is known the block of that height upon it. Ground whose elevation is not known lies at 0.
+its height is known the block of that height upon it. Ground whose elevation is not known lies at 0. Of a building of
+several solids each is a part: CityJSON knows no building that is a MultiSolid.
 
 Source
 ------
@@ -83,7 +84,35 @@ def shapes(layer: Layer) -> Iterator[tuple[str, Shape]]:
             properties = {name: value for name, value in row.items() if value is not None}
             if "attributes" in properties:
                 properties["attributes"] = orjson.loads(properties["attributes"])
-            yield code, _delivered(layer, code, properties) or _made(layer, code, properties, geom)
+            shape = _delivered(layer, code, properties) or _made(layer, code, properties, geom)
+            _part(shape.objects)
+            yield code, shape
+
+
+def _part(objects: dict[str, dict[str, Any]]) -> None:
+    """Make a part of each of several solids of a building, or parts beside it where it is one itself."""
+    for name, one in list(objects.items()):
+        several = [geometry for geometry in one.get("geometry", ()) if geometry["type"] == "MultiSolid"]
+        if not several or one["type"] not in ("Building", "BuildingPart"):
+            continue
+        one["geometry"] = [geometry for geometry in one["geometry"] if geometry["type"] != "MultiSolid"]
+        parents = [name] if one["type"] == "Building" else one["parents"]
+        for number in range(max(len(geometry["boundaries"]) for geometry in several)):
+            solids = [_solid(geometry, number) for geometry in several if number < len(geometry["boundaries"])]
+            part = f"{name}/solid-{number + 1}"
+            objects[part] = {"type": "BuildingPart", "parents": parents, "geometry": solids}
+            for parent in parents:
+                objects[parent].setdefault("children", []).append(part)
+
+
+def _solid(several: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Return one of several solids."""
+    one = {"type": "Solid", "lod": several["lod"], "boundaries": several["boundaries"][number]}
+    semantics = several.get("semantics")
+    if semantics is not None:
+        values = semantics["values"]
+        one["semantics"] = {**semantics, "values": None if values is None else values[number]}
+    return one
 
 
 def _delivered(layer: Layer, code: str, properties: dict[str, Any]) -> Shape | None:

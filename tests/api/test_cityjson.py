@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -51,7 +52,7 @@ def test_blocks(own: tuple[City, httpx.Client]) -> None:
     document = response.json()
     assert (document["type"], document["version"]) == ("CityJSON", "2.0")
     assert document["metadata"]["referenceSystem"] == "https://www.opengis.net/def/crs/EPSG/0/4548"
-    assert len(document["CityObjects"]) == 25
+    assert len(document["CityObjects"]) == 25 + 2  # of one building two parts
     vertices = placed(document)
     assert vertices[:, 0].min() >= 500_000
     block = document["CityObjects"]["building-00001"]
@@ -62,12 +63,17 @@ def test_blocks(own: tuple[City, httpx.Client]) -> None:
     assert (corners[:, 2].min(), corners[:, 2].max()) == (10.0, 22.5)
     origin = vertices - vertices.min(0)  # far from it the sum would lose its digits
     assert volume(solid["boundaries"][0], origin) == pytest.approx(10 * 10 * 12.5)
-    (several,) = document["CityObjects"]["building-00002"]["geometry"]
-    assert several["type"] == "MultiSolid"
-    found = [volume(shells[0], origin) for shells in several["boundaries"]]
+    # A building cannot be a MultiSolid (https://github.com/cityjson/cjio/issues/37): of its solids each is a part.
+    several = document["CityObjects"]["building-00002"]
+    assert several["geometry"] == []
+    parts = [document["CityObjects"][name] for name in several["children"]]
+    assert [(part["type"], part["parents"]) for part in parts] == [("BuildingPart", ["building-00002"])] * 2
+    solids = [solid for part in parts for solid in part["geometry"]]
+    assert [(solid["type"], solid["lod"]) for solid in solids] == [("Solid", "1")] * 2
+    found = [volume(solid["boundaries"][0], origin) for solid in solids]
     assert found == pytest.approx([(400 - 25) * 3, 100 * 3])
-    for shells, (values,) in zip(several["boundaries"], several["semantics"]["values"], strict=True):
-        assert len(shells[0]) == len(values)
+    for solid in solids:
+        assert [len(values) for values in solid["semantics"]["values"]] == [len(solid["boundaries"][0])]
     (flat,) = document["CityObjects"]["building-00003"]["geometry"]
     assert (flat["type"], flat["lod"]) == ("MultiSurface", "0")
     assert "geometry" not in document["CityObjects"]["building-00000"]
@@ -102,6 +108,44 @@ def test_bodies_stay_as_they_were_delivered(own: tuple[City, httpx.Client]) -> N
     assert placed(document)[:, 2].max() == pytest.approx(max(tops), abs=0.001)
     for one in document["CityObjects"].values():
         assert all(other in document["CityObjects"] for other in (*one.get("parents", ()), *one.get("children", ())))
+
+
+def test_several_solids_of_a_body_become_parts(own: tuple[City, httpx.Client], tmp_path: Path) -> None:
+    city, http = own
+    corners = [[x, y, z] for z in (0, 3000) for x, y in ((0, 0), (9000, 0), (9000, 9000), (0, 9000))]
+    vertices = [[500_500_000 + x + step, 4_318_500_000 + y, z] for step in (0, 20_000, 40_000) for x, y, z in corners]
+    sides = [[3, 2, 1, 0], [4, 5, 6, 7], *([at, (at + 1) % 4, (at + 1) % 4 + 4, at + 4] for at in range(4))]
+    cubes = [[[[[8 * number + corner for corner in side]] for side in sides]] for number in range(3)]
+    head = {
+        "type": "CityJSON", "version": "2.0", "CityObjects": {}, "vertices": [],
+        "metadata": {"referenceSystem": "https://www.opengis.net/def/crs/EPSG/0/4548"},
+        "transform": {"scale": [0.001] * 3, "translate": [0.0] * 3},
+    }  # fmt: skip
+    objects: dict[str, Any] = {
+        "h": {"type": "Building", "children": ["p"], "geometry": [
+            {"type": "MultiSolid", "lod": "1.2", "boundaries": cubes[:2]},
+            {"type": "MultiSurface", "lod": "0", "boundaries": [cubes[0][0][0]]},
+        ]},
+        "p": {"type": "BuildingPart", "parents": ["h"], "geometry": [
+            {"type": "MultiSolid", "lod": "1.2", "boundaries": cubes[2:]}
+        ]},
+    }  # fmt: skip
+    feature = {"type": "CityJSONFeature", "id": "h", "CityObjects": objects, "vertices": vertices}
+    file = tmp_path / "several.city.jsonl"
+    file.write_text(f"{json.dumps(head)}\n{json.dumps(feature)}\n")
+    ingest(city.database, [file], Options())
+    document = http.get(ITEMS, params={"f": "cityjson", "filter": "body_file IS NOT NULL"}).json()
+    found = document["CityObjects"]
+    ((code, building),) = [(name, one) for name, one in found.items() if one["type"] == "Building"]
+    assert [(g["type"], g["lod"]) for g in building["geometry"]] == [("MultiSurface", "0")]
+    assert sorted(building["children"]) == sorted(set(found) - {code})
+    assert len(building["children"]) == 1 + 2 + 1
+    solids = [g for name in building["children"] for g in found[name]["geometry"]]
+    assert all(found[name]["parents"] == [code] for name in building["children"])
+    assert [(g["type"], g["lod"]) for g in solids] == [("Solid", "1.2")] * 3
+    there = placed(document)
+    volumes = [volume(g["boundaries"][0], there - there.min(0)) for g in solids]
+    assert volumes == pytest.approx([9 * 9 * 3] * 3)
 
 
 def test_other_types_and_refusals(http: httpx.Client) -> None:
