@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,12 @@ import shapely
 import sqlalchemy as sa
 
 from api import formats
-from api.formats import BulkFormat
+from api.formats import BulkFormat, Layer
+from api.reference import references
+from api.site import Site, State
 from cim.city import City
+from cim.db.features import Selection, select_columns, select_features
+from cim.db.stream import Stream
 from cim.settings import Settings
 
 ITEMS = "/collections/building/items"
@@ -124,29 +129,6 @@ def test_a_format_honours_selection_and_crs(
     compare(found, expected, 1e-9 if srid in (4326, 4490) else 1e-3)
 
 
-def test_json_fg(http: httpx.Client) -> None:
-    page = http.get(ITEMS, params={"f": "jsonfg", "crs": STORAGE, "limit": 2, "skipGeometry": "false"}).json()
-    assert "http://www.opengis.net/spec/json-fg-1/1.0/conf/core" in page["conformsTo"]
-    assert (page["featureType"], page["coordRefSys"], page["geometryDimension"]) == ("building", STORAGE, 2)
-    assert page["features"][1]["place"]["coordinates"][0][0][0] == [4318000, 500020]
-    assert page["features"][1]["geometry"] is None
-    assert [one["type"] for one in page["links"] if one["rel"] == "next"] == ["application/vnd.ogc.fg+json"]
-    single = http.get(f"{ITEMS}/building-00001", params={"f": "jsonfg"}).json()
-    assert single["place"] is None
-    assert single["geometry"]["type"] == "MultiPolygon"
-    assert single["time"] is None
-
-
-def test_dates_of_json_fg_end_with_the_last_day(own: tuple[City, httpx.Client]) -> None:
-    city, http = own
-    table = city.database.table("building")
-    with city.database.engine.begin() as connection:
-        dates = {"valid_from": "1990-05-01", "valid_to": "2010-05-01"}
-        connection.execute(sa.update(table).where(table.c.code == "building-00003").values(**dates))
-    time = http.get(f"{ITEMS}/building-00003", params={"f": "jsonfg"}).json()["time"]
-    assert time == {"interval": ["1990-05-01", "2010-04-30"]}
-
-
 @pytest.mark.parametrize("name", BULK)
 def test_a_bulk_format_stays_at_its_state(name: str, own: tuple[City, httpx.Client]) -> None:
     city, http = own
@@ -174,6 +156,35 @@ def test_a_bulk_format_of_nothing_is_a_document_of_nothing(name: str, http: http
         assert len(READERS[name](response.content, tmp_path)) == 0
     if name == "geojsonseq":
         assert response.content == b""
+
+
+class Counted:
+    """A stream that tells how many of its batches were taken."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.schema, self._stream, self.taken = stream.schema, stream, 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._stream:
+            self.taken += 1
+            yield batch
+
+
+# The index of FlatGeobuf stands before all features: they wait in a file.
+@pytest.mark.parametrize("name", [name for name in BULK if name != "fgb"])
+def test_a_bulk_format_leaves_while_it_is_read(name: str, city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cim.db.stream.BATCH_BYTES", 30_000)
+    chosen, reference = formats.formats()[name], references(4548)[STORAGE]
+    assert isinstance(chosen, BulkFormat)
+    select = select_features if chosen.rows == "features" else select_columns
+    statement = select(city.database, "building", Selection(), reference.output, None, None)
+    with Stream(city.database, statement) as stream:
+        counted: Any = Counted(stream)
+        site, feature_type = Site(city), city.database.dictionary.type("building")
+        layer = Layer(site, feature_type, reference, State.live(stream.live), counted)
+        taken = [counted.taken for piece in chosen.write(layer) if piece]
+    assert counted.taken > 10
+    assert max(after - before for before, after in pairwise([0, *taken])) == 1  # none is held back
 
 
 def _box(content: bytes) -> list[float]:
