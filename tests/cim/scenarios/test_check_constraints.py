@@ -253,6 +253,12 @@ def test_the_formula_is_an_option(check: Check) -> None:
     assert check("R2", rebuild(A, 38_001), rule_pack="strict")["status"] == "fail"
 
 
+def test_what_is_added_to_a_building_nobody_measured_counts_as_stated(check: Check) -> None:
+    extended = {"target": NOBODY_KNOWS, "action": "extend", "params": {"added_floor_area": 5.5}}
+    entry = check("R2", rebuild(A, 38_000), extended, scope=[P1, P2])
+    assert (entry["value"]["num"], entry["value"]["den"]) == (380_055_000, 190_000_000)
+
+
 def test_nothing_demolished_leaves_it_undefined(check: Check) -> None:
     entry = check("R2", {"target": A, "action": "repair"})
     assert (entry["status"], entry["reason"], entry["value"]["value"]) == ("undefined", "nothing is demolished", None)
@@ -280,6 +286,8 @@ def test_rehousing_nobody_planned_is_unknown(check: Check) -> None:
     nobody = check("R3", demolish(B))
     assert figures(nobody) == (None, None, "not_assessed")
     assert (nobody["value"]["low"], nobody["value"]["high"]) == (0, 100)
+    empty = check("R3", demolish(A, rehoused_households=50), demolish(C))  # nobody lives in C
+    assert (empty["value"]["num"], empty["value"]["low"], empty["value"]["high"]) == (5000, 50, 50)
     assert check("R3")["status"] == "undefined"
     with pytest.raises(InvalidData, match="rehouses 101 of 100 households"):
         check("R3", demolish(A, rehoused_households=101))
