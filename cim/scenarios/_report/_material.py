@@ -19,7 +19,7 @@ from cim.log.entry import canonicalize
 from cim.scenarios._base import Scenario
 from cim.scenarios._branch import Made, lay
 from cim.scenarios._indicator import Indicator, label_of
-from cim.scenarios._proposal import from_document
+from cim.scenarios._proposal import ACTIONS, from_document
 from cim.scenarios._registry import scenarios
 from cim.scenarios._rules import RulePack
 from cim.scenarios._seal import digest, state_of
@@ -121,6 +121,16 @@ class Material:
     def seal(self) -> Mapping[str, Any]:
         """The assessment."""
         return self.document["assessment"]  # type: ignore[no-any-return]
+
+    @property
+    def outside(self) -> list[str]:
+        """Targets of its proposals that are no existing buildings of the land: what is done to them is not counted."""
+        found = set(self.document["coverage"].get("targets_outside", ()))
+        asked = self.seal["inputs"].get("proposals") or ()
+        for item, answer in zip(asked, self.result.get("proposals", ()), strict=False):
+            targets = {one["target"] for one in item["interventions"] if ACTIONS[one["action"]].on_building}
+            found |= targets - {one["code"] for one in answer["objects"]}
+        return sorted(found)
 
     def numbers(self) -> Iterator[Number]:
         """Yield every indicator of the result in the order of its schema."""

@@ -84,6 +84,22 @@ def test_a_proposal_is_shown_before_and_after_with_a_light_for_each_rule(
     assert lights[statuses.index("fail")] == "#c0392b"
 
 
+def test_what_a_proposal_does_elsewhere_is_not_passed_over(
+    unchanging: Database, ask: Callable[..., dict[str, Any]]
+) -> None:
+    lot, outside = "130629001001GB00002", "130629001001GB00001F00010000"
+    there = {"interventions": [{"target": "130629001001GB00001F00020000", "action": "demolish"}]}
+    beyond = {"interventions": [*there["interventions"], {"target": outside, "action": "demolish"}]}
+    for scenario, asked, named in (
+        ("check-constraints", {"proposal": beyond}, True),
+        ("check-constraints", {"proposal": there}, False),
+        ("evaluate-proposal", {"proposals": [{"name": "a", **beyond}]}, True),
+        ("evaluate-proposal", {"proposals": [{"name": "a", **there}]}, False),
+    ):
+        page = render(unchanging, [ask(scenario, scope=[lot], **asked)], "html").decode()
+        assert (f"not counted: {outside}</p>" in page) is named
+
+
 def test_the_first_page_tells_what_matters_and_numbers_are_opened(
     unchanging: Database, ask: Callable[..., dict[str, Any]]
 ) -> None:
