@@ -19,6 +19,8 @@ from cim.dictionary import Dictionary, dictionary_of
 from cim.errors import DatabaseError
 from cim.settings import Settings
 
+SPARE = 2  # connections of a process to read on beside
+
 
 @contextmanager
 def told() -> Iterator[None]:
@@ -62,9 +64,8 @@ class Database:
         self.settings = settings
         self.url = ensure_running(settings)
         self.dictionary: Dictionary = dictionary_of(settings)
-        self.engine = sa.create_engine(
-            self.url, pool_pre_ping=True, connect_args=driver_arguments(sa.make_url(self.url))
-        )
+        self._arguments = driver_arguments(sa.make_url(self.url))
+        self.engine = sa.create_engine(self.url, pool_pre_ping=True, connect_args=self._arguments)
         try:
             with self.engine.begin() as connection:
                 migrate(connection, self.dictionary, settings.srid)
@@ -86,18 +87,25 @@ class Database:
         Dispose of it as well.
         """
         other = copy(self)
-        other.engine = sa.create_engine(
+        other.__dict__.pop("spare", None)
+        other._arguments = {**self._arguments, "options": f"-c statement_timeout={int(statement * 1000)}"}
+        other.engine = other._pool(connections, patience)
+        return other
+
+    @cached_property
+    def spare(self) -> sa.Engine:
+        """A few connections more, to read something on beside; who finds none free gets sqlalchemy's TimeoutError."""
+        return self._pool(SPARE, patience=0)
+
+    def _pool(self, connections: int, patience: float) -> sa.Engine:
+        return sa.create_engine(
             self.url,
             pool_size=connections,
             max_overflow=0,
             pool_timeout=patience,
             pool_pre_ping=True,
-            connect_args={
-                **driver_arguments(sa.make_url(self.url)),
-                "options": f"-c statement_timeout={int(statement * 1000)}",
-            },
+            connect_args=self._arguments,
         )
-        return other
 
     @cached_property
     def metadata(self) -> sa.MetaData:
@@ -130,3 +138,5 @@ class Database:
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        if "spare" in self.__dict__:
+            self.spare.dispose()

@@ -54,6 +54,11 @@ def resolve(connection: sa.Connection, as_of: AsOf, log_dir: Path) -> TreeHead:
             return _at_size(connection, size, log_dir)
 
 
+def take_snapshot(connection: sa.Connection, name: str) -> None:
+    """Have a transaction that has not begun to read see what another one sees, which gave that name to it."""
+    connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{name}'")  # no parameter may stand there
+
+
 def _parse(as_of: AsOf) -> int | datetime | Checkpoint | None:
     if as_of is None or isinstance(as_of, (int, datetime)):
         instant = as_of

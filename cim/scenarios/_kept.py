@@ -53,6 +53,11 @@ class Answers:
                     self._values -= self._of.popitem(last=False)[1][1]
         return answer
 
+    def has(self, key: tuple[Database, bytes]) -> bool:
+        """Return whether an answer is kept under a key."""
+        with self._lock:
+            return key in self._of
+
     def clear(self) -> None:
         """Forget all answers."""
         with self._lock:

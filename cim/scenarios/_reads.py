@@ -7,7 +7,9 @@ is added to, changed in or taken from that set makes an assessment stale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, INT8MULTIRANGE, JSONB, aggregate_order_by, distinct_on
 
 from cim.db.engine import Database
+from cim.db.script import query
 from cim.db.spatial import from_wkb, postgis
-from cim.scenarios._state import RECORDED, Scope, State
+from cim.scenarios._state import RECORDED, SNAPSHOT_OF, Scope, State, snapshot
 
 if TYPE_CHECKING:  # the base of all scenarios seals with this
     from cim.scenarios._base import Scenario
@@ -86,20 +89,52 @@ def reading(scenario: Scenario, state: State) -> Reading:
     return Reading(sorted(scenario.types_read(state.pack)), state.scope, reach, scenario.named())
 
 
-def seal_reading(state: State, read: Reading) -> dict[str, Any]:
-    """Return the read set as a seal holds it: `objects`, `sha256`, and `leaves` as runs `[first, last]`."""
-    if state.made is not None and not read.scope.parts:
-        # What meets the land is read anyway: one proposal after the other on it has one read set.
-        meeting = {(kind, code) for kind, code in state.made.meeting if kind in read.types}
-        named = {kind: [code for code in codes if (kind, code) not in meeting] for kind, codes in read.named.items()}
-        read = replace(read, named=named)
-    shape = _Shape.of(read)
+@contextmanager
+def seal_beside(state: State, read: Reading) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Have the read set made while the result is, and give what waits for it and returns it as a seal holds it.
+
+    Where it is not kept and a connection is free, it is read there, in the same snapshot; else when it is waited for.
+    """
+    read = _narrowed(state, read)
+    if state.connection.get_execution_options().get(SNAPSHOT_OF) is not state.database or state.has(*_told(read)):
+        yield lambda: _sealed(state, read)
+        return
+    name = state.connection.execute(query("scenarios/snapshot")).scalar_one()
+
+    def beside() -> dict[str, Any] | None:
+        try:
+            with snapshot(state.database, of=name) as connection:
+                return _sealed(replace(state, connection=connection), read)
+        except sa.exc.TimeoutError:
+            return None
+
+    with ThreadPoolExecutor(1) as threads:
+        begun = threads.submit(beside)
+        yield lambda: begun.result() or _sealed(state, read)
+
+
+def _narrowed(state: State, read: Reading) -> Reading:
+    """Leave out of what is named what meets the land: one proposal after the other on it has one read set."""
+    if state.made is None or read.scope.parts:
+        return read
+    meeting = {(kind, code) for kind, code in state.made.meeting if kind in read.types}
+    named = {kind: [code for code in codes if (kind, code) not in meeting] for kind, codes in read.named.items()}
+    return replace(read, named=named)
+
+
+def _told(read: Reading) -> tuple[object, ...]:
+    """Return what an answer is kept by."""
+    return "read", _Shape.of(read), read.given("read", None)
+
+
+def _sealed(state: State, read: Reading) -> dict[str, Any]:
+    """Return the read set: `objects`, `sha256`, and `leaves` as runs `[first, last]`."""
 
     def ask() -> Sequence[sa.Row[Any]]:
-        statement = _sealing(state.database, shape, state.live, state.unwritten_since != 0)
+        statement = _sealing(state.database, _Shape.of(read), state.live, state.unwritten_since != 0)
         return state.connection.execute(statement, read.given("read", state.size, state.unwritten_since)).all()
 
-    (row,) = state.answer(ask, lambda rows: 2 * len(rows[0].leaves), "read", shape, read.given("read", None))
+    (row,) = state.answer(ask, lambda rows: 2 * len(rows[0].leaves), *_told(read))
     return {"objects": row.objects, "sha256": row.sha256, "leaves": [list(run) for run in row.leaves]}
 
 

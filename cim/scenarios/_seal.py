@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from cim.log.entry import canonicalize
 from cim.scenarios._branch import lay
 from cim.scenarios._kept import versions
 from cim.scenarios._proposal import from_document
-from cim.scenarios._reads import reading, seal_reading
+from cim.scenarios._reads import reading, seal_beside
 from cim.scenarios._rules import rule_pack
 from cim.scenarios._state import State, open_state, snapshot
 from cim.scenarios._why import opened
@@ -40,10 +40,11 @@ def assess(database: Database, asked: Scenario, *, use_live: bool = True) -> dic
     with snapshot(database) as connection:
         asked = asked.resolved(connection, database)
         state = state_of(connection, database, asked, use_live=use_live)
-        outcome = asked.compute(state)
-        if asked.explain:
-            outcome.result["why"] = opened(outcome.why, asked.explain, outcome.result)
-        assessment = seal(asked, state, outcome)
+        with seal_beside(state, reading(asked, state)) as read_set:
+            outcome = asked.compute(state)
+            if asked.explain:
+                outcome.result["why"] = opened(outcome.why, asked.explain, outcome.result)
+            assessment = seal(asked, state, outcome, read_set)
     return {"result": outcome.result, "coverage": outcome.coverage, "assessment": assessment}
 
 
@@ -75,7 +76,9 @@ def state_of(connection: sa.Connection, database: Database, asked: Scenario, *, 
     return state.through(lay(state, from_document(asked.proposal, database.settings.srid)))
 
 
-def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:
+def seal(
+    scenario: Scenario, state: State, outcome: Outcome, read_set: Callable[[], Mapping[str, Any]]
+) -> dict[str, Any]:
     """Return the assessment of an outcome. Run again as of its `tree_size`, the same inputs give the same bytes.
 
     `inputs` are complete: defaults filled in, `as_of` a tree size, `reference_date` a day. Digests are SHA-256 (hex)
@@ -96,9 +99,9 @@ def seal(scenario: Scenario, state: State, outcome: Outcome) -> dict[str, Any]:
         "compared_with": None if state.compared is None else state.compared.named(),
         "inputs": inputs,
         "inputs_hash": digest(inputs),
-        "read_set": seal_reading(state, reading(scenario, state)),
         "software": software(state.connection, scenario.libraries),
         "result_hash": digest({"result": outcome.result, "coverage": outcome.coverage}),
+        "read_set": read_set(),
     }
 
 

@@ -20,7 +20,7 @@ from cim import crs
 from cim.db.engine import Database
 from cim.db.script import query, query_of_state
 from cim.db.spatial import check_path, srid_of
-from cim.db.state import AsOf, TreeHead, resolve
+from cim.db.state import AsOf, TreeHead, resolve, take_snapshot
 from cim.errors import InvalidData, NotFound
 from cim.scenarios._kept import ANSWERS, Answer, key_of
 from cim.scenarios._rules import DEFAULT, RulePack, rule_pack
@@ -122,6 +122,10 @@ class State:
             return ask()
         return ANSWERS.get(key_of(self.connection, self.database, self.head, *asked), ask, values)
 
+    def has(self, *asked: object) -> bool:
+        """Return whether the answer to what is asked is kept."""
+        return self.kept and ANSWERS.has(key_of(self.connection, self.database, self.head, *asked))
+
     def _ask(self, name: str, asked: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
         branch = frozenset[str]() if self.made is None else frozenset(self.made.branch)
         statement = query_of_state(f"scenarios/{name}", live=self.live, branch=branch)
@@ -144,10 +148,22 @@ class State:
 
 
 @contextmanager
-def snapshot(database: Database) -> Iterator[sa.Connection]:
-    """Open one repeatable-read, read-only snapshot for all the reads of one run."""
+def snapshot(database: Database, of: str | None = None) -> Iterator[sa.Connection]:
+    """Open one repeatable-read, read-only snapshot for all the reads of one run.
+
+    Parameters
+    ----------
+    of : a snapshot that another connection has exported, to read the same beside it
+
+    Raises
+    ------
+    TimeoutError : of sqlalchemy; no connection is free, beside another one not even for a moment.
+    """
+    engine = database.engine if of is None else database.spare
     options: dict[str, Any] = {"isolation_level": "REPEATABLE READ", SNAPSHOT_OF: database}
-    with database.engine.connect().execution_options(**options) as connection, connection.begin():
+    with engine.connect().execution_options(**options) as connection, connection.begin():
+        if of is not None:
+            take_snapshot(connection, of)
         connection.execute(query("scenarios/settle"))
         yield connection
 

@@ -46,9 +46,12 @@ def statements(database: Database) -> Iterator[list[str]]:
 
     with database.engine.connect() as connection:
         versions(connection)  # each connection is asked once
-    sa.event.listen(database.engine, "before_cursor_execute", note)
+    engines = database.engine, database.spare
+    for engine in engines:
+        sa.event.listen(engine, "before_cursor_execute", note)
     yield sent
-    sa.event.remove(database.engine, "before_cursor_execute", note)
+    for engine in engines:
+        sa.event.remove(engine, "before_cursor_execute", note)
 
 
 def write(database: Database, statement: str) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any
@@ -12,10 +13,14 @@ import rfc8785
 import shapely
 import sqlalchemy as sa
 
-from cim.db.engine import Database
+from cim.db.engine import SPARE, Database
+from cim.db.script import query
 from cim.errors import CimError, CrsError, InvalidData, NotFound
 from cim.log.tree import leaf_hash
-from cim.scenarios import canonical, run
+from cim.scenarios import _reads, canonical, run
+from cim.scenarios._kept import ANSWERS
+from cim.scenarios._state import snapshot
+from tests.cim.scenarios.conftest import box, building
 
 DISTRICT = "RD-TEST-01"
 P1, P2 = "130629001001GB00001", "130629001001GB00002"
@@ -80,6 +85,38 @@ def test_an_edit_that_the_log_has_not_reached_is_not_seen(
     assert canonical(run(city, scenario_id, inputs)) == before
     put(city, {})
     assert canonical(run(city, scenario_id, inputs)) != before
+
+
+def test_what_is_read_beside_is_read_in_the_same_snapshot(city: Database, put: Callable[..., int]) -> None:
+    count = sa.text("SELECT count(*) FROM city.building")
+    with snapshot(city) as first:
+        name = first.execute(query("scenarios/snapshot")).scalar_one()
+        standing = first.execute(count).scalar_one()
+        put(city, {"building": [building(99, box(70, 70, 5, 5))]})
+        with snapshot(city, of=name) as beside, city.engine.connect() as later:
+            assert beside.execute(count).scalar_one() == standing
+            assert later.execute(count).scalar_one() == standing + 1
+
+
+def test_where_no_connection_is_free_all_is_read_on_one(unchanging: Database) -> None:
+    ANSWERS.clear()
+    asked = {"scope": DISTRICT}
+    with ExitStack() as taken:
+        for _ in range(SPARE):
+            taken.enter_context(unchanging.spare.connect())
+        alone = canonical(run(unchanging, "district-inventory", asked))
+    ANSWERS.clear()
+    assert canonical(run(unchanging, "district-inventory", asked)) == alone
+
+
+def test_what_fails_beside_fails(unchanging: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("the read set cannot be made")
+
+    ANSWERS.clear()
+    monkeypatch.setattr(_reads, "_sealing", broken)
+    with pytest.raises(RuntimeError, match="read set"):
+        run(unchanging, "district-inventory", {"scope": DISTRICT})
 
 
 def test_an_edit_elsewhere_leaves_result_and_read_set_alone(
