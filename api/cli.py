@@ -31,11 +31,10 @@ def serve(
 ) -> None:
     """Serve the city over HTTP, and keep its log up to date, until interrupted."""
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
     from api import logs
     from api.app import create_app
-    from api.server import configuration
+    from api.server import Workers, configuration
 
     settings = Settings.from_environment()
     more = {"root_path": root_path.rstrip("/"), "forwarded_allow_ips": proxy}
@@ -51,7 +50,7 @@ def serve(
                 return
             os.environ[_LOG_REQUESTS] = "yes" if log_requests else ""
             several = configuration("api.cli:worker", factory=True, workers=workers, **more)
-            Multiprocess(several, sockets=[listener]).run()
+            Workers(several, sockets=[listener]).run()
 
 
 def worker() -> Application:

@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.supervisors import Multiprocess
 
 from api.errors import problem
 
@@ -98,6 +99,16 @@ class Protocol(HttpToolsProtocol):
         lines = [first, *(b"%s: %s" % pair for pair in answer.raw_headers), b"", answer.body]
         self.transport.write(b"\r\n".join(lines))
         self.transport.close()
+
+
+class Workers(Multiprocess):
+    """Several processes that answer on one port."""
+
+    def terminate_all(self) -> None:
+        """End them, and first take no more connections: while they end, these would wait for nobody, and be broken."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
 
 
 def configuration(app: ASGIApp | str, **more: Any) -> uvicorn.Config:

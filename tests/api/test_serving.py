@@ -231,10 +231,13 @@ def takes_connections(address: str) -> bool:
     return True
 
 
-def test_what_is_under_way_ends_before_the_server_does(settings: Settings, until: Any, queue: Any) -> None:
-    with City(settings) as city, process(settings, "--port", "0") as running:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_under_way_ends_before_the_server_does(
+    workers: str, settings: Settings, until: Any, queue: Any
+) -> None:
+    with City(settings) as city, process(settings, "--port", "0", "--workers", workers) as running:
         address = address_of(running)
-        assert httpx.get(f"{address}/health", timeout=300).status_code == 200
+        until(lambda: is_up(f"{address}/health"), "the server does not answer")
         answers: list[httpx.Response] = []
         with city.database.engine.begin() as connection:
             connection.execute(sa.text("LOCK TABLE city.building IN ACCESS EXCLUSIVE MODE"))
