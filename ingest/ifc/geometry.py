@@ -8,10 +8,10 @@ crashes on, or never finishes, is told from the rest and goes to the next.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ _FACETED = frozenset(
     }
 )  # fmt: skip
 _BODIES = frozenset({"Body", "Facetation", "Reference"})
+# What tells the contexts of a model apart.
+_VIEW = ("ContextType", "ContextIdentifier", "TargetView", "TargetScale")
 _CURVES = frozenset({"Curve", "Curve2D", "Curve3D", "GeometricCurveSet", "Annotation2D", "Point", "PointCloud"})
 # The six faces of a box as twelve triangles over its corners, numbered by the bits of (x, y, z).
 _BOX_FACES = np.array(
@@ -55,14 +57,16 @@ _BOX_FACES = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Meshes:
-    """Triangles by STEP id, float64 (n, 3, 3), metres, model coordinates; ids that got a box or nothing.
+    """Triangles by STEP id, float64 (n, 3, 3), metres, model coordinates; ids that got a box, nothing, or a part.
 
-    `faults` says of ids on which a kernel ended badly how it did, whether another meshed them or not.
+    Kernels mesh one body of a product; `partial` are those with several for one view. `faults` says of ids on which a
+    kernel ended badly how it did, whether another meshed them or not.
     """
 
     triangles: Mapping[int, Triangles]
     boxed: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
+    partial: tuple[int, ...] = ()
     faults: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -87,7 +91,9 @@ def mesh(
     kernels : geometry libraries of ifcopenshell, in the order in which they are tried
     cores : how many processes may mesh side by side
     """
-    waiting = {product.id(): product for product in products if _has_body(product)}
+    bodies = {product: _bodies(product) for product in products}
+    waiting = {product.id(): product for product, found in bodies.items() if found}
+    partial = tuple(product.id() for product, found in bodies.items() if _are_several(found))
     done: dict[int, Triangles] = {}
     faults: dict[int, str] = {}
     for kernel in kernels:
@@ -95,7 +101,8 @@ def mesh(
             done.update(_try(model, list(waiting.values()), kernel, faults, cores))
             waiting = {key: product for key, product in waiting.items() if key not in done}
     boxes = {key: box for key, product in waiting.items() if (box := _box(product, length_unit)) is not None}
-    return Meshes(done | boxes, tuple(boxes), tuple(key for key in waiting if key not in boxes), faults)
+    missing = tuple(key for key in waiting if key not in boxes)
+    return Meshes(done | boxes, tuple(boxes), missing, partial, faults)
 
 
 def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], cores: int) -> dict[int, Triangles]:
@@ -103,7 +110,7 @@ def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], c
     side_by_side = max(min(cores, len(products) // _LEAST), 1)
     count = side_by_side * math.ceil(len(products) / (side_by_side * _MOST))
     # Dealt out in turn, as neighbours are alike and take alike.
-    jobs = [partial(_all_at_once, model, products[n::count], kernel) for n in range(count)]
+    jobs = [functools.partial(_all_at_once, model, products[n::count], kernel) for n in range(count)]
     outcomes: list[fence.Outcome] = []
     for start in range(0, count, side_by_side):
         outcomes += fence.run_all(jobs[start : start + side_by_side])
@@ -111,7 +118,7 @@ def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], c
     rest = [product for product in products if product.id() not in done]
     outcome = next((outcome for outcome in outcomes if outcome.fault is not None), outcomes[0])
     while outcome.fault is not None and rest:
-        outcome = fence.run(partial(_one_by_one, rest, kernel))
+        outcome = fence.run(functools.partial(_one_by_one, rest, kernel))
         done.update(outcome.triangles)
         if outcome.fault is None or outcome.at is None:
             break
@@ -120,14 +127,24 @@ def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], c
     return done
 
 
-def _has_body(product: Any) -> bool:
+def _bodies(product: Any) -> list[Any]:
     shape = product.Representation
-    if shape is None:
+    return [
+        r
+        for r in (() if shape is None else shape.Representations)
+        if r.RepresentationIdentifier in _BODIES and r.RepresentationType not in _CURVES and r.Items
+    ]
+
+
+def _are_several(bodies: list[Any]) -> bool:
+    """Say whether bodies are parts of one thing: some are meant for the same view and scale."""
+    if len(bodies) < 2:
         return False
-    return any(
-        r.RepresentationIdentifier in _BODIES and r.RepresentationType not in _CURVES and r.Items
-        for r in shape.Representations
-    )
+    seen = {
+        (body.RepresentationIdentifier, *(getattr(body.ContextOfItems, name, None) for name in _VIEW))
+        for body in bodies
+    }
+    return len(seen) < len(bodies)
 
 
 def _settings() -> Any:

@@ -10,6 +10,7 @@ import ifcopenshell
 import ifcopenshell.guid
 import pytest
 
+FOOT = 0.3048
 Box = tuple[float, float, float, float, float, float]  # x, y, z, dx, dy, dz in metres
 
 
@@ -28,13 +29,30 @@ class ModelBuilder:
         return self.file.create_entity(kind, GlobalId=ifcopenshell.guid.new(), **values)
 
     def _units(self) -> Any:
-        prefix = {0.001: "MILLI", 1.0: None}[self.unit]
-        units = [
-            self.file.create_entity("IfcSIUnit", UnitType="LENGTHUNIT", Prefix=prefix, Name="METRE"),
-            self.file.create_entity("IfcSIUnit", UnitType="AREAUNIT", Name="SQUARE_METRE"),
-            self.file.create_entity("IfcSIUnit", UnitType="VOLUMEUNIT", Name="CUBIC_METRE"),
-        ]
+        if self.unit == FOOT:
+            units = [self._converted("LENGTHUNIT", "METRE", FOOT), self._converted("AREAUNIT", "SQUARE_METRE", FOOT**2)]
+        else:
+            prefix = {0.001: "MILLI", 1.0: None}[self.unit]
+            units = [
+                self.file.create_entity("IfcSIUnit", UnitType="LENGTHUNIT", Prefix=prefix, Name="METRE"),
+                self.file.create_entity("IfcSIUnit", UnitType="AREAUNIT", Name="SQUARE_METRE"),
+                self.file.create_entity("IfcSIUnit", UnitType="VOLUMEUNIT", Name="CUBIC_METRE"),
+            ]
         return self.file.create_entity("IfcUnitAssignment", Units=units)
+
+    def _converted(self, kind: str, name: str, factor: float) -> Any:
+        metric = self.file.create_entity("IfcSIUnit", UnitType=kind, Name=name)
+        one = self.file.create_entity("IfcReal", factor)
+        ratio = self.file.create_entity("IfcMeasureWithUnit", ValueComponent=one, UnitComponent=metric)
+        powers = [1 if kind == "LENGTHUNIT" else 2, 0, 0, 0, 0, 0, 0]
+        dimensions = self.file.create_entity("IfcDimensionalExponents", *powers)
+        return self.file.create_entity(
+            "IfcConversionBasedUnit",
+            Dimensions=dimensions,
+            UnitType=kind,
+            Name="FOOT" if kind == "LENGTHUNIT" else "SQUARE FOOT",
+            ConversionFactor=ratio,
+        )
 
     def _context(self) -> Any:
         return self.file.create_entity(

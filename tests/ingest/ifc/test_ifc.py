@@ -87,6 +87,44 @@ def test_quantities_and_properties_go_before_what_is_computed(house: Any, tmp_pa
     assert row["property_sets"]["Pset_BuildingCommon"]["OccupancyType"] == "住宅楼"
 
 
+def test_a_house_in_feet(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = builder(unit=0.3048)
+    building = model.building(model.site())
+    storey = model.storey(building, "Ground floor", 0.0)
+    model.shell(storey, 0, 0, 0, 12.192, 9.144, 3.048)
+    room = model.space(storey, "1", "Hall", (0.3, 0.3, 0, 11.592, 8.544, 2.7))
+    # 40 × 30 feet are 1,200 square feet, or 111.48 m²; the room states 1,000, or 92.90.
+    model.areas(building, "Qto_BuildingBaseQuantities", GrossFootprintArea=1200.0)
+    model.areas(room, "Qto_SpaceBaseQuantities", NetFloorArea=1000.0)
+    model.map_conversion(Scale=0.3048)
+    buildings, _, spaces = read_all(model.write(tmp_path / "h.ifc"))
+    (row,) = rows(buildings)
+    assert shapely.box(500_000, 4_320_000, 500_012.192, 4_320_009.144).symmetric_difference(row["geom"]).area < 1e-3
+    assert (row["footprint_area"], row["footprint_area_source"]) == (111.484, "building_quantities")
+    assert row["height"] == 3.048
+    assert rows(spaces)[0]["net_floor_area"] == 92.903
+    assert not any("Scale" in warning or "footprint" in warning for warning in buildings.warnings)
+
+
+def test_materials_and_classification_of_a_building(house: Any, tmp_path: Path) -> None:
+    (building,) = house.file.by_type("IfcBuilding")
+    walls = house.file.by_type("IfcWall")
+    for name, some in (("Stahlbeton", walls[:11]), ("Ziegel", walls[11:])):
+        material = house.file.create_entity("IfcMaterial", Name=name)
+        house.rooted("IfcRelAssociatesMaterial", RelatedObjects=some, RelatingMaterial=material)
+    system = house.file.create_entity("IfcClassification", Name="Uniclass 2015")
+    entry = house.file.create_entity(
+        "IfcClassificationReference", Identification="En_20_15", Name="Houses", ReferencedSource=system
+    )
+    house.rooted("IfcRelAssociatesClassification", RelatedObjects=[building], RelatingClassification=entry)
+    house.properties(building, "Pset_BuildingCommon", YearOfLastRefurbishment="2011")
+    (row,) = rows(read_all(house.write(tmp_path / "h.ifc"))[0])
+    # Three storeys of four walls: what is said of less than a fifth of them is no part of the structure.
+    assert json.loads(row["materials"]) == {"Stahlbeton": 11, "Ziegel": 1}
+    assert (row["structure"], row["year_renovated"]) == ("reinforced_concrete", 2011)
+    assert row["classifications"] == [{"system": "Uniclass 2015", "code": "En_20_15", "name": "Houses"}]
+
+
 def test_the_floor_area_of_a_building_is_that_of_all_its_storeys(house: Any, tmp_path: Path) -> None:
     _, ground, upper, _ = house.file.by_type("IfcBuildingStorey")
     # One storey states its area, the other has its outline: 118 + 120 m². Rooms are measured inside of the walls.
@@ -426,6 +464,22 @@ def test_ring_of_placements_costs_what_is_in_it(house: Any, tmp_path: Path) -> N
     assert "SIGSEGV" in said
     assert first.PlacesObject[0].GlobalId in said
     assert rows(building)[0]["height"] == 6.3
+
+
+def test_a_second_body_that_no_kernel_meshes_is_told(house: Any, tmp_path: Path) -> None:
+    wall, other, *_ = house.file.by_type("IfcWall")
+    # Drawn once more for another scale, it is the same wall: only a second body in one context is a part of its own.
+    finer = house.file.create_entity(
+        "IfcGeometricRepresentationSubContext", ContextIdentifier="Body", TargetView="MODEL_VIEW",
+        ParentContext=house.context, TargetScale=0.01,
+    )  # fmt: skip
+    for element, context in ((wall, house.context), (other, finer)):
+        (more,) = house.shape((20, 0, 0, 1, 1, 3)).Representations
+        more.ContextOfItems = context
+        element.Representation.Representations = [*element.Representation.Representations, more]
+    building = read_all(house.write(tmp_path / "h.ifc"))[0]
+    (said,) = (warning for warning in building.warnings if "several bodies" in warning)
+    assert said == f"elements with several bodies, of which one is taken: IfcWall {wall.GlobalId}"
 
 
 def test_form_of_a_building(house: Any, tmp_path: Path) -> None:

@@ -115,6 +115,15 @@ def test_road_has_the_line_of_its_alignment(builder: Callable[..., Any], tmp_pat
     assert (road["name"], road["facility"], road["road_class"]) == ("Axis", "High Street", None)
 
 
+def test_a_bridge_is_a_component_where_it_stands(builder: Callable[..., Any], tmp_path: Path) -> None:
+    model = drainage(builder)
+    bridge = model.rooted("IfcBridge", Name="Weir Bridge", ObjectPlacement=model.placement((70.0, 5.0, 3.0)))
+    model.aggregate(model.file.by_type("IfcSite")[0], bridge)
+    row = next(r for r in rows(model.write(tmp_path / "b.ifc"))["component"] if r["ifc_class"] == "IfcBridge")
+    assert (row["name"], row["class_code"]) == ("Weir Bridge", None)
+    assert coordinates(row) == [pytest.approx([EAST + 70, NORTH + 5], abs=1e-6)]
+
+
 def test_what_a_model_leaves_open_stays_open(builder: Callable[..., Any], tmp_path: Path) -> None:
     model = drainage(builder)
     (system,) = model.file.by_type("IfcDistributionSystem")
