@@ -158,6 +158,18 @@ def test_a_bulk_format_of_nothing_is_a_document_of_nothing(name: str, http: http
         assert response.content == b""
 
 
+def test_parts_of_a_bulk_format_are_the_whole(http: httpx.Client, city: City) -> None:
+    asked = {"f": "parquet", "as-of": city.tree_head().size}
+    whole = pq.read_table(io.BytesIO(http.get(ITEMS, params=asked).content))
+    parts, beyond = [], ""
+    while not parts or len(parts[-1]) == 1000:
+        more = {"limit": 1000, "filter": f"code > '{beyond}'"}
+        parts.append(pq.read_table(io.BytesIO(http.get(ITEMS, params={**asked, **more}).content)))
+        beyond = parts[-1]["code"][-1].as_py()
+    assert [len(part) for part in parts] == [1000, 1000, 603]
+    assert pa.concat_tables(parts).to_pylist() == whole.to_pylist()
+
+
 class Counted:
     """A stream that tells how many of its batches were taken."""
 
