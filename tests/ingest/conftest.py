@@ -7,6 +7,7 @@ import sys
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from cim.db.engine import Database
 from cim.settings import Settings
+from ingest import Report
 
 SRID = 4548
 # A corner of the sample district in EPSG:4548, so that layers written here lie where the storage CRS is made for.
@@ -70,6 +72,54 @@ def rows(database: Database) -> Callable[..., list[dict[str, Any]]]:
         return [{name: row[name] for name in columns} for row in plain] if columns else plain
 
     return read
+
+
+@pytest.fixture
+def second(clone: Callable[[], str], tmp_path: Path) -> Iterator[Database]:
+    """Another empty database."""
+    database = Database(Settings(home=tmp_path / "second", database_url=clone(), origin="example.org/test"))
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Files that depend on each other's order: one object in several, one file twice, names twice, one broken."""
+    root = tmp_path / "folder"
+    parcel = "130638003001GB00001"
+    one, two, three, four = (f"{parcel}F000{n}0000" for n in (1, 2, 3, 4))
+
+    def layer(name: str, *records: dict[str, Any]) -> Path:
+        shapes = [_square(20 * int(r.get("code", "0")[-6]) if len(r.get("code", "")) > 20 else 0) for r in records]
+        return _write(root / name, list(records), shapes)
+
+    layer("a/building.gpkg", {"code": one, "height": 1.0}, {"code": two, "height": 1.0})
+    layer("b/building.geojson", {"code": one, "height": 2.0}, {"code": "1", "height": 2.0})
+    layer("c/building.geojson", {"code": three, "height": 3.0}, {"code": one, "height": 3.0})
+    (root / "d").mkdir()
+    (root / "d/building.geojson").write_bytes((root / "b/building.geojson").read_bytes())
+    (root / "e_building.geojson").write_text("{", encoding="utf-8")
+    layer("f/building.fgb", {"code": four, "height": 4.0}, {"code": two, "height": 4.0})
+    layer("z/parcel.gpkg", {"code": parcel})
+    return root
+
+
+@pytest.fixture
+def outcome() -> Callable[[Report, Database], object]:
+    """Return all that a run reports, but how long it took, and all that it left: revisions in order, and rejects."""
+
+    def told_and_recorded(report: Report, database: Database) -> object:
+        told = [asdict(file) | {"seconds": 0} for file in report.files]
+        revisions = (
+            "SELECT type, code, rev, op, dataset, body::text, ST_AsText(geom) FROM cim.revision"
+            " WHERE type <> 'schema' ORDER BY id"
+        )
+        rejects = "SELECT dataset, layer, source_id, reason FROM cim.reject ORDER BY id"
+        with database.engine.connect() as connection:
+            recorded = [connection.exec_driver_sql(query).all() for query in (revisions, rejects)]
+        return told, recorded
+
+    return told_and_recorded
 
 
 @pytest.fixture(scope="session")

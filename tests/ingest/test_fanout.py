@@ -4,10 +4,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import shapely
@@ -16,7 +14,6 @@ import sqlalchemy as sa
 from cim.db.engine import Database
 from cim.db.merge import lock_types
 from cim.errors import InvalidData
-from cim.settings import Settings
 from ingest import Options, Report, ingest
 from ingest.report import FileReport
 from ingest.sources import Fingerprint, find, repeated
@@ -30,58 +27,13 @@ PARCEL = "130638003001GB00001"
 ONE, TWO, THREE, FOUR = (f"{PARCEL}F000{n}0000" for n in (1, 2, 3, 4))
 
 
-@pytest.fixture
-def second(clone: Callable[[], str], tmp_path: Path) -> Iterator[Database]:
-    """Another empty database."""
-    database = Database(Settings(home=tmp_path / "second", database_url=clone(), origin="example.org/test"))
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, write: Write, square: Shape) -> Path:
-    """Files that depend on each other's order: one object in several, one file twice, names twice, one broken."""
-    root = tmp_path / "folder"
-
-    def layer(name: str, *records: dict[str, Any]) -> Path:
-        shapes = [square(20 * int(r.get("code", "0")[-6]) if len(r.get("code", "")) > 20 else 0) for r in records]
-        return write(root / name, list(records), shapes)
-
-    layer("a/building.gpkg", {"code": ONE, "height": 1.0}, {"code": TWO, "height": 1.0})
-    layer("b/building.geojson", {"code": ONE, "height": 2.0}, {"code": "1", "height": 2.0})
-    layer("c/building.geojson", {"code": THREE, "height": 3.0}, {"code": ONE, "height": 3.0})
-    (root / "d").mkdir()
-    (root / "d/building.geojson").write_bytes((root / "b/building.geojson").read_bytes())
-    (root / "e_building.geojson").write_text("{", encoding="utf-8")
-    layer("f/building.fgb", {"code": FOUR, "height": 4.0}, {"code": TWO, "height": 4.0})
-    layer("z/parcel.gpkg", {"code": PARCEL})
-    return root
-
-
-def told(report: Report) -> list[dict[str, Any]]:
-    """The report without what may differ: how long it took."""
-    return [asdict(file) | {"seconds": 0} for file in report.files]
-
-
-def recorded(database: Database) -> list[tuple[Any, ...]]:
-    """Every revision in its order, and every reject."""
-    with database.engine.connect() as connection:
-        revisions = connection.exec_driver_sql(
-            "SELECT type, code, rev, op, dataset, body::text, ST_AsText(geom) FROM cim.revision"
-            " WHERE type <> 'schema' ORDER BY id"
-        ).all()
-        rejects = connection.exec_driver_sql(
-            "SELECT dataset, layer, source_id, reason FROM cim.reject ORDER BY id"
-        ).all()
-    return [tuple(row) for row in [*revisions, *rejects]]
-
-
-def test_several_workers_do_what_one_does(database: Database, second: Database, folder: Path) -> None:
+def test_several_workers_do_what_one_does(
+    database: Database, second: Database, folder: Path, outcome: Callable[[Report, Database], object]
+) -> None:
     alone = ingest(database, [folder], Options(type="building"))
     seen: list[str] = []
     several = ingest(second, [folder], Options(type="building"), lambda _, __, name: seen.append(name), workers=3)
-    assert told(several) == told(alone)
-    assert recorded(second) == recorded(database)
+    assert outcome(several, second) == outcome(alone, database)
     # By hand: the parcel goes first; ONE has three revisions, as the copy of b brings its height back once more.
     assert [file.status for file in several.files].count("refused") == 1
     assert seen[0] == "parcel.gpkg"

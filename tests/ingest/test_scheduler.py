@@ -17,7 +17,7 @@ import shapely
 from cim.db.engine import Database
 from cim.db.merge import lock_types
 from cim.errors import CimError, InvalidData
-from ingest import Report, ingest
+from ingest import Options, Report, ingest
 from ingest.turns import Turns, wait_for_turn
 
 Write = Callable[..., Path]
@@ -61,6 +61,30 @@ def workers(scheduler: str, tmp_path: Path) -> Iterator[list[subprocess.Popen[by
             process.wait(300)
 
 
+def gathered(scheduler: str, number: int) -> None:
+    """Wait until so many workers have come."""
+    from distributed import Client
+
+    with Client(scheduler, set_as_default=False) as client:
+        client.wait_for_workers(number, timeout=300)
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_scheduler_gives_what_one_worker_gives(
+    database: Database,
+    second: Database,
+    scheduler: str,
+    folder: Path,
+    outcome: Callable[[Report, Database], object],
+) -> None:
+    alone = ingest(database, [folder], Options(type="building"))
+    gathered(scheduler, 2)
+    assert outcome(ingest(second, [folder], Options(type="building"), scheduler=scheduler), second) == outcome(
+        alone, database
+    )
+    assert [file.status for file in alone.files].count("refused") == 1
+
+
 def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
     database: Database,
     scheduler: str,
@@ -80,10 +104,7 @@ def test_files_are_taken_in_their_order_and_that_of_a_killed_worker_by_another(
     reports: list[Report] = []
 
     def run() -> None:
-        from distributed import Client
-
-        with Client(scheduler, set_as_default=False) as client:
-            client.wait_for_workers(2, timeout=300)
+        gathered(scheduler, 2)
         reports.append(ingest(database, [folder], scheduler=scheduler))
 
     thread = threading.Thread(target=run)
