@@ -207,6 +207,7 @@ def test_what_nobody_measured_leaves_it_open(check: Check) -> None:
     entry = check("R1", demolish(MONUMENT), scope=[P2])
     assert (entry["value"]["value"], entry["value"]["low"], entry["value"]["high"]) == (100, 11.111111, 100)
     assert entry["status"] == "not_assessed"
+    assert [(entry[which]["n"], entry[which]["n_known"]) for which in ("with_exempt", "without_exempt")] == [(2, 1)] * 2
     assert [(u["code"], u["least"], u["most"]) for u in entry["unknown"]] == [(NOBODY_KNOWS, 0, 800)]
     # Over the whole city it cannot matter: 100 of 100,100 to 100,900 m².
     assert check("R1", demolish(MONUMENT), scope=[P1, P2])["status"] == "pass"
@@ -434,6 +435,13 @@ def test_green(check: Check) -> None:
     assert figures(counted) == (0.305, 0.005, "pass")
 
 
+def test_why_opens_into_the_green_on_a_parcel(city: Database) -> None:
+    given = {"scope": [P1], "reference_date": "2026-06-30", "rules": ["R8"], "explain": ["/rules/R8/value"]}
+    (line,) = run(city, "check-constraints", given)["result"]["why"]
+    assert [(t["type"], t["code"], t["contribution"]) for t in line["num"]["terms"]] == [("green_space", "GR-1", 6_000)]
+    assert [(t["code"], t["contribution"]) for t in line["den"]["terms"]] == [(P1, 20_000)]
+
+
 @pytest.mark.parametrize(("width", "status"), [(29.99, "fail"), (30, "pass"), (30.01, "pass")])
 def test_green_at_its_limit(database: Database, put: Callable[..., int], width: float, status: str) -> None:
     """Of 10,000 m² three tenths have to be green, a strip of 30 × 100 m."""
@@ -452,8 +460,10 @@ def test_heritage(check: Check) -> None:
     lifted = check("R9", {"target": MONUMENT, "action": "add_lift"}, scope=[P2])
     assert lifted["status"] == "fail"
     assert lifted["offenders"][0]["zones"] == ["PZ-2"]
+    assert (lifted["value"]["value"], lifted["value"]["high"], lifted["margin"]) == (1, 1, -1)
     open_question = check("R9", demolish(NOBODY_KNOWS), scope=[P2])
     assert (open_question["status"], open_question["unknown"][0]["code"]) == ("not_assessed", NOBODY_KNOWS)
+    assert (open_question["value"]["low"], open_question["value"]["high"]) == (0, 1)
     assert check("R9", demolish(NOBODY_KNOWS), scope=[P2], rule_pack="strict")["status"] == "pass"
     assert check("R9", demolish(A))["status"] == "pass"
 
@@ -476,6 +486,13 @@ def test_parking(check: Check, spaces: int, status: str) -> None:
     """Half a space for each of 1,030 dwellings."""
     entry = check("R12", {"target": A, "action": "retrofit", "params": {"parking_spaces": spaces}}, rule_pack="strict")
     assert (entry["status"], entry["demand"]) == (status, 515)
+
+
+def test_parking_of_offices(check: Check) -> None:
+    """A space for each 100 m² of an office beside the 515 of the dwellings."""
+    office = {"geometry": geojson(150, 10, 20, 20), "gross_floor_area": 1_050, "usage": "office", "dwellings": 0}
+    entry = check("R12", {"target": P1, "action": "new_build", "params": office}, rule_pack="strict")
+    assert entry["demand"] == 525.5
 
 
 @pytest.mark.parametrize(("floor_area", "status"), [(1544.9999, "fail"), (1545, "pass"), (1545.0001, "pass")])
