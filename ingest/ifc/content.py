@@ -7,7 +7,7 @@ column for goes to `attributes`. Persons named in the model (authors, owners) ar
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,9 +101,6 @@ def read_content(
     bare = sum(bool(reader.storeys) and "storeys_above" not in record.columns for reader, record in listed)
     if bare:
         content.warnings.append(f"buildings none of whose storeys one can stand on: {bare} of {len(readers)}")
-    if meshes.partial:
-        partial = [product for product in products if product.id() in meshes.partial]
-        content.warnings.append(f"elements with several bodies, of which one is taken: {_named(partial)}")
     repeated = sum(1 for r in (*content.buildings, *content.storeys, *content.spaces) if "#" in r.source_id)
     if repeated:
         content.warnings.append(f"objects with the GlobalId of another, told apart by a counter: {repeated}")
@@ -172,9 +169,11 @@ class _Reader:
         ):
             concerned = [p for p in (*products, *self.node.rooms()) if p.id() in ids]
             if concerned:
+                named = ", ".join(f"{p.is_a()} {p.GlobalId}" for p in concerned[:_NAMED])
+                more = f" and {len(concerned) - _NAMED} more" if len(concerned) > _NAMED else ""
                 how = sorted({self.meshes.faults[p.id()] for p in concerned if p.id() in self.meshes.faults})
                 why = f" ({'; '.join(how)})" if how else ""
-                self.content.warnings.append(f"{self._label()}: elements {said}{why}: {_named(concerned)}")
+                self.content.warnings.append(f"{self._label()}: elements {said}{why}: {named}{more}")
 
     def _building(self, drawing: Drawing) -> Record:
         entity = self.node.entity
@@ -367,11 +366,6 @@ class _Reader:
             if number:
                 areas[number] += record.columns["gross_floor_area"] or 0.0
         return areas if all(areas.values()) else {}
-
-
-def _named(products: Sequence[Any]) -> str:
-    more = f" and {len(products) - _NAMED} more" if len(products) > _NAMED else ""
-    return ", ".join(f"{p.is_a()} {p.GlobalId}" for p in products[:_NAMED]) + more
 
 
 def counted_area(area: float, height: float | None) -> float:

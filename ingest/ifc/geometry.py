@@ -57,16 +57,14 @@ _BOX_FACES = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Meshes:
-    """Triangles by STEP id, float64 (n, 3, 3), metres, model coordinates; ids that got a box, nothing, or a part.
+    """Triangles by STEP id, float64 (n, 3, 3), metres, model coordinates; ids that got a box or nothing.
 
-    Kernels mesh one body of a product; `partial` are those with several for one view. `faults` says of ids on which a
-    kernel ended badly how it did, whether another meshed them or not.
+    `faults` says of ids on which a kernel ended badly how it did, whether another meshed them or not.
     """
 
     triangles: Mapping[int, Triangles]
     boxed: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
-    partial: tuple[int, ...] = ()
     faults: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -91,9 +89,7 @@ def mesh(
     kernels : geometry libraries of ifcopenshell, in the order in which they are tried
     cores : how many processes may mesh side by side
     """
-    bodies = {product: _bodies(product) for product in products}
-    waiting = {product.id(): product for product, found in bodies.items() if found}
-    partial = tuple(product.id() for product, found in bodies.items() if _are_several(found))
+    waiting = {product.id(): product for product in products if _bodies(product)}
     done: dict[int, Triangles] = {}
     faults: dict[int, str] = {}
     for kernel in kernels:
@@ -101,8 +97,7 @@ def mesh(
             done.update(_try(model, list(waiting.values()), kernel, faults, cores))
             waiting = {key: product for key, product in waiting.items() if key not in done}
     boxes = {key: box for key, product in waiting.items() if (box := _box(product, length_unit)) is not None}
-    missing = tuple(key for key in waiting if key not in boxes)
-    return Meshes(done | boxes, tuple(boxes), missing, partial, faults)
+    return Meshes(done | boxes, tuple(boxes), tuple(key for key in waiting if key not in boxes), faults)
 
 
 def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], cores: int) -> dict[int, Triangles]:
@@ -163,14 +158,18 @@ def _settings() -> Any:
     return settings
 
 
-def _all_at_once(model: Any, products: list[Any], kernel: str) -> Iterator[tuple[int, Triangles]]:
+def _all_at_once(model: Any, products: list[Any], kernel: str) -> Iterator[tuple[int, Triangles | None]]:
     import ifcopenshell.geom
 
     geometry: Any = ifcopenshell.geom
-    for shape in geometry.iterator(_settings(), model, 1, include=products, geometry_library=kernel):
+    # The iterator takes one body of a product.
+    several = {product.id(): product for product in products if _are_several(_bodies(product))}
+    whole = [product for product in products if product.id() not in several]
+    for shape in geometry.iterator(_settings(), model, 1, include=whole, geometry_library=kernel) if whole else ():
         check_text()
         yield from _placed(shape)
     check_text()
+    yield from _one_by_one(list(several.values()), kernel)
 
 
 def _one_by_one(products: list[Any], kernel: str) -> Iterator[tuple[int, Triangles | None]]:
@@ -181,12 +180,22 @@ def _one_by_one(products: list[Any], kernel: str) -> Iterator[tuple[int, Triangl
     for product in products:
         yield product.id(), None
         try:
-            shape = geometry.create_shape(settings, product, geometry_library=kernel)
+            shapes = [
+                geometry.create_shape(settings, product, body, geometry_library=kernel) for body in _parts(product)
+            ]
         except RuntimeError as error:  # this kernel cannot mesh it, which the next may
             check_text(error)
             continue
         check_text()
-        yield from _placed(shape)
+        meshes = [triangles for shape in shapes for _, triangles in _placed(shape)]
+        if meshes:
+            yield product.id(), np.concatenate(meshes)
+
+
+def _parts(product: Any) -> list[Any]:
+    """Return the bodies that a product consists of; where it is one, none is named, and the kernel chooses."""
+    bodies = _bodies(product)
+    return bodies if _are_several(bodies) else [None]
 
 
 def _placed(shape: Any) -> Iterator[tuple[int, Triangles]]:

@@ -466,20 +466,14 @@ def test_ring_of_placements_costs_what_is_in_it(house: Any, tmp_path: Path) -> N
     assert rows(building)[0]["height"] == 6.3
 
 
-def test_a_second_body_that_no_kernel_meshes_is_told(house: Any, tmp_path: Path) -> None:
-    wall, other, *_ = house.file.by_type("IfcWall")
-    # Drawn once more for another scale, it is the same wall: only a second body in one context is a part of its own.
-    finer = house.file.create_entity(
-        "IfcGeometricRepresentationSubContext", ContextIdentifier="Body", TargetView="MODEL_VIEW",
-        ParentContext=house.context, TargetScale=0.01,
-    )  # fmt: skip
-    for element, context in ((wall, house.context), (other, finer)):
-        (more,) = house.shape((20, 0, 0, 1, 1, 3)).Representations
-        more.ContextOfItems = context
-        element.Representation.Representations = [*element.Representation.Representations, more]
+def test_all_bodies_of_an_element_for_one_view_are_parts_of_it(house: Any, tmp_path: Path) -> None:
+    wall = house.file.by_type("IfcWall")[0]
+    # 2 m² each, apart from the house of 120 m².
+    for x in (20, 30):
+        (more,) = house.shape((x, 0, 0, 2, 1, 3)).Representations
+        wall.Representation.Representations = [*wall.Representation.Representations, more]
     building = read_all(house.write(tmp_path / "h.ifc"))[0]
-    (said,) = (warning for warning in building.warnings if "several bodies" in warning)
-    assert said == f"elements with several bodies, of which one is taken: IfcWall {wall.GlobalId}"
+    assert rows(building)[0]["footprint_area"] == 124.0
 
 
 def test_form_of_a_building(house: Any, tmp_path: Path) -> None:
