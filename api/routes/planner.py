@@ -67,6 +67,7 @@ _SAID = {
     "intervene": "Do something here",
     "add": "Add to the proposal",
     "drop": "Leave it out",
+    "outside": "Targets off this land, not counted",
     "sealed": "Computed on tree size",
     "known": "of which known: {known} of {all}",
     "why": "Why",

@@ -111,5 +111,13 @@ def test_a_planner_asks_a_scenario_on_the_map(district: tuple[City, httpx.Client
     browser.run('window.answer = ""; document.querySelector(".prints a").click()')
     browser.run(wait % "window.answer")
     assert answer["assessment"]["root"] in browser.run("window.answer")
+    # What a proposal does beyond the land is said.
+    browser.run("""window.fetch = async (...asked) => {
+        const answer = await real(...asked), body = await answer.json();
+        body.coverage.targets_outside = ["FAR-1", "FAR-2"];
+        return new Response(JSON.stringify(body), answer);
+    }; document.getElementById("answer").replaceChildren(); document.getElementById("compute").click()""")
+    browser.run(wait % 'document.querySelector(".missed")')
+    assert browser.run('document.querySelector(".missed").textContent').endswith("not counted: FAR-1, FAR-2")
     said = [event for event in browser.events if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
     assert said == [], json.dumps(said)
