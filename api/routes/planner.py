@@ -18,6 +18,7 @@ from api.links import url
 from api.pages import POLICY, Words
 from api.routing import READ, Router
 from api.site import Site, site_of
+from api.through import SAID_IN
 from api.tileset import SCHEME
 from cim.dictionary import FeatureType
 from cim.errors import NotFound
@@ -68,6 +69,7 @@ _SAID = {
     "add": "Add to the proposal",
     "drop": "Leave it out",
     "outside": "Targets off this land, not counted",
+    "recorded": "Recorded as",
     "sealed": "Computed on tree size",
     "known": "of which known: {known} of {all}",
     "why": "Why",
@@ -93,6 +95,7 @@ async def planner(request: Request) -> Response:
         "tiles": f"{url(request, 'collections')}/{{type}}/tiles/{SCHEME}",
         "collections": url(request, "collections"),
         "processes": url(request, "processes"),
+        "proposals": url(request, "proposals"),
         "proof": url(request, "log", "proof"),
         "types": [{"name": one.name, "geometry": str(one.geometry)} for one in types],
         "titles": {one.name: _titles(site, words, one) for one in types},
@@ -103,7 +106,10 @@ async def planner(request: Request) -> Response:
     shown = [{"name": one.name, "title": words.title(one)} for one in types]
     text = orjson.dumps(config).decode()
     title = words("Renewal planner")
-    page = pages.render(request, site, "map.html", title=title, config=text, colours=colours, types=shown)
+    records = all(site.writing(caller_of(request), name) for name in SAID_IN)
+    page = pages.render(
+        request, site, "map.html", title=title, config=text, colours=colours, types=shown, records=records
+    )
     page.headers["Content-Security-Policy"] = _POLICY
     return page
 

@@ -35,7 +35,7 @@ AGAINST = Parameter("against", {"type": "string"}, "Code of another proposal; de
 _WORD: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 200}
 _DAY: dict[str, Any] = {"type": "string", "format": "date"}
 _DRAWN: dict[str, Any] = {
-    "interventions": {"type": "array", "items": {"type": "object"}},
+    "interventions": {"type": "array", "items": record(["target", "action"], target=_WORD, action=_WORD)},
     "crs": {"oneOf": [_WORD, {"type": "integer"}], "default": "OGC:CRS84"},
 }
 _STATE: dict[str, Any] = {

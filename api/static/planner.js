@@ -167,6 +167,20 @@ function field(name, input) {
   return element("label", {}, title, control);
 }
 
+// A proposal that is recorded has a code, by which everybody takes it; what cannot be recorded is said.
+async function record() {
+  const name = at("name");
+  if (!name.reportValidity()) return;
+  try {
+    const given = { name: name.value, interventions: proposal.interventions };
+    if (map.asOf !== null) given.as_of = map.asOf;
+    const { body } = await get(config.proposals, sent(given));
+    say(`${words.recorded} ${body.code}`);
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
 async function describe() {
   const chosen = processes.find((one) => one.id === at("process").value);
   const { body } = await get(`${config.processes}/${chosen.id}`);
@@ -217,9 +231,10 @@ async function compute(event) {
   }
 }
 
-function posted(given) {
-  const headers = { "Content-Type": "application/json" };
-  return { method: "POST", headers, body: JSON.stringify({ inputs: given }) };
+const posted = (given) => sent({ inputs: given });
+
+function sent(body) {
+  return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
 // A link that has the answer set as a document when it is followed.
@@ -260,7 +275,9 @@ function show(answer, asked) {
   const save = element("a", { href: file, download: `${at("process").value}-${seal.tree_size}.json` }, words.save);
   const sealed = element("p", { class: "soft seal" }, `${words.sealed} ${seal.tree_size}, `, element("code", {}, seal.root.slice(0, 16)), "… ", save);
   const prints = element("p", { class: "prints" }, `${words.report} `, ...["html", "pdf", "xlsx"].map((format) => printed(format, asked)));
-  const beyond = answer.coverage.targets_outside ?? [];
+  const counted = codesOf(answer.result), compared = asked.inputs.proposals?.flatMap((one) => one.interventions) ?? [];
+  const beyond = answer.coverage.targets_outside
+    ?? compared.map((one) => one.target).filter((code) => proposal.isOnBuilding(code) && !counted.has(code));
   const missed = beyond.length ? [element("p", { class: "missed" }, `${words.outside}: ${beyond.join(", ")}`)] : [];
   at("answer").replaceChildren(prints, ...missed, draw(answer.result, words, (path) => why(path, asked)), sealed);
   map.light(codesOf(answer.result));
@@ -286,6 +303,7 @@ async function begin() {
   at("process").addEventListener("change", () => describe().catch((error) => say(error.message, true)));
   await describe();
   form.addEventListener("submit", compute);
+  at("record")?.addEventListener("click", record);
   document.body.dataset.ready = "";
   map.whenDrawn(() => (document.body.dataset.drawn = ""));
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 from cim.city import City
+from cim.settings import Settings
 from ingest import Options, ingest
 from ingest.mapping import load
 from sample_data import DATA, MAPPINGS
@@ -27,6 +29,12 @@ CLICK = """((tries) => {
     document.querySelector(".maplibregl-popup-close-button")?.click();
     ["mousedown", "mouseup", "click"].forEach(press);
 })(window.tries = (window.tries ?? 0) + 1)"""
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Those of a city that everybody may write to."""
+    return replace(settings, api_write="yes")
 
 
 @pytest.fixture
@@ -111,6 +119,13 @@ def test_a_planner_asks_a_scenario_on_the_map(district: tuple[City, httpx.Client
     browser.run('window.answer = ""; document.querySelector(".prints a").click()')
     browser.run(wait % "window.answer")
     assert answer["assessment"]["root"] in browser.run("window.answer")
+    # Recorded, it is taken by its code.
+    browser.run('document.getElementById("name").value = "东街"; document.getElementById("record").click()')
+    browser.run(wait % 'document.getElementById("said").textContent.startsWith("Recorded as")')
+    (record,) = city.proposals.records()
+    assert record["name"] == "东街"
+    assert browser.run('document.getElementById("said").textContent').endswith(record["code"])
+    assert [one["target"] for one in city.proposals.get(record["code"])["interventions"]] == [done["target"]]
     # What a proposal does beyond the land is said.
     browser.run("""window.fetch = async (...asked) => {
         const answer = await real(...asked), body = await answer.json();
