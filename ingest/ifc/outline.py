@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ingest.formats._base import Node
+from ingest.ifc.placing import LINES
 
 # How a place was found, as the dictionary has it → in words.
 METHODS = {
@@ -29,7 +30,7 @@ SOURCES = {
 
 
 def tree(answer: Mapping[str, Any], codes: Sequence[str | None]) -> list[Node]:
-    """Return one node a site, below it its buildings, below each its place and its storeys from the top.
+    """Return one node a site, below it its buildings, below each its place and storeys; last what lies outdoors.
 
     Parameters
     ----------
@@ -46,7 +47,12 @@ def tree(answer: Mapping[str, Any], codes: Sequence[str | None]) -> list[Node]:
         sites.setdefault(f"site {name}" if name else "site without a name", []).append(
             Node(_building(record, code), parts)
         )
-    return [Node(name, buildings) for name, buildings in sites.items()]
+    nodes = [Node(name, buildings) for name, buildings in sites.items()]
+    outdoors = [(kind, answer[kind]) for kind in LINES if answer[kind]]
+    if outdoors:
+        counts = [f"{len(records)} {kind if len(records) > 1 else kind[:-1]}" for kind, records in outdoors]
+        nodes.append(Node(f"outside of buildings: {_joined(counts)}", [Node(_place(outdoors[0][1][0]))]))
+    return nodes
 
 
 def _building(record: Mapping[str, Any], code: str | None) -> str:

@@ -100,6 +100,12 @@ def test_pipes_and_manholes(builder: Callable[..., Any], tmp_path: Path) -> None
     assert (first["class_code"], first["name"], first["ifc_class"]) == ("0103", "M1", "IfcDistributionChamberElement")
 
 
+def test_what_lies_outdoors_is_told(builder: Callable[..., Any], tmp_path: Path) -> None:
+    (told,) = next(iter(read(drainage(builder).write(tmp_path / "storm.ifc"), ReadOptions()))).understood
+    assert told.text == "outside of buildings: 1 road, 1 pipe, 2 components"
+    assert [part.text for part in told.parts] == ["placed by map conversion, LoGeoRef 50, ± 0.5 m"]
+
+
 def test_a_layer_that_needs_no_other_is_taken_alone(builder: Callable[..., Any], house: Any, tmp_path: Path) -> None:
     path = drainage(builder).write(tmp_path / "storm.ifc")
     assert rows(path, layer="pipes").keys() == {"pipe"}
