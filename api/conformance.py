@@ -1,7 +1,7 @@
 """The conformance classes that hold, and nothing else: clients decide by them what to send.
 
-Not claimed though near: OGC API Processes (its default answer to a
-process of several outputs is multipart; ours is one JSON document).
+Not claimed though near: OGC API Processes. Its core wants inputs by reference, and this server reads no address that a
+client names; and its default answer to a process of several outputs is multipart, ours is one JSON document.
 """
 
 from __future__ import annotations

@@ -137,6 +137,23 @@ def test_latitude_and_longitude_with_true_north() -> None:
     assert placement.height_of(1.0) == pytest.approx(20.0)
 
 
+def test_a_model_turned_by_any_angle_about_any_point() -> None:
+    # North is 3 right and 4 up on the sheet, so east is 4 right and 3 down; both are 5 long.
+    point = Geodetic(116.0, 39.0, None, origin=(5.0, 7.0, 0.0))
+    placement = from_geodetic(point, (0.6, 0.8), WGS84, "site_lat_lon", 20, 50.0)
+    origin, north, east = placement.place([shapely.Point(5, 7), shapely.Point(65, 87), shapely.Point(85, -53)])
+    assert (origin.x, origin.y) == pytest.approx((116.0, 39.0), abs=1e-12)
+    assert (north.x, north.y - 39.0) == pytest.approx((116.0, 100 / 111_015.5), abs=1e-9)
+    assert (east.x - 116, east.y) == pytest.approx((100 / 86_626.4, 39.0), abs=1e-8)
+
+
+def test_what_an_operator_types_is_as_good_as_its_decimals() -> None:
+    """Half a hundredth of a degree of a great circle, and what a file says itself."""
+    assert from_statement(parse("116.12,39.04", "--place"), (0.0, 1.0), WGS84).accuracy == pytest.approx(556, abs=0.1)
+    stated = parse("longitude = 116.12\nlatitude = 39.04\naccuracy = 2.5", "a.place")
+    assert from_statement(stated, (0.0, 1.0), WGS84).accuracy == 2.5
+
+
 def test_operator_places_the_origin_and_turns_the_model() -> None:
     (east,) = from_statement(parse("116,39", "--place"), (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
     (north,) = from_statement(parse("116,39,90", "--place"), (0.0, 1.0), WGS84).place([shapely.Point(100, 0)])
