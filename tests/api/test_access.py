@@ -286,6 +286,17 @@ def test_divisions_limit_what_is_restricted(closed: tuple[City, httpx.Client]) -
     assert codes(http.get(UNITS, headers=key(city, "unit:read", divisions=("990000000000",)))) == []
 
 
+def test_a_page_that_one_may_see_more_of_is_another(closed: tuple[City, httpx.Client]) -> None:
+    """Nothing a caller kept or was told says what another one sees of the same state."""
+    city, http = closed
+    city.sequence()
+    keys = [key(city, "unit:read", divisions=(place,)) for place in (EAST, WEST)]
+    east, west = (http.get(UNITS, headers=one).headers["etag"] for one in keys)
+    assert east != west
+    assert http.get(UNITS, headers={**keys[0], "If-None-Match": east}).status_code == 304
+    assert codes(http.get(UNITS, headers={**keys[1], "If-None-Match": east})) == ["u-west"]
+
+
 def test_writes_go_by_scope_and_division(closed: tuple[City, httpx.Client]) -> None:
     city, http = closed
     patch = {"Content-Type": "application/merge-patch+json"}
