@@ -179,6 +179,13 @@ def district(city: City, server: Callable[[], float]) -> None:
             else:
                 against(took, f"{work}, {turn}", f"{work}, bare SQL", most)
         against(took, f"{work}, as of, first time", f"{work}, first time", 2)
+    with database.engine.connect() as connection:
+        inside = """SELECT p.code FROM city.parcel p JOIN city.renewal_district d ON ST_Covers(d.geom, p.geom)
+                    WHERE d.code = 'RD-0'"""
+        parcels = asked | {"scope": list(connection.exec_driver_sql(inside).scalars())}
+    work = "density of its parcels by code"
+    took = turns({f"{work}, first time": first("density-indicators", city, parcels)}, server)
+    print(took[f"{work}, first time"].line() + f"a boundary of {len(parcels['scope'])} parcels")
     codes = [
         o["code"] for o in run(database, "district-inventory", asked | {"list_objects": True})["result"]["objects"]
     ]

@@ -34,6 +34,22 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                 ELSE cim.half_even(value::numeric * part, whole) END;
 $$;
 
+-- Whether a scope covers a geometry: as ST_Covers, which takes a millisecond for each 1,000 corners of the scope where the
+-- two share a boundary, as do parcels and a district drawn along them. What lies within the boundary is told by the
+-- prepared scope; of what meets it, the scope within a metre of it tells.
+CREATE OR REPLACE FUNCTION cim.covers(scope geometry, geom geometry) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ST_ContainsProperly(scope, geom)
+           OR ST_Covers(ST_ClipByBox2D(scope, ST_Expand(geom, 1)::box2d), geom);
+$$;
+
+-- Whether a geometry lies within reach of a scope: as ST_DWithin, which measures the distance to every corner of the
+-- scope also for what the prepared scope tells to be in it.
+CREATE OR REPLACE FUNCTION cim.within_reach(geom geometry, scope geometry, reach float8) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT geom && ST_Expand(scope, reach) AND (ST_Intersects(geom, scope) OR ST_DWithin(geom, scope, reach));
+$$;
+
 -- How an area belongs to a scope it meets: its whole area and the part that belongs, in square metres, unrounded,
 -- and whether it counts as one object there.
 --   clip               the part is what lies inside; it counts where its point on surface lies
@@ -52,6 +68,6 @@ LANGUAGE sql STABLE PARALLEL SAFE ROWS 1 AS $$
            placed.counted OR mode = 'intersects'
     FROM (SELECT ST_Area(geom) AS area, test.inside,
                  test.inside OR ST_Intersects(scope, ST_PointOnSurface(geom)) AS counted
-          FROM (SELECT ST_Covers(scope, geom) AS inside OFFSET 0) test
+          FROM (SELECT cim.covers(scope, geom) AS inside OFFSET 0) test
           OFFSET 0) placed;
 $$;

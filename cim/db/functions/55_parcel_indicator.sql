@@ -169,7 +169,7 @@ $$;
 CREATE OR REPLACE FUNCTION cim.whole_parcels(size bigint, scope geometry) RETURNS SETOF cim.parcel_indicator
 LANGUAGE sql STABLE ROWS 1000 AS $$
     SELECT i.* FROM cim.parcel_indicator i
-    WHERE ST_Covers(scope, i.extent)
+    WHERE i.extent @ scope AND cim.covers(scope, i.extent)
       AND NOT EXISTS (SELECT FROM cim.parcel_touched t WHERE t.code = i.code)
       AND CASE WHEN whole_parcels.size IS NULL THEN true
                WHEN (SELECT s.size - whole_parcels.size <= 1000 FROM cim.tree_state s)

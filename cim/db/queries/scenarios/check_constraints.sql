@@ -2,14 +2,15 @@
 -- control zones it lies under. Parcels: those of `parcels` and those under the green spaces of `greens`; where
 -- `parcels` is null, those whose point on surface lies in the scope. What is unknown has its largest value in *_most.
 -- With `explain`, stock and planted list what is summed.
--- Only what lies within reach of the scope is read; `within` tells the parcels of which nothing lies beyond.
+-- Only what lies within reach of the scope is read; `within` tells the parcels of which nothing lies beyond. A scope of
+-- many parts is widened only where a parcel leaves it.
 -- The planner expects a parcel or two. So sums are MATERIALIZED, or they would be made anew for each parcel; and a
 -- building's parcel is looked up in a hash: that is what IN does beside OR, and before IS TRUE.
 WITH around AS MATERIALIZED (
     SELECT ST_Buffer(CAST(:scope AS geometry), CAST(:reach AS float8)) AS geom
 ), parcel AS MATERIALIZED (
     SELECT p.code, p.rev, p.geom, cim.square_centimetres(ST_Area(p.geom)) AS land,
-           ST_Covers((SELECT geom FROM around), p.geom) AS within
+           cim.covers(CAST(:scope AS geometry), p.geom) OR ST_Covers((SELECT geom FROM around), p.geom) AS within
     FROM city.parcel_at(CAST(:size AS bigint)) p
     WHERE ST_Intersects(p.geom, CAST(:scope AS geometry))
       AND coalesce(p.valid_from <= :reference_date, true) AND coalesce(p.valid_to > :reference_date, true)
@@ -22,7 +23,7 @@ WITH around AS MATERIALIZED (
     SELECT b.code, b.rev, b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
            b.valid_from, b.valid_to
     FROM city.building_at(CAST(:size AS bigint)) b
-    WHERE ST_DWithin(b.geom, CAST(:scope AS geometry), CAST(:reach AS float8))
+    WHERE cim.within_reach(b.geom, CAST(:scope AS geometry), CAST(:reach AS float8))
       AND (b.parcel_code IN (SELECT p.code FROM parcel p) OR b.parcel_code IS NULL)
     UNION ALL
     SELECT b.code, b.rev, b.parcel_code, b.footprint_area, b.geom, b.gross_floor_area, b.storeys_above, b.height, b.status,
