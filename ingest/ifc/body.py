@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cim import crs
 from cim.files import Keep
-from ingest.city3d.feature import Feature, Frame
+from ingest.city3d.feature import CityObject, Feature, Frame
 from ingest.city3d.keep import header, keep_all
 from ingest.georeference import Placement
 from ingest.shell import to_glb, weld
@@ -124,10 +124,14 @@ def _feature(
     whole = (surface[:, 0] != surface[:, 1]) & (surface[:, 1] != surface[:, 2]) & (surface[:, 2] != surface[:, 0])
     vertices.append(points[first])
     geometry: list[dict[str, Any]] = [{"type": "MultiSurface", "lod": "3", "boundaries": surface[whole][:, None]}]
-    if solids:
-        one = len(solids) == 1
-        block = {"type": "Solid" if one else "MultiSolid", "lod": "1.2", "boundaries": solids[0] if one else solids}
-        geometry.insert(0, block)
+    building: CityObject = {"type": "Building", "geometry": geometry}
+    objects = {name: building}
+    lod1 = [{"type": "Solid", "lod": "1.2", "boundaries": solid} for solid in solids]
+    if len(lod1) == 1:
+        geometry.insert(0, lod1[0])
+    for number, solid in enumerate(lod1 if len(lod1) > 1 else (), 1):
+        part = f"{name}/block-{number}"  # CityJSON knows no building of several solids
+        objects[part] = {"type": "BuildingPart", "parents": [name], "geometry": [solid]}
+        building.setdefault("children", []).append(part)
     coordinates = np.concatenate(vertices)
-    objects = {name: {"type": "Building", "geometry": geometry}}
     return Feature(name, objects, coordinates), coordinates  # rows of numbers

@@ -508,6 +508,30 @@ def test_form_of_a_building(house: Any, tmp_path: Path) -> None:
     assert volume(body["vertices"], faces) == pytest.approx(12 * 10 * 6.3, rel=1e-6)
 
 
+def test_a_building_of_several_blocks_has_them_as_parts(house: Any, tmp_path: Path) -> None:
+    house.map_conversion()
+    wall = house.file.by_type("IfcWall")[0]
+    (more,) = house.shape((20, 0, 0, 2, 1, 3)).Representations
+    wall.Representation.Representations = [*wall.Representation.Representations, more]
+    files: list[bytes] = []
+
+    def keep(data: bytes) -> str:
+        files.append(data)
+        return hashlib.sha256(data).hexdigest()
+
+    (row,) = rows(read_all(house.write(tmp_path / "h.ifc"), srid=4548, keep=keep)[0])
+    (body,) = (json.loads(data.splitlines()[1]) for data in files if b"CityJSONFeature" in data)
+    objects = body["CityObjects"]
+    building = objects.pop(row["source_global_id"])
+    assert [geometry["type"] for geometry in building["geometry"]] == ["MultiSurface"]
+    assert (sorted(objects), {one["type"] for one in objects.values()}) == (building["children"], {"BuildingPart"})
+    solids = [geometry for part in building["children"] for geometry in objects[part]["geometry"]]
+    assert [(solid["type"], solid["lod"]) for solid in solids] == [("Solid", "1.2")] * 2
+    # The house of 12 × 10 × 6.3 m, and beside it a wall of 2 × 1 × 3 m.
+    volumes = sorted(volume(body["vertices"], *solid["boundaries"]) for solid in solids)
+    assert volumes == pytest.approx([6.0, 756.0], rel=1e-6)
+
+
 def volume(vertices: list[list[int]], faces: list[Any]) -> float:
     """Volume of a solid whose faces, without holes, look outwards; cubic metres."""
     total = 0.0
