@@ -15,6 +15,7 @@ from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, OPENAPI_JSON, SCHEMA_JSO
 from api.openapi_schemas import OBJECT, TEXT, ref, schemas
 from api.parameters import Parameter
 from api.routes import jobs, log, proposals, tiles
+from api.through import SAID_IN
 from api.tileset import MVT, SCHEME
 from cim import bodies, scenarios
 from cim.dictionary import Dictionary, FeatureType
@@ -29,7 +30,7 @@ def openapi_document(dictionary: Dictionary, base: str, *, writing: bool = False
     paths = _entry_paths()
     for feature_type in dictionary.types.values():
         paths |= _collection_paths(feature_type)
-        if writing:
+        if writing and feature_type.name not in SAID_IN:
             for path, operations in _writing(feature_type).items():
                 paths[path] |= operations
     paths |= _process_paths() | _proposal_paths(writing=writing) | _job_paths() | _log_paths()

@@ -23,6 +23,7 @@ from api.body import read_json
 from api.links import GEOJSON, JSON, MERGE_PATCH, link, link_header, url
 from api.routing import Router
 from api.site import Site, State, site_of
+from api.through import SAID_IN
 from cim.db import record
 from cim.db.record import Author, Written
 from cim.errors import InvalidData, NotFound
@@ -41,9 +42,8 @@ def options(request: Request, type_name: str, code: str | None = None) -> Respon
     site = site_of(request)
     site.city.database.dictionary.type(type_name)
     writing = "PUT, PATCH, DELETE" if code is not None else "POST"
-    return Response(
-        headers={"Allow": f"{_READING}, {writing}" if site.writing(caller_of(request), type_name) else _READING}
-    )
+    open_to = type_name not in SAID_IN and site.writing(caller_of(request), type_name)
+    return Response(headers={"Allow": f"{_READING}, {writing}" if open_to else _READING})
 
 
 @router.route("/collections/{type_name}/items", ["POST"])
@@ -94,6 +94,9 @@ async def remove(request: Request, type_name: str, code: str) -> Response:
 def _writable(request: Request, type_name: str) -> Site:
     site = site_of(request)
     site.city.database.dictionary.type(type_name)
+    if type_name in SAID_IN:
+        # Or a draft could be called merged that nobody judged or carried out.
+        raise HTTPException(405, f"{type_name} is written by way of {url(request, 'proposals')}", {"Allow": _READING})
     if not site.writing(caller_of(request), type_name):
         detail = f"to everybody this API is read-only: CIM_API_WRITE is no; the scope {type_name}:write opens it"
         raise HTTPException(405, detail, {"Allow": _READING})

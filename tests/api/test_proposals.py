@@ -137,6 +137,29 @@ def test_what_is_refused(writable: Opened, method: str, path: str, body: Any, st
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_none_is_called_merged_that_nobody_judged(writable: Opened) -> None:
+    city, http = writable
+    code = created(http, "Called merged", LIFT)
+    (drawn,) = city.proposals.get(code)["interventions"]
+    items = {"proposal": code, "intervention": drawn["id"]}
+    for name, of in items.items():
+        collection = f"/collections/{name}/items"
+        feature = {"type": "Feature", "geometry": None, "properties": {"proposal_status": "merged"}}
+        merge_patch = {"Content-Type": "application/merge-patch+json"}
+        for answer in (
+            http.patch(f"{collection}/{of}", json=feature, headers=merge_patch),
+            http.put(f"{collection}/{of}", json=feature),
+            http.post(collection, json=feature),
+            http.delete(f"{collection}/{of}"),
+        ):
+            assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+            assert "/proposals" in answer.json()["detail"]
+        assert http.options(f"{collection}/{of}").headers["allow"] == "GET, HEAD, OPTIONS"
+        described = http.get("/api").json()["paths"]
+        assert set(described[f"{collection}/{{code}}"]) & {"put", "patch", "delete"} == set()
+    assert http.get(f"/proposals/{code}").json()["proposal_status"] == "draft"
+
+
 def test_who_may_draw_one_up(closed: Opened) -> None:
     city, http = closed
 
