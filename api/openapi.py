@@ -14,7 +14,7 @@ from api import formats, parameters
 from api.links import GEOJSON, HTML, JSON, MERGE_PATCH, OPENAPI_JSON, SCHEMA_JSON
 from api.openapi_schemas import OBJECT, TEXT, ref, schemas
 from api.parameters import Parameter
-from api.routes import jobs, log, proposals, tiles
+from api.routes import jobs, log, processes, proposals, tiles
 from api.through import SAID_IN
 from api.tileset import MVT, SCHEME
 from cim import bodies, scenarios
@@ -205,7 +205,8 @@ def _process_paths() -> dict[str, Any]:
     described = {JSON: OBJECT, HTML: TEXT}
     form: list[Mapping[str, Any]] = [parameters.f_of(["json", *scenarios.FORMATS]).document]
     answers = {JSON: OBJECT, **{one.media_type: _BINARY for one in scenarios.FORMATS.values()}}
-    paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", both, described)}
+    listing = [parameter.document for parameter in processes.LISTING]
+    paths = {"/processes": _get("Processes", "getProcesses", "Scenarios", listing, described)}
     for name, scenario in scenarios.scenarios().items():
         path = f"/processes/{name}"
         paths[path] = _get("Processes", f"{name}.getProcess", scenario.title, both, described)
@@ -260,7 +261,7 @@ def _job_paths() -> dict[str, Any]:
     del upload["responses"]["200"]
     upload["responses"]["201"] = _created("The job")
     return {
-        "/jobs": _get("Processes", "getJobs", "The caller's jobs", json_only, {JSON: OBJECT}),
+        "/jobs": _get("Processes", "getJobs", "The caller's jobs", [p.document for p in jobs.LISTING], {JSON: OBJECT}),
         "/jobs/{jobId}": one,
         "/jobs/{jobId}/results": given,
         "/ingest": {"post": upload},

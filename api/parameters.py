@@ -234,6 +234,12 @@ LIMIT = Parameter(
     "and gives the whole selection where limit is missing.",
     _limit,
 )
+MOST = Parameter(
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+    "At most so many; more than the maximum counts as the maximum.",
+    _limit,
+)
 BBOX = Parameter(
     "bbox",
     {

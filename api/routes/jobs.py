@@ -44,6 +44,7 @@ TYPE = Parameter("type", {"type": "string"}, "Feature type of layers that no map
 CRS = Parameter("crs", {"type": "string"}, "CRS of layers that state none, as EPSG:4490.")
 ASSUME_CRS = Parameter("assume-crs", {"type": "string"}, "CRS to take all layers for, whatever they state.")
 MODE = parameters.choices("mode", "As `cim ingest --mode`.", *MODES, default="upsert")
+LISTING = (parameters.MOST, parameters.F_JSON)
 INGEST = (NAME, MAPPING, TYPE, CRS, ASSUME_CRS, MODE)
 
 
@@ -73,11 +74,12 @@ async def submit(
 @router.route("/jobs", READ)
 def listed(request: Request) -> Response:
     """List the caller's jobs, newest first. Those of everybody are not: whoever has the id may look at one."""
-    parameters.read(request, [parameters.F_JSON])
+    asked = parameters.read(request, LISTING)
     owner, found = caller_of(request).subject, []
     if owner is not None:
+        most = min(asked.get("limit", parameters.MAX_LIMIT), parameters.MAX_LIMIT)
         with site_of(request).city.database.engine.connect() as connection:
-            found = jobs.of_owner(connection, owner)
+            found = jobs.of_owner(connection, owner, most)
     own = [link("self", links.here(request), JSON, "Jobs")]
     return json_response({"jobs": [_status(request, job) for job in found], "links": own}, _NO_STORE)
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from api import links, pages, parameters
 from api.body import read_json
 from api.execution import MEDIA, asked, compute
-from api.links import JSON, json_response, link, url
+from api.links import HTML, JSON, json_response, link, url
 from api.pages import Words
 from api.routes.jobs import submit
 from api.routing import READ, Router
@@ -24,6 +24,7 @@ from cim import scenarios
 router = Router()
 
 MAX_BYTES = 16 << 20  # an assessment to verify is a body, with all the objects that its result lists
+LISTING = (parameters.MOST, parameters.NEXT, parameters.F_JSON_OR_HTML)
 _VARIES = {"Vary": "Accept"}
 _END = re.compile(r"(?<=\.)\s|(?<=。)")  # of a sentence
 _ASYNC = re.compile(r"(^|[,;\s])respond-async\b", re.IGNORECASE)
@@ -31,19 +32,24 @@ _ASYNC = re.compile(r"(^|[,;\s])respond-async\b", re.IGNORECASE)
 
 @router.route("/processes", READ)
 def processes(request: Request) -> Response:
-    """List the scenarios, as JSON or as a page."""
-    asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
+    """List the scenarios by id, as JSON or as a page."""
+    asked = parameters.read(request, LISTING)
     form, site = pages.form_of(request, asked), site_of(request)
-    described = [scenarios.describe(scenario) for scenario in scenarios.scenarios().values()]
+    left = sorted(name for name in scenarios.scenarios() if name > asked.get("next", ""))
+    shown = left[: asked.get("limit", len(left))]
+    described = [scenarios.describe(scenarios.scenario(name)) for name in shown]
     own = pages.self_and_other(request, form, "Renewal scenarios")
+    if len(shown) < len(left):
+        following = links.here(request, next=parameters.token_of(shown[-1]))
+        own.append(link("next", following, HTML if form == "html" else JSON, "Next page"))
     if form == "html":
         words = pages.words_of(request, site)
-        shown = [
+        told = [
             {"id": one["id"], "title": words.of(one, "title"), "about": _begins(words.of(one, "description"))}
             for one in described
         ]
         return pages.render(
-            request, site, "processes.html", title=words("Renewal scenarios"), processes=shown, links=own
+            request, site, "processes.html", title=words("Renewal scenarios"), processes=told, links=own
         )
     summary = ("id", "version", "title", "x-cim-title-zh", "description", "jobControlOptions", "outputTransmission")
     document = {

@@ -89,8 +89,8 @@ def find(connection: sa.Connection, number: uuid.UUID) -> Job:
     return Job(**row)
 
 
-def of_owner(connection: sa.Connection, owner: str, limit: int = 100) -> list[Job]:
-    """Return the jobs of an owner, newest first."""
+def of_owner(connection: sa.Connection, owner: str, limit: int) -> list[Job]:
+    """Return the jobs of an owner, newest first, at most so many."""
     return [Job(**row) for row in connection.execute(query("jobs/list"), {"owner": owner, "limit": limit}).mappings()]
 
 

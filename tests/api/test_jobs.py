@@ -108,6 +108,13 @@ def test_jobs_are_their_owners(served: tuple[City, httpx.Client]) -> None:
     assert http.get("/jobs", headers=theirs).json()["jobs"] == []
     assert http.get("/jobs").json()["jobs"] == []
     assert ended(http, job, ours)["status"] == "successful"
+    later = http.post(EXECUTE, json={"inputs": {"scope": ["p1"]}}, headers={**ASYNC, **ours}).json()
+    listed = [http.get("/jobs", params={"limit": most}, headers=ours).json()["jobs"] for most in (1, 2, 10**9)]
+    assert [[one["jobID"] for one in jobs] for jobs in listed] == [
+        [later["jobID"]],
+        *[[later["jobID"], job["jobID"]]] * 2,
+    ]
+    ended(http, later, ours)
 
 
 def test_an_owner_has_so_many_open_jobs(served: tuple[City, httpx.Client]) -> None:

@@ -127,6 +127,18 @@ def test_processes_are_the_scenarios(http: httpx.Client) -> None:
         assert http.get(execute).status_code == 405
 
 
+def test_processes_come_in_pages(http: httpx.Client) -> None:
+    found: list[str] = []
+    address: str | None = "/processes?limit=4"
+    while address is not None:
+        document = http.get(address).json()
+        assert 0 < len(document["processes"]) <= 4
+        found += [one["id"] for one in document["processes"]]
+        address = next((link["href"] for link in document["links"] if link["rel"] == "next"), None)
+    assert found == sorted(scenarios.scenarios())
+    assert http.get("/processes", params={"limit": 0}).status_code == 400
+
+
 def test_unknown_process_has_the_standards_type(http: httpx.Client) -> None:
     for response in (http.get("/processes/nosuch"), http.get("/jobs/nosuch")):
         assert response.status_code == 404
