@@ -165,12 +165,12 @@ $$;
 -- The rows that count, of parcels that lie in a scope with all their buildings: as they stand, or where `size` is a tree
 -- size as they stood there, which is so while nothing was written on them. None where so much has been written since that
 -- to go through it would take longer than to measure. What is covered by a scope belongs to it as a whole, however
--- membership is judged.
+-- membership is judged. Of a scope of many parts one alone can cover a box: parts meet in points at most.
 CREATE OR REPLACE FUNCTION cim.whole_parcels(size bigint, scope geometry) RETURNS SETOF cim.parcel_indicator
 LANGUAGE sql STABLE ROWS 1000 AS $$
-    SELECT i.* FROM cim.parcel_indicator i
-    WHERE i.extent @ scope AND cim.covers(scope, i.extent)
-      AND NOT EXISTS (SELECT FROM cim.parcel_touched t WHERE t.code = i.code)
+    SELECT i.* FROM ST_Dump(scope) AS part
+    JOIN cim.parcel_indicator i ON i.extent @ part.geom AND cim.covers(part.geom, i.extent)
+    WHERE NOT EXISTS (SELECT FROM cim.parcel_touched t WHERE t.code = i.code)
       AND CASE WHEN whole_parcels.size IS NULL THEN true
                WHEN (SELECT s.size - whole_parcels.size <= 1000 FROM cim.tree_state s)
                THEN i.code NOT IN (SELECT w.code FROM cim.parcels_written(whole_parcels.size) AS w (code))
