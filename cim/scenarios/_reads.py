@@ -107,6 +107,10 @@ def seal_beside(state: State, read: Reading) -> Iterator[Callable[[], dict[str, 
                 return _sealed(replace(state, connection=connection), read)
         except sa.exc.TimeoutError:
             return None
+        except sa.exc.OperationalError as error:
+            if error.statement is None:  # the server takes no connection more
+                return None
+            raise
 
     with ThreadPoolExecutor(1) as threads:
         begun = threads.submit(beside)

@@ -109,6 +109,20 @@ def test_where_no_connection_is_free_all_is_read_on_one(unchanging: Database) ->
     assert canonical(run(unchanging, "district-inventory", asked)) == alone
 
 
+def test_where_the_server_takes_no_connection_more_all_is_read_on_one(
+    unchanging: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"scope": DISTRICT}
+    ANSWERS.clear()
+    usual = canonical(run(unchanging, "district-inventory", asked))
+    nobody = sa.make_url(unchanging.url).set(database="no_such_database")
+    monkeypatch.setitem(unchanging.__dict__, "spare", sa.create_engine(nobody))
+    with pytest.raises(sa.exc.OperationalError):
+        unchanging.spare.connect()
+    ANSWERS.clear()
+    assert canonical(run(unchanging, "district-inventory", asked)) == usual
+
+
 def test_what_fails_beside_fails(unchanging: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> None:
         raise RuntimeError("the read set cannot be made")
