@@ -8,10 +8,10 @@ crashes on, or never finishes, is told from the rest and goes to the next.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,7 @@ def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], c
     side_by_side = max(min(cores, len(products) // _LEAST), 1)
     count = side_by_side * math.ceil(len(products) / (side_by_side * _MOST))
     # Dealt out in turn, as neighbours are alike and take alike.
-    jobs = [functools.partial(_all_at_once, model, products[n::count], kernel) for n in range(count)]
+    jobs = [partial(_all_at_once, model, products[n::count], kernel) for n in range(count)]
     outcomes: list[fence.Outcome] = []
     for start in range(0, count, side_by_side):
         outcomes += fence.run_all(jobs[start : start + side_by_side])
@@ -113,7 +113,7 @@ def _try(model: Any, products: list[Any], kernel: str, faults: dict[int, str], c
     rest = [product for product in products if product.id() not in done]
     outcome = next((outcome for outcome in outcomes if outcome.fault is not None), outcomes[0])
     while outcome.fault is not None and rest:
-        outcome = fence.run(functools.partial(_one_by_one, rest, kernel))
+        outcome = fence.run(partial(_one_by_one, rest, kernel))
         done.update(outcome.triangles)
         if outcome.fault is None or outcome.at is None:
             break
