@@ -62,11 +62,7 @@ def alive(data: Path) -> Postmaster | None:
     that of another program. Where the system shows a process's folder, it must be the data directory.
     """
     found = read(data)
-    if found is None or not _exists(found.pid):
-        return None
-    if not Path("/proc/self/cwd").exists():
-        return found
-    return found if _works_in(found.pid, data) else None
+    return found if found is not None and _runs(found.pid, data) else None
 
 
 def listening(data: Path) -> Path | None:
@@ -93,6 +89,8 @@ def answers(folder: Path) -> bool:
 def stop(data: Path) -> bool:
     """Stop the server of a data directory: fast, or if that takes a minute, at once.
 
+    It waits for the process itself: its pid file goes a moment before it.
+
     Returns
     -------
     False if none was running.
@@ -109,7 +107,7 @@ def stop(data: Path) -> bool:
             os.kill(found.pid, signal_number)
         deadline = time.monotonic() + STOP_TIMEOUT
         while time.monotonic() < deadline:
-            if alive(data) is None:
+            if not _runs(found.pid, data):
                 return True
             time.sleep(_POLL)
     raise DatabaseError(f"the server of {data} (process {found.pid}) does not stop; look at it: ps {found.pid}")
@@ -177,6 +175,11 @@ def _is_private(folder: Path, account: Account) -> bool:
         found = folder.lstat()
         return stat.S_ISDIR(found.st_mode) and found.st_uid == account.uid and stat.S_IMODE(found.st_mode) == 0o700
     return True
+
+
+def _runs(pid: int, data: Path) -> bool:
+    """Whether a process is there and, where the system shows its folder, works in the data directory."""
+    return _exists(pid) and (not Path("/proc/self/cwd").exists() or _works_in(pid, data))
 
 
 def _exists(pid: int) -> bool:
