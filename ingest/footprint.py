@@ -10,7 +10,8 @@ The rules, in the order in which they apply:
   roof over it is the footprint.
 - The **roof outline** is all that can be seen from above and lies more than 1.8 m over the ground: eaves, balconies
   and canopies count.
-- The outline of a **storey** is made like the footprint, above its own floor and up to the next.
+- The outline of a **storey** is made like the footprint, above its own floor and up to the next. What hangs over that
+  floor's edge without standing on it, as the verge of a roof that is cut beside an attic, is left out.
 
 Outlines are exact: they are made of the edges of the triangles. Whether a face is covered, and how high the roof is,
 is looked up at points of a grid.
@@ -32,6 +33,8 @@ from ingest.raster import Grid, Runs, over
 
 # Heights of the cuts above the floor, metres: below and above most sills.
 CUTS = (0.5, 1.0, 1.5)
+# What belongs to a storey is enclosed so little above its floor, too, metres.
+FOOT = 0.2
 # How far the ground slab may lie from the ground level, and how high begins what counts as a roof over it,
 # metres.
 SLAB_REACH = 0.5
@@ -103,23 +106,20 @@ class Fabric:
         """The z of each corner, corner by corner: (3, n)."""
         return np.ascontiguousarray(self.triangles[:, :, 2].T)
 
-    def plan(self, floor: float, cuts: Sequence[float] = CUTS, top: float = np.inf) -> Plan:
+    def plan(self, floor: float, top: float = np.inf) -> Plan:
         """Return what the fabric encloses a little above `floor`.
 
         Parameters
         ----------
         floor : height of the floor, metres
-        cuts : heights of the cuts above the floor, metres
         top : what lies above this height is not looked at, metres
 
         Returns
         -------
         Plan with an empty outline where nothing stands on the floor.
         """
-        near = (self.high >= floor - SLAB_REACH) & (self.low <= top)
-        cut = {id(faces): faces for faces in (self.enclosed(floor + height) for height in cuts)}.values()
-        kept = [faces.union(self._covered(faces.shapes, near)) for faces in cut]
-        outline = shapely.union_all(kept, grid_size=GRID)
+        near = self._near(floor, top)
+        outline = self._cut(floor, CUTS, near)
         slab, roof = self._slab(floor) & near, self._above(floor) & near
         # Where walls leave gaps too wide to close, the cut encloses next to nothing; slab and roof still tell.
         seen = np.logical_and(self._cover(slab), self._cover(roof)).sum() * self._grid.step**2
@@ -128,6 +128,18 @@ class Fabric:
             if outline.area < 0.5 * roofed.area:
                 outline = shapely.union_all([outline, roofed], grid_size=GRID)
         return Plan(self._tidy(outline, near), float(self._cover(near).sum() * self._grid.step**2))
+
+    def storey(self, floor: float, top: float) -> shapely.MultiPolygon:
+        """Return the outline of the storey on `floor`, up to `top` (metres): of its plan, what stands on the floor.
+
+        It is the whole plan where less than half of it does, as walls do not begin at the floor then.
+        """
+        outline = self.plan(floor, top).outline
+        near = self._near(floor, top)
+        standing = shapely.intersection(outline, self._tidy(self._cut(floor, (FOOT,), near), near), grid_size=GRID)
+        if standing.area < 0.5 * outline.area or standing.area > outline.area - MIN_AREA:
+            return outline
+        return self._tidy(standing, near)
 
     def roof(self, footprint: shapely.MultiPolygon, ground: float) -> Roof | None:
         """Return the roof over a footprint that stands on `ground` (metres); None where nothing covers it."""
@@ -152,6 +164,16 @@ class Fabric:
         ridge = max(float(within[:, 2].max(initial=-np.inf)), *(part[3] for part in parts))
         outline = _polygons(union(self._at_the_outline(above)), MIN_AREA)
         return Roof(self._fill(outline, above), float(np.percentile(edge, 5)), ridge, parts)
+
+    def _near(self, floor: float, top: float) -> _Mask:
+        """Say which triangles matter to what stands on `floor` and ends at `top`."""
+        return np.asarray((self.high >= floor - SLAB_REACH) & (self.low <= top))
+
+    def _cut(self, floor: float, heights: Sequence[float], near: _Mask) -> BaseGeometry:
+        """Return what cuts at `heights` above the floor enclose and triangles `near` it cover."""
+        cut = {id(faces): faces for faces in (self.enclosed(floor + height) for height in heights)}.values()
+        kept = [faces.union(self._covered(faces.shapes, near)) for faces in cut]
+        return shapely.union_all(kept, grid_size=GRID)
 
     def enclosed(self, height: float) -> Faces:
         """Return the faces into which the horizontal cut at `height` divides the plane, the outer one left out."""

@@ -110,7 +110,7 @@ def _draft(level: Level, top: float | None, fabric: Fabric | None) -> tuple[Floo
     outline = None
     if height is not None and height >= HEAD_ROOM and fabric is not None:
         below = np.inf if level.following is None else level.following + 0.3
-        found = fabric.plan(level.elevation, top=below).outline
+        found = fabric.storey(level.elevation, below)
         outline = None if found.is_empty else found
     enclosing = outline is not None and outline.area >= LEAST_AREA
     is_floor = (level.used or enclosing) and (height is None or height >= HEAD_ROOM)

@@ -148,3 +148,31 @@ def test_roof_of_a_building_with_a_courtyard_keeps_it_open() -> None:
 def test_a_footprint_under_the_sky_has_no_roof() -> None:
     low = footprint.Fabric(box(0, 0, 0, 5, 5, 1))
     assert low.roof(shapely.MultiPolygon([shapely.box(0, 0, 5, 5)]), 0.0) is None
+
+
+def rafters(
+    width: float, length: float, eaves: float, ridge: float, overhang: float, thick: float
+) -> NDArray[np.float64]:
+    """A saddle roof of some thickness (measured upright), its ridge along x; heights are those of its lower face."""
+    lower = gable(width, length, eaves, ridge, overhang)
+    up = np.array((0, 0, thick))
+    # The corners of each slope, and the upright faces between lower and upper; both slopes have one at the ridge.
+    rings = [[tri[i] for tri, i in ((lower[k], 0), (lower[k], 1), (lower[k], 2), (lower[k + 1], 2))] for k in (0, 2)]
+    edges = [(a, b) for ring in rings for a, b in zip(ring, [*ring[1:], ring[0]], strict=True)]
+    sides = [face for a, b in edges for face in ((a, b, b + up), (a, b + up, a + up))]
+    return np.concatenate([lower, lower + up, np.array(sides)])
+
+
+def test_what_a_roof_has_beside_an_attic_is_no_part_of_the_storey() -> None:
+    # The attic of a house of 12 x 10 m: cut at 0.5, 1.0 and 1.5 m, the overhanging roof is there, too.
+    attic = [box(0, 0, -0.2, 12, 10, 0.2), ring(0, 0, 12, 10, 0.3), rafters(10, 12, 0.1, 5.1, 0.6, 0.3)]
+    gables = [box(x, 0.3, 0, 0.3, 9.4, 0.4) for x in (0, 11.7)]
+    fabric = footprint.Fabric(np.concatenate([*attic, *gables]))
+    assert fabric.plan(0.0).outline.area > 121
+    assert fabric.storey(0.0, np.inf).equals(shapely.box(0, 0, 12, 10))
+
+
+def test_a_storey_whose_walls_begin_above_its_level_is_its_plan() -> None:
+    raised = ring(0, 0, 12, 10, 3) + np.array((0, 0, 0.4))
+    fabric = footprint.Fabric(np.concatenate([raised, box(0, 0, 3.4, 12, 10, 0.2)]))
+    assert fabric.storey(0.0, np.inf).equals(shapely.box(0, 0, 12, 10))
