@@ -59,6 +59,7 @@ def _load() -> None:
     import ifcopenshell.util.geolocation
     import ifcopenshell.util.placement
     import ifcopenshell.util.unit  # noqa: F401
+    import numpy.ma  # noqa: F401 - the first median asks for it, in each fork
 
     import ingest.ifc.content
     import ingest.ifc.infrastructure
