@@ -163,19 +163,13 @@ def vertical(system: pyproj.CRS) -> str | None:
     return name(found[0]) if found else None
 
 
-def transform(
-    geometries: Geometries,
-    source: pyproj.CRS,
-    target: pyproj.CRS,
-    area_of_interest: Bounds | None = None,
-) -> Geometries:
+def transform(geometries: Geometries, source: pyproj.CRS, target: pyproj.CRS) -> Geometries:
     """Return the geometries in the target system; the input stays as it is.
 
     Parameters
     ----------
     geometries : array of shapely geometries in `source`, x before y; None and empty stay None and empty
     source, target : any CRS of two axes or more; of both the horizontal part
-    area_of_interest : west, south, east, north in degrees; computed from the data where not given
 
     Returns
     -------
@@ -189,7 +183,7 @@ def transform(
     source, target = horizontal(source), horizontal(target)
     if same(source, target):
         return geometries
-    moved = transform_coordinates(shapely.get_coordinates(geometries), source, target, area_of_interest)
+    moved = transform_coordinates(shapely.get_coordinates(geometries), source, target)
     result: Geometries = shapely.set_coordinates(np.array(geometries, dtype=object), moved)
     return result
 
@@ -200,7 +194,10 @@ def transform_coordinates(
     target: pyproj.CRS,
     area_of_interest: Bounds | None = None,
 ) -> npt.NDArray[np.float64]:
-    """Return coordinates, one (x, y) a row, in the target system; see `transform`."""
+    """Return coordinates, one (x, y) a row, in the target system; see `transform`.
+
+    `area_of_interest` is west, south, east, north in degrees; computed from the data where not given.
+    """
     source, target = horizontal(source), horizontal(target)
     if same(source, target):
         return coordinates

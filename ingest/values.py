@@ -154,7 +154,7 @@ def _to_number(source: Array, prop: Property, faults: Faults) -> Array:
     return number_of(source, prop.name, faults)
 
 
-def number_of(source: Array, name: str, faults: Faults, wanted: str = "a number") -> Array:
+def number_of(source: Array, name: str, faults: Faults) -> Array:
     """Return any column as float64; text that is no number, and what is infinite, becomes null and a fault."""
     kind = source.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
@@ -162,7 +162,7 @@ def number_of(source: Array, name: str, faults: Faults, wanted: str = "a number"
 
     def parse(text: str) -> float:
         if not _NUMBER.fullmatch(text) or not math.isfinite(value := float(text)):
-            raise ValueError(wanted)
+            raise ValueError("a number")
         return value
 
     return distinct(text_of(source), parse, name, faults, pa.float64())

@@ -114,10 +114,10 @@ def taken(connection: sa.Connection) -> Iterator[Job | None]:
     yield None
 
 
-def finish(connection: sa.Connection, number: uuid.UUID, result: Result, message: str | None = None) -> None:
+def finish(connection: sa.Connection, number: uuid.UUID, result: Result) -> None:
     """Record the result of a running job; nothing happens to one that was dismissed meanwhile."""
     given = {"result": result.content, "media_type": result.media_type, "headers": json.dumps(dict(result.headers))}
-    connection.execute(query("jobs/finish"), {"id": number, "message": message, **given})
+    connection.execute(query("jobs/finish"), {"id": number, **given})
 
 
 def fail(connection: sa.Connection, number: uuid.UUID, message: str, failure: int) -> None:

@@ -19,6 +19,8 @@ HATCH = (
     '<pattern id="unknown" width="1.6" height="1.6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="1.6" height="1.6" fill="#ffffff"/><rect width="0.5" height="1.6" fill="#7b8794"/></pattern>'
 )
+# What a frame leaves free around the ground that it shows, millimetres.
+_EDGE = 2.0
 Points = npt.NDArray[np.float64]
 
 
@@ -70,10 +72,10 @@ class Frame:
     top: float
 
     @classmethod
-    def fit(cls, bounds: Sequence[float], width: float, height: float, edge: float = 2.0) -> Frame:
+    def fit(cls, bounds: Sequence[float], width: float, height: float) -> Frame:
         """Return the frame that shows `bounds` (west, south, east, north) as large as the page allows."""
         west, south, east, north = bounds
-        scale = min((width - 2 * edge) / max(east - west, 1.0), (height - 2 * edge) / max(north - south, 1.0))
+        scale = min((width - 2 * _EDGE) / max(east - west, 1.0), (height - 2 * _EDGE) / max(north - south, 1.0))
         left = (width - (east - west) * scale) / 2
         top = (height - (north - south) * scale) / 2
         return cls(west, north, scale, left, top)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from cim.city import City
 from cim.cli import main
 from cim.settings import Settings
+from tests.cim.log.conftest import run
 
 Audit = Callable[..., tuple[int, str]]
 
@@ -31,12 +31,6 @@ def city(clone: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> 
         run(city, *(f"ALTER TABLE {name} DISABLE TRIGGER ALL" for name in guarded))
         run(city, *(f"CREATE TABLE public.{name} AS TABLE cim.{name}" for name in ("revision", "leaf", "tree_state")))
         yield city
-
-
-def run(city: City, *statements: str) -> None:
-    with city.database.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement))
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from cim.errors import Conflict, InvalidProof
 from cim.log.audit_record import LAST_CLEAN
 from cim.log.checkpoint import Checkpoint, open_checkpoint
 from cim.log.folder import LogFolder
-from cim.log.signer import LAST_SIGNED, VERIFIER, LogSigner
+from cim.log.signer import LAST_SIGNED, LogSigner
 from cim.log.tree import CompactRange
 from cim.log.verify import verify_proof
 from cim.settings import Settings
+from tests.cim.log.conftest import key, run
 
 
 @pytest.fixture
@@ -37,22 +38,12 @@ def city(settings: Settings) -> Iterator[City]:
         yield city
 
 
-def run(city: City, *statements: str, **parameters: Any) -> None:
-    with city.database.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement), parameters)
-
-
 def off(table: str) -> str:
     return f"ALTER TABLE {table} DISABLE TRIGGER ALL"
 
 
 def findings(city: City, *, full: bool = True) -> list[str]:
     return [str(finding) for finding in city.audit(full=full).findings]
-
-
-def key(city: City) -> str:
-    return (city.settings.keys_dir / VERIFIER).read_text(encoding="utf-8").strip()
 
 
 def rewrite_everything(city: City) -> None:

@@ -17,9 +17,9 @@ from cim.city import City
 from cim.cli import build
 from cim.errors import CimError, Conflict, InvalidData, InvalidProof, NotFound
 from cim.log.disclosure import Disclosure, verify_disclosure
-from cim.log.signer import VERIFIER
 from cim.log.verify import verify_proof
 from cim.settings import Settings
+from tests.cim.log.conftest import key, rows, run
 
 Until = Callable[[Callable[[], object], str], None]
 Queue = Callable[[sa.Connection], list[int]]
@@ -29,21 +29,6 @@ Queue = Callable[[sa.Connection], list[int]]
 def city(settings: Settings) -> Iterator[City]:
     with City(settings) as city:
         yield city
-
-
-def run(city: City, *statements: str) -> None:
-    with city.database.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement))
-
-
-def rows(city: City, statement: str) -> list[tuple[Any, ...]]:
-    with city.database.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.text(statement))]
-
-
-def key(city: City) -> str:
-    return (city.settings.keys_dir / VERIFIER).read_text(encoding="utf-8").strip()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from cim.cli import build
 from cim.errors import AuditFailed, CimError, Conflict, InvalidData, InvalidProof, NotFound
 from cim.log.signer import VERIFIER
 from cim.settings import Settings
+from tests.cim.log.conftest import key, rows, run
 
 SQUARE = "ST_GeomFromText('MULTIPOLYGON(((500000 4300000,500010 4300000,500010 4300010,500000 4300000)))', 4548)"
 POINT = "ST_GeomFromText('POINT(500001.125 4300002.5)', 4548)"
@@ -57,23 +58,8 @@ def again(settings: Settings, clone: Callable[[], str], tmp_path: Path) -> Itera
         yield city
 
 
-def run(city: City, *statements: str) -> None:
-    with city.database.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement))
-
-
-def rows(city: City, statement: str) -> list[tuple[Any, ...]]:
-    with city.database.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.text(statement))]
-
-
 def take_keys(city: City, again: City) -> None:
     shutil.copytree(city.settings.keys_dir, again.settings.keys_dir)
-
-
-def key(city: City) -> str:
-    return (city.settings.keys_dir / VERIFIER).read_text(encoding="utf-8").strip()
 
 
 RECORDED = (
