@@ -191,7 +191,9 @@ def select_tile(
         flat = postgis("ST_Affine", chosen.c.geom, *(plane.c[name] for name in _PLANE))
         shape, objects = sa.case((inside, flat), else_=shape), chosen.join(plane, sa.true())
     extent, edge = (sa.bindparam(name, values[name], sa.Integer) for name in ("extent", "edge"))
-    drawn = postgis("ST_AsMVTGeom", shape, box, extent, edge, sa.true())
+    # As a query of its own it is made once: in a plan kept for any tile it would be made for each object.
+    bounds = sa.select(postgis("box2d", box)).scalar_subquery()
+    drawn = postgis("ST_AsMVTGeom", shape, bounds, extent, edge, sa.true())
     # MVT has no objects inside: those leave as JSON text. What falls between the points of the grid is drawn as null,
     # and ST_AsMVT passes it over; a condition here would have everything drawn twice.
     texts = [_plain(chosen.c[name], feature_type, name).label(name) for name in columns]

@@ -13,8 +13,11 @@ import pyproj
 import pytest
 import shapely
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg
 
 from cim.city import City
+from cim.db.features import Selection
+from cim.db.tiles import Tile, select_tile, values_of
 
 TILES = "/collections/building/tiles/WebMercatorQuad"
 REL = "http://www.opengis.net/def/rel/ogc/1.0/"
@@ -100,6 +103,24 @@ def test_what_each_object_has_of_its_own_comes_from_level_15_on(http: httpx.Clie
     assert {"name", "height"} <= levels[15] - levels[14]
     asked = get(http, *tile_of(14, 117.004, 38.997), properties="height")["features"]
     assert {name for feature in asked for name in feature["properties"]} == {"code", "height"}
+
+
+def test_a_plan_kept_for_any_tile_makes_the_box_once(city: City) -> None:
+    tile = Tile(16, *tile_of(16, 117.004, 38.997)[1:])
+    values = values_of(city.database, tile)
+    statement = select_tile(city.database, "building", Selection(), values, ("code",))
+    compiled: Any = statement.compile(dialect=asyncpg.dialect())  # type: ignore[no-untyped-call]
+    given = ", ".join(f"'{compiled.params[name]}'" for name in compiled.positiontup)
+    with city.database.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.execute(f"PREPARE a_tile AS {compiled}")
+        raw.execute("SET plan_cache_mode = force_generic_plan")
+        plan = [line for (line,) in raw.execute(f"EXPLAIN (VERBOSE) EXECUTE a_tile({given})")]
+        raw.execute("DEALLOCATE a_tile; RESET plan_cache_mode")
+    (drawn,) = [line for line in plan if "st_asmvtgeom" in line]
+    assert "tileenvelope" not in drawn.lower(), plan
+    assert "$3" in "".join(plan)  # the plan is of any tile
 
 
 def test_gdal_reads_a_tile(http: httpx.Client, tmp_path: Any) -> None:

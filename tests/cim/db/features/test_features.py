@@ -5,6 +5,7 @@ import random
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyproj
 import pytest
 import shapely
@@ -21,6 +22,7 @@ from cim.db.features import (
     select_page,
     select_rows,
 )
+from cim.db.spatial import Shape, place
 from cim.errors import CrsError, InvalidFilter, NotFound
 
 EVERYTHING = ["A1", "A2", "B1", "B2", "a3"]
@@ -107,6 +109,28 @@ def test_boxes_find_what_meets_them(database: Database, srid: int) -> None:
             selection = Selection(bbox=(west, south, east, north), bbox_srid=srid)
             found = connection.execute(select_count(database, "building", selection)).scalar_one()
             assert found == connection.execute(exact, {"srid": srid, **bounds}).scalar_one() > 0
+
+
+@pytest.mark.parametrize("size", [300, 2_000, 10_000, 100_000, 1_000_000])
+@pytest.mark.parametrize(
+    ("storage", "srid", "west", "south"),
+    [(4548, 4326, 112, 35), (4548, 3857, 119, 50), (32633, 3857, 10, 70), (2326, 3857, 113, 22)],
+)
+def test_edges_stay_within_the_margin(storage: int, srid: int, west: float, south: float, size: float) -> None:
+    """By half of it at most, between points a fifth of the shape apart: four times as far as the index has them."""
+    to_shape = pyproj.Transformer.from_crs("OGC:CRS84", srid, always_xy=True)
+    to_storage = pyproj.Transformer.from_crs(srid, storage, always_xy=True)
+    x, y = to_shape.transform(west, south)
+    shape = shapely.box(x, y, *to_shape.transform(west + size / 111_320, south + size / 111_320))
+    found = place(Shape(shape, srid), storage)
+    assert found is not None
+
+    def stored(step: float) -> Any:
+        along = shapely.get_coordinates(shapely.segmentize(shape, step))
+        return np.column_stack(to_storage.transform(*along.T))
+
+    strays = shapely.distance(shapely.points(stored(found.step / 5)), shapely.linestrings(stored(found.step * 4)))
+    assert strays.max() < found.margin / 2
 
 
 def test_small_box_asks_the_indexes(database: Database) -> None:
