@@ -1,7 +1,7 @@
 """The conformance classes that hold, and nothing else: clients decide by them what to send.
 
-Not claimed though near: OGC API Processes. Its core wants inputs by reference, and this server reads no address that a
-client names; and its default answer to a process of several outputs is multipart, ours is one JSON document.
+Not claimed though near, of OGC API Processes: `ogc-process-description`, whose schemas are those of OpenAPI 3.0 and
+have no units, where ours are JSON Schema; and `html`, since jobs have no pages.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _CLASSES = [
             f"ogcapi-tiles-1/1.0/conf/{name}"
             for name in ("core", "tileset", "tilesets-list", "geodata-tilesets", "mvt", "oas30")
         ),
+        *(f"ogcapi-processes-1/1.0/conf/{name}" for name in ("core", "json", "oas30", "job-list", "dismiss")),
         "cql2/1.0/conf/cql2-text",
         "cql2/1.0/conf/cql2-json",
         "cql2/1.0/conf/basic-cql2",

@@ -26,6 +26,7 @@ from cim.errors import (
     StaleRevision,
     Unreachable,
 )
+from cim.scenarios import scenarios
 
 log = logging.getLogger("cim.api")
 
@@ -124,6 +125,9 @@ def _defect(request: Request, error: Exception) -> Response:
 
 
 def _kind(request: Request, status: int) -> str:
-    if status == HTTPStatus.NOT_FOUND and request.method != "POST":
-        return next((kind for prefix, kind in _TYPES.items() if request.url.path.startswith(prefix)), "about:blank")
-    return "about:blank"
+    if status != HTTPStatus.NOT_FOUND:
+        return "about:blank"
+    # What an execution does not find may as well be the land that it asks about.
+    if request.path_params.get("scenario_id") in scenarios():
+        return "about:blank"
+    return next((kind for prefix, kind in _TYPES.items() if request.url.path.startswith(prefix)), "about:blank")

@@ -13,23 +13,24 @@ from cim.db.engine import Database
 from cim.db.jobs import Result
 from cim.errors import InvalidData
 
-MAX_POSITIONS = 20_000
 _MEMBERS = ("inputs", "outputs", "response", "subscriber")
-_QUALIFIED = {"value", "mediaType", "encoding", "schema"}
+_ASKED_OF_OUTPUT = ("format", "transmissionMode")
 MEDIA = {"json": JSON, **{name: form.media_type for name, form in scenarios.FORMATS.items()}}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of a process: its inputs, the outputs wanted (none for all), whether bare, in which form."""
+    """What is asked of a process: its inputs, and its output in which form, bare (`raw`) or in a document of results.
+
+    A form of "" is the one that the output has of itself: JSON, or of a report what its own input says.
+    """
 
     inputs: Mapping[str, Any]
-    wanted: list[str]
-    raw: bool
     form: str
+    raw: bool
 
 
-def asked(body: Any, form: str) -> Asked:
+def asked(body: Any) -> Asked:
     """Read the body of an execute request.
 
     Raises
@@ -41,20 +42,33 @@ def asked(body: Any, form: str) -> Asked:
     unknown = [name for name in body if name not in _MEMBERS]
     if unknown:
         raise InvalidData(f"the body has no member {unknown[0][:60]!r}; it has {', '.join(_MEMBERS)}")
-    inputs, outputs = body.get("inputs", {}), body.get("outputs", {})
+    inputs, outputs, response = body.get("inputs", {}), body.get("outputs", {}), body.get("response", "raw")
     if not isinstance(inputs, dict) or not isinstance(outputs, dict):
         raise InvalidData("inputs and outputs must be objects")
     if "subscriber" in body:
         raise InvalidData("subscriber: no addresses are called back; leave it out, and ask /jobs")
-    raw = body.get("response", "document") == "raw"
-    if body.get("response", "document") not in ("raw", "document"):
+    if response not in ("raw", "document"):
         raise InvalidData("response must be raw or document")
-    if raw and len(outputs) != 1:
-        raise InvalidData("response raw needs exactly one of the outputs named; ask for document")
-    plain = {name: _plain(value) for name, value in inputs.items()}
-    for name, value in plain.items():
-        check_vertices(name, value)
-    return Asked(plain, list(outputs), raw, form)
+    return Asked(inputs, _form(outputs), response == "raw")
+
+
+def _form(outputs: Mapping[str, Any]) -> str:
+    """Return the form that the output is wanted in; "" where the request does not say."""
+    unknown = [name for name in outputs if name != scenarios.OUTPUT]
+    if unknown:
+        raise InvalidData(f"there is no output {unknown[0][:60]!r}; there is {scenarios.OUTPUT}")
+    wanted = outputs.get(scenarios.OUTPUT, {})
+    if not isinstance(wanted, dict) or not wanted.keys() <= set(_ASKED_OF_OUTPUT):
+        raise InvalidData(f"outputs: {scenarios.OUTPUT} is an object of {' and '.join(_ASKED_OF_OUTPUT)}")
+    if wanted.get("transmissionMode", "value") != "value":
+        raise InvalidData("outputs: transmissionMode must be value; what is to be fetched later is a job")
+    if "format" not in wanted:
+        return ""
+    media_type = wanted["format"].get("mediaType") if isinstance(wanted["format"], dict) else None
+    form = next((name for name, one in MEDIA.items() if one == media_type), None)
+    if form is None:
+        raise InvalidData(f"outputs: format must have a mediaType, one of {', '.join(MEDIA.values())}")
+    return form
 
 
 def compute(database: Database, scenario_id: str, what: Asked) -> Result:
@@ -62,13 +76,10 @@ def compute(database: Database, scenario_id: str, what: Asked) -> Result:
 
     Raises
     ------
-    As `scenarios.run`. InvalidData : it has no such output.
+    As `scenarios.run`, and as `scenarios.render` where another form than JSON is asked for.
     """
     document = scenarios.run(database, scenario_id, dict(what.inputs))
-    unknown = [name for name in what.wanted if name not in document]
-    if unknown:
-        raise InvalidData(f"{scenario_id} has no output {', '.join(unknown)}; it has {', '.join(document)}")
-    seal = document["assessment"]
+    seal, result = document["assessment"], document["result"]
     headers = {
         "CIM-State": "pinned",
         "CIM-Tree-Size": str(seal["tree_size"]),
@@ -76,47 +87,24 @@ def compute(database: Database, scenario_id: str, what: Asked) -> Result:
         "Cache-Control": "no-cache",
         "Vary": "Accept",
     }
-    if what.form != "json" and not _is_file(document["result"]):
-        return Result(scenarios.render(database, [document], what.form), MEDIA[what.form], headers)
-    if what.raw and what.wanted == ["result"] and _is_file(document["result"]):
-        return _file(document["result"], headers)
-    answer = document[what.wanted[0]] if what.raw else {name: document[name] for name in what.wanted or document}
-    return Result(scenarios.canonical(answer), JSON, headers)
+    is_file = {"media_type", "encoding", "content"} <= result.keys()
+    if what.form == "json" or not (what.form or is_file):
+        content, media_type = scenarios.canonical(document), JSON
+        held: dict[str, Any] = {"value": document}
+    elif is_file:
+        content, media_type = _content(result), result["media_type"]
+        held = {"value": result["content"], "encoding": result["encoding"]}
+    else:
+        content, media_type = scenarios.render(database, [document], what.form), MEDIA[what.form]
+        if scenarios.FORMATS[what.form].is_text:
+            held = {"value": content.decode(), "encoding": "utf-8"}
+        else:
+            held = {"value": base64.b64encode(content).decode(), "encoding": "base64"}
+    if what.raw:
+        return Result(content, media_type, headers)
+    return Result(scenarios.canonical({scenarios.OUTPUT: held | {"mediaType": media_type}}), JSON, headers)
 
 
-def _is_file(result: Mapping[str, Any]) -> bool:
-    """Tell whether a result is itself a file, with its media type, encoding and content."""
-    return {"media_type", "encoding", "content"} <= result.keys()
-
-
-def _file(result: Mapping[str, str], headers: Mapping[str, str]) -> Result:
-    content = result["content"].encode()
-    if result["encoding"] == "base64":
-        content = base64.b64decode(content)
-    return Result(content, result["media_type"], headers)
-
-
-def check_vertices(name: str, value: Any) -> None:
-    """Refuse an outline that takes a processor for minutes: every object is cut with it.
-
-    Raises
-    ------
-    InvalidData : its coordinates are more than 20,000 positions.
-    """
-    level, positions = [value], 0
-    while level:
-        below = []
-        for node in level:
-            if isinstance(node, list):
-                positions += bool(node) and isinstance(node[0], (int, float))
-                below += [child for child in node if isinstance(child, (list, dict))]
-            elif isinstance(node, dict):
-                below += [child for child in node.values() if isinstance(child, (list, dict))]
-        level = below
-    if positions > MAX_POSITIONS:
-        raise InvalidData(f"{name} has {positions} positions; at most {MAX_POSITIONS} are taken: simplify its geometry")
-
-
-def _plain(value: Any) -> Any:
-    """Return a qualified value (`{"value": …, "mediaType": …}`) bare."""
-    return value["value"] if isinstance(value, dict) and "value" in value and value.keys() <= _QUALIFIED else value
+def _content(file: Mapping[str, str]) -> bytes:
+    content = file["content"].encode()
+    return base64.b64decode(content) if file["encoding"] == "base64" else content

@@ -34,7 +34,13 @@ def schemas() -> dict[str, Any]:
         **_collection_schemas(),
         **_feature_schemas(),
         "execute": record(
-            [], inputs=OBJECT, outputs=OBJECT, response={**_one_of("document", "raw"), "default": "document"}
+            [],
+            inputs={
+                **OBJECT,
+                "description": 'By name: a value, {"value": …}, or {"href": …} of a resource of this API',
+            },
+            outputs=record([], document=record([], format=OBJECT, transmissionMode=_one_of("value"))),
+            response={**_one_of("raw", "document"), "default": "raw"},
         ),
         "problem": record(
             ["type", "title", "status"],

@@ -10,7 +10,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -31,7 +31,7 @@ Period = tuple[date | None, date | None]
 PROFILES = "http://www.opengis.net/def/profile/OGC/0/"
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_TREE_SIZE = re.compile(r"\d{1,18}", re.ASCII)
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,35 +121,52 @@ def _bbox(text: str) -> Bounds:
 
 def _datetime(text: str) -> Period:
     """Return the days a datetime parameter covers; None where it is open, or earlier than there are years."""
-    ends = text.split("/")
-    if len(ends) > 2:
-        raise ValueError(f"expected an instant or start/end, got {text[:80]!r}")
-    first, last = (None if end in ("", "..") and len(ends) == 2 else _day(end) for end in (ends[0], ends[-1]))
+    first, last = (None if end is None else _day(end) for end in _ends(text))
     if first is not None and last is not None and first > last:
         raise ValueError(f"{text} ends before it begins")
     return first, last
 
 
+def _ends(text: str) -> list[str | None]:
+    ends = text.split("/")
+    if len(ends) > 2:
+        raise ValueError(f"expected an instant or start/end, got {text[:80]!r}")
+    return [None if end in ("", "..") and len(ends) == 2 else end for end in (ends[0], ends[-1])]
+
+
 def _day(text: str) -> date | None:
     if text.startswith("0000-"):  # QGIS writes an open end so; there is no such year in any record
         return None
+    return _instant(text).date()
+
+
+def instants(text: str) -> tuple[datetime | None, datetime | None]:
+    """Return the first and the last instant that a datetime parameter covers, a day whole; None where it is open."""
+    first, last = _ends(text)
+    until = None if last is None else _instant(last)
+    if until is not None and last is not None and "T" not in last:
+        until += timedelta(days=1, microseconds=-1)
+    return None if first is None else _instant(first), until
+
+
+def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
-        return (instant if instant.tzinfo is None else instant.astimezone(UTC)).date()
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(
             f"expected a date or RFC 3339 instant such as 2026-01-31T08:00:00Z, got {text[:60]!r}"
         ) from None
 
 
-def _since(text: str) -> int:
-    if not _TREE_SIZE.fullmatch(text):
-        raise ValueError(f"expected a tree size, a whole number from 0, got {text[:60]!r}")
+def _whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"expected a whole number from 0, got {text[:60]!r}")
     return int(text)
 
 
 def _as_of(text: str) -> str:
-    if text.isdigit() and not _TREE_SIZE.fullmatch(text):
+    if text.isdigit() and not _WHOLE.fullmatch(text):
         raise ValueError(f"{text[:60]!r} is no tree size")
     if not text or len(text) > MAX_LENGTH:
         raise ValueError("expected a tree size, an RFC 3339 instant, or a signed checkpoint")
@@ -203,6 +220,22 @@ def _choice(*values: str) -> Callable[[str], str]:
 def choices(name: str, description: str, *values: str, **keywords: Any) -> Parameter:
     """Return a parameter that takes one of some values."""
     return Parameter(name, {"type": "string", "enum": list(values), **keywords}, description, _choice(*values))
+
+
+def several(name: str, description: str, *values: str) -> Parameter:
+    """Return a parameter that takes some of these values, or any names, with commas between."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = _names(text)
+        return tuple(_choice(*values)(one) for one in names) if values else names
+
+    items = {"type": "string", "enum": list(values)} if values else {"type": "string"}
+    return Parameter(name, {"type": "array", "items": items, "minItems": 1}, description, parse)
+
+
+def seconds(name: str, description: str) -> Parameter:
+    """Return a parameter that takes a whole number of seconds."""
+    return Parameter(name, {"type": "integer", "minimum": 0}, description, _whole)
 
 
 _STRING: Mapping[str, Any] = {"type": "string"}
@@ -319,7 +352,7 @@ SINCE = Parameter(
     "since",
     {"type": "integer", "minimum": 0, "default": 0},
     "Tree size a mirror holds already: changes from that leaf on.",
-    _since,
+    _whole,
 )
 
 CHANGES = (SINCE, LIMIT, CRS, AS_OF, F_JSON)

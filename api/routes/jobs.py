@@ -7,7 +7,7 @@ import shutil
 import uuid
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 from starlette.concurrency import run_in_threadpool
@@ -26,7 +26,7 @@ from api.site import Site, rfc3339, site_of
 from api.work import uploads
 from cim import crs
 from cim.db import jobs
-from cim.db.jobs import Job, Kind
+from cim.db.jobs import Job, Kind, Status
 from cim.errors import CimError, InvalidData, NotFound
 
 router = Router()
@@ -44,7 +44,13 @@ TYPE = Parameter("type", {"type": "string"}, "Feature type of layers that no map
 CRS = Parameter("crs", {"type": "string"}, "CRS of layers that state none, as EPSG:4490.")
 ASSUME_CRS = Parameter("assume-crs", {"type": "string"}, "CRS to take all layers for, whatever they state.")
 MODE = parameters.choices("mode", "As `cim ingest --mode`.", *MODES, default="upsert")
-LISTING = (parameters.MOST, parameters.F_JSON)
+TYPE_OF_JOB = parameters.several("type", "Only jobs of these types; there is one.", "process")
+PROCESS = parameters.several("processID", "Only jobs of these processes.")
+STATUS = parameters.several("status", "Only jobs that are so.", *get_args(Status))
+CREATED = Parameter("datetime", {"type": "string"}, "Only jobs made then, or from start to end.", parameters.instants)
+SHORTEST = parameters.seconds("minDuration", "Only jobs that ran, or have run so far, for so many seconds at least.")
+LONGEST = parameters.seconds("maxDuration", "Only jobs that ran, or have run so far, for so many seconds at most.")
+LISTING = (TYPE_OF_JOB, PROCESS, STATUS, CREATED, SHORTEST, LONGEST, parameters.MOST, parameters.F_JSON)
 INGEST = (NAME, MAPPING, TYPE, CRS, ASSUME_CRS, MODE)
 
 
@@ -79,7 +85,15 @@ def listed(request: Request) -> Response:
     if owner is not None:
         most = min(asked.get("limit", parameters.MAX_LIMIT), parameters.MAX_LIMIT)
         with site_of(request).city.database.engine.connect() as connection:
-            found = jobs.of_owner(connection, owner, most)
+            found = jobs.of_owner(
+                connection,
+                owner,
+                most,
+                processes=asked.get("processID"),
+                statuses=asked.get("status"),
+                created=asked.get("datetime", (None, None)),
+                seconds=(asked.get("minDuration"), asked.get("maxDuration")),
+            )
     own = [link("self", links.here(request), JSON, "Jobs")]
     return json_response({"jobs": [_status(request, job) for job in found], "links": own}, _NO_STORE)
 

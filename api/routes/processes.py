@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api import links, pages, parameters
 from api.body import read_json
 from api.execution import MEDIA, asked, compute
+from api.inputs import MAX_BYTES, inline
 from api.links import HTML, JSON, json_response, link, url
 from api.pages import Words
 from api.routes.jobs import submit
@@ -23,7 +24,6 @@ from cim import scenarios
 
 router = Router()
 
-MAX_BYTES = 16 << 20  # an assessment to verify is a body, with all the objects that its result lists
 LISTING = (parameters.MOST, parameters.NEXT, parameters.F_JSON_OR_HTML)
 _VARIES = {"Vary": "Accept"}
 _END = re.compile(r"(?<=\.)\s|(?<=。)")  # of a sentence
@@ -71,6 +71,7 @@ def process(request: Request, scenario_id: str) -> Response:
     asked = parameters.read(request, [parameters.F_JSON_OR_HTML])
     form, site = pages.form_of(request, asked), site_of(request)
     described = scenarios.describe(scenarios.scenario(scenario_id))
+    result = described["outputs"][scenarios.OUTPUT]["schema"]["oneOf"][0]["properties"]["result"]
     own = [
         *pages.self_and_other(request, form, described["title"]),
         link(links.REL_EXECUTE, url(request, "processes", scenario_id, "execution"), JSON, "Execute"),
@@ -86,7 +87,7 @@ def process(request: Request, scenario_id: str) -> Response:
             process=described,
             types=[site.city.database.dictionary.type(name) for name in described["x-cim-reads"]],
             inputs=[_input(words, name, one) for name, one in described["inputs"].items()],
-            outputs=list(dict.fromkeys(_outputs(words, described["outputs"]["result"]["schema"]))),
+            outputs=list(dict.fromkeys(_outputs(words, result))),
             example={name: pages.pretty(described["x-cim-example"][name]) for name in ("objects", "inputs", "result")},
             on_the_map="oneOf" in described["inputs"].get("scope", {}).get("schema", {}),
             links=own,
@@ -136,9 +137,10 @@ def _outputs(words: Words, schema: Mapping[str, Any], path: str = "") -> Iterato
 async def execution(request: Request, scenario_id: str) -> Response:
     """Compute a scenario, as JSON or in another format, or queue it where the client prefers not to wait."""
     form = parameters.read(request, [parameters.f_of(MEDIA)]).get("f")
-    form = form or links.preferred(request.headers.get("accept", ""), MEDIA)
     scenarios.scenario(scenario_id)
-    what = asked(await read_json(request, most=MAX_BYTES), form)
+    what = asked(await read_json(request, most=MAX_BYTES))
+    form = form or what.form or links.preferred(request.headers.get("accept", ""), {"": "", **MEDIA})
+    what = replace(what, inputs=await inline(request, what.inputs), form=form)
     if _ASYNC.search(request.headers.get("prefer", "")):
         return await submit(request, "process", scenario_id, asdict(what))
     result = await run_in_threadpool(compute, site_of(request).waited_for, scenario_id, what)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from api import links, parameters
 from api.access import caller_of
 from api.body import read_json
-from api.execution import check_vertices
+from api.inputs import check_vertices
 from api.links import JSON, json_response, link, url
 from api.openapi_schemas import record
 from api.parameters import Parameter

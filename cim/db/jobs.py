@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,9 +89,33 @@ def find(connection: sa.Connection, number: uuid.UUID) -> Job:
     return Job(**row)
 
 
-def of_owner(connection: sa.Connection, owner: str, limit: int) -> list[Job]:
-    """Return the jobs of an owner, newest first, at most so many."""
-    return [Job(**row) for row in connection.execute(query("jobs/list"), {"owner": owner, "limit": limit}).mappings()]
+def of_owner(
+    connection: sa.Connection,
+    owner: str,
+    limit: int,
+    *,
+    processes: Sequence[str] | None = None,
+    statuses: Sequence[str] | None = None,
+    created: tuple[datetime | None, datetime | None] = (None, None),
+    seconds: tuple[int | None, int | None] = (None, None),
+) -> list[Job]:
+    """Return the jobs of an owner, newest first, at most so many.
+
+    Parameters
+    ----------
+    processes, statuses : only jobs of these; None for all
+    created : only jobs made from the one instant to the other; None is open
+    seconds : only jobs that were begun and took, or have taken so far, from the one to the other; None is open
+    """
+    given = {
+        "owner": owner,
+        "limit": limit,
+        "processes": None if processes is None else list(processes),
+        "statuses": None if statuses is None else list(statuses),
+        **dict(zip(("since", "until"), created, strict=True)),
+        **dict(zip(("shortest", "longest"), seconds, strict=True)),
+    }
+    return [Job(**row) for row in connection.execute(query("jobs/list"), given).mappings()]
 
 
 @contextmanager

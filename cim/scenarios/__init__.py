@@ -11,13 +11,15 @@ from typing import Any
 
 from cim.db.engine import Database
 from cim.log.entry import canonicalize
-from cim.scenarios._base import Process, Scenario, describe
+from cim.scenarios._base import Process, Scenario
+from cim.scenarios._describe import OUTPUT, describe
 from cim.scenarios._registry import scenario, scenarios
 from cim.scenarios._report import FORMATS, render
 from cim.scenarios._rules import differences, rule_pack, rule_packs
 
 __all__ = [
     "FORMATS",
+    "OUTPUT",
     "Process",
     "Scenario",
     "canonical",

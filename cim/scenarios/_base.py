@@ -30,6 +30,23 @@ GEOJSON = {
     "required": ["type", "coordinates"],
     "properties": {"type": {"enum": ["Polygon", "MultiPolygon"]}, "coordinates": {"type": "array"}},
 }
+CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+# Of OGC API Processes 1.0 (bbox.yaml); heights may stand in a box, and say nothing of land.
+BOX = {
+    "type": "object",
+    "format": "ogc-bbox",
+    "title": "Box in degrees, longitude before latitude",
+    "required": ["bbox"],
+    "properties": {
+        "bbox": {
+            "type": "array",
+            "items": {"type": "number"},
+            "oneOf": [{"minItems": 4, "maxItems": 4}, {"minItems": 6, "maxItems": 6}],
+        },
+        "crs": {"enum": [CRS84, "http://www.opengis.net/def/crs/OGC/0/CRS84h"], "default": CRS84},
+    },
+    "additionalProperties": False,
+}
 
 
 def parameter(schema: Mapping[str, Any], title_zh: str, description: str, **default: Any) -> Any:
@@ -69,7 +86,7 @@ class Process(ABC):
     Class attributes: `name` (process id), `version` (raised whenever the same inputs give other bytes), `title`,
     `title_zh`, `description`, `description_zh`, `reads` (feature types it reads), `queries` (those it runs, where not
     only the one of its name), `libraries` (Python packages whose version may change a result), `outputs` (JSON Schema
-    of the result, with units) and `example`.
+    of the result, with units), `rendered` (whether answers come in the formats of reports, too) and `example`.
     """
 
     name: ClassVar[str]
@@ -82,6 +99,7 @@ class Process(ABC):
     queries: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ()
     outputs: ClassVar[Mapping[str, Any]]
+    rendered: ClassVar[bool] = False
     example: ClassVar[Example]
 
     @abstractmethod
@@ -89,17 +107,15 @@ class Process(ABC):
         """Return the document: `result`, and `assessment` that names the state it holds for."""
 
     @classmethod
-    def described_outputs(cls) -> dict[str, Any]:
-        """Return the members of the document, described as a process description does."""
-        return {
-            "result": {"title": "Result", "x-cim-title-zh": "结果", "schema": dict(cls.outputs)},
-            "assessment": {
-                "title": "Seal",
-                "x-cim-title-zh": "封签",
-                "description": "State, rules, software and digests that the result can be recomputed from.",
-                "schema": {"type": "object"},
-            },
+    def document_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the document that `execute` gives."""
+        seal = {
+            "type": "object",
+            "title": "Seal",
+            "x-cim-title-zh": "封签",
+            "description": "State, rules, software and digests that the result can be recomputed from.",
         }
+        return table({"result": dict(cls.outputs), "assessment": seal})
 
     @classmethod
     def input_schema(cls) -> dict[str, Any]:
@@ -135,8 +151,13 @@ class Process(ABC):
 
             error = best_match(_validator(cls).iter_errors(given))
             raise InvalidData(f"{cls.name}: {_complaint(error, given)}")
-        if isinstance(given.get("scope"), list):
-            given["scope"] = sorted(set(given["scope"]))
+        match given.get("scope"):
+            case list(codes):
+                given["scope"] = sorted(set(codes))
+            case {"bbox": box, **kind} if "type" not in kind:
+                if "scope_crs" in given:
+                    raise InvalidData(f"{cls.name}: a box says itself which CRS it is in; leave scope_crs out")
+                given["scope"] = _outline_of(box)
         return cls(**given)
 
     def inputs(self) -> dict[str, Any]:
@@ -147,6 +168,8 @@ class Process(ABC):
 @dataclass(frozen=True, kw_only=True)
 class Scenario(Process):
     """Base of every scenario: a question about a piece of land in one state of the city, whose answer is sealed."""
+
+    rendered: ClassVar[bool] = True
 
     scope: str | Sequence[str] | Mapping[str, Any] = parameter(
         {
@@ -159,11 +182,12 @@ class Scenario(Process):
                     "title": "Codes of parcels, or of districts",
                 },
                 {**GEOJSON, "title": "GeoJSON polygon, in scope_crs"},
+                BOX,
             ]
         },
         "范围",
-        "The land it is about: a renewal district or division by code, several such or parcels by their codes, or a "
-        "GeoJSON polygon.",
+        "The land it is about: a renewal district or division by code, several such or parcels by their codes, a "
+        "GeoJSON polygon, or a box.",
     )
     scope_crs: str | int = parameter(
         {"type": ["string", "integer"]},
@@ -247,17 +271,17 @@ class Scenario(Process):
         return assess(database, self, use_live=use_live)
 
     @classmethod
-    def described_outputs(cls) -> dict[str, Any]:
-        """Return the members of the document: result, coverage, assessment."""
-        result, assessment = super().described_outputs().values()
-        result["schema"]["properties"] = {**result["schema"]["properties"], "why": WHY}
+    def document_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the document: result, coverage, assessment."""
+        result, assessment = super().document_schema()["properties"].values()
         coverage = {
+            "type": "object",
             "title": "Coverage",
             "x-cim-title-zh": "数据覆盖",
             "description": "What was known, what was not, and what was assumed.",
-            "schema": {"type": "object"},
         }
-        return {"result": result, "coverage": coverage, "assessment": assessment}
+        opened = {**result, "properties": {**result["properties"], "why": WHY}}
+        return table({"result": opened, "coverage": coverage, "assessment": assessment})
 
 
 @cache
@@ -285,38 +309,6 @@ def plain(value: Any) -> Any:
             return value
 
 
-def describe(scenario: type[Process]) -> dict[str, Any]:
-    """Return the process description (OGC API Processes 1.0, 7.10) that the API publishes, without links."""
-    return {
-        "id": scenario.name,
-        "version": scenario.version,
-        "title": scenario.title,
-        "x-cim-title-zh": scenario.title_zh,
-        "description": f"{scenario.description}\n\nWorked example: {scenario.example.text}",
-        "x-cim-description-zh": scenario.description_zh,
-        "x-cim-reads": list(scenario.reads),
-        "x-cim-example": {
-            "objects": plain(scenario.example.objects),
-            "inputs": plain(scenario.example.inputs),
-            "result": plain(scenario.example.result),
-        },
-        "jobControlOptions": ["sync-execute", "async-execute", "dismiss"],
-        "outputTransmission": ["value"],
-        "inputs": {
-            f.name: {
-                "title": f.name,
-                "x-cim-title-zh": f.metadata["title_zh"],
-                "description": f.metadata["description"],
-                "minOccurs": 1 if _required(f) else 0,
-                "maxOccurs": 1,
-                "schema": _input_schema(f),
-            }
-            for f in fields(scenario)
-        },
-        "outputs": scenario.described_outputs(),
-    }
-
-
 def table(schemas: Mapping[str, Any], **keywords: Any) -> dict[str, Any]:
     """Return the JSON Schema of an object with exactly these properties, all required."""
     return {
@@ -325,6 +317,23 @@ def table(schemas: Mapping[str, Any], **keywords: Any) -> dict[str, Any]:
         "required": list(schemas),
         "additionalProperties": False,
         **keywords,
+    }
+
+
+def _outline_of(box: Sequence[float]) -> dict[str, Any]:
+    """Return a box as a GeoJSON polygon.
+
+    Raises
+    ------
+    InvalidData : a minimum is not below its maximum.
+    """
+    half = len(box) // 2
+    (west, south), (east, north) = box[:2], box[half : half + 2]
+    if not (west < east and south < north):
+        raise InvalidData(f"input scope: a box is west, south, east, north; got {', '.join(map(repr, box))}")
+    return {
+        "type": "Polygon",
+        "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]],
     }
 
 

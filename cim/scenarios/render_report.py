@@ -14,14 +14,13 @@ from cim.scenarios._report import FORMATS, render
 from cim.scenarios._seal import digest, sealed_state, software
 from cim.scenarios._state import snapshot
 
-TEXT = ("text/", "application/geo+json")
 OUTPUTS = table(
     {
         "media_type": {"enum": [one.media_type for one in FORMATS.values()]},
         "encoding": {"enum": ["utf-8", "base64"], "description": "How content holds the bytes of the file"},
         "content": {"type": "string"},
     },
-    description="The file. Asked for raw over HTTP, it comes as it is.",
+    description="The file. Over HTTP it comes as it is, unless JSON is asked for.",
 )
 DOCUMENT = {
     "type": "object",
@@ -59,6 +58,7 @@ class RenderReport(Process):
     )
     reads: ClassVar[tuple[str, ...]] = ()
     outputs: ClassVar[Mapping[str, Any]] = OUTPUTS
+    rendered: ClassVar[bool] = True
     example: ClassVar[Example] = EXAMPLE
 
     documents: Sequence[Mapping[str, Any]] = parameter(
@@ -72,12 +72,11 @@ class RenderReport(Process):
         """Check every seal, read the map, and set the file."""
         del use_live  # a report holds no number of its own
         content = render(database, self.documents, self.format)
-        media_type = FORMATS[self.format].media_type
-        as_text = media_type.startswith(TEXT)
+        form = FORMATS[self.format]
         result = {
-            "media_type": media_type,
-            "encoding": "utf-8" if as_text else "base64",
-            "content": content.decode() if as_text else base64.b64encode(content).decode(),
+            "media_type": form.media_type,
+            "encoding": "utf-8" if form.is_text else "base64",
+            "content": content.decode() if form.is_text else base64.b64encode(content).decode(),
         }
         with snapshot(database) as connection:
             head = resolve(connection, self.documents[0]["assessment"]["tree_size"], database.settings.log_dir)

@@ -1,4 +1,4 @@
-"""The black-box checker of Parts 1 to 5 on a real server, and what it finds on one that errs."""
+"""The black-box checker of Features and Processes on a real server, and what it finds on one that errs."""
 
 from __future__ import annotations
 
@@ -130,6 +130,14 @@ ERRORS: dict[str, tuple[Callable[..., None], str]] = {
     "references stay keys": (
         _on_items(lambda page: [one["properties"].update(building_code=CODES[0]) for one in page["features"]]),
         "reference_profiles",
+    ),
+    "a raw value comes packed": (
+        lambda request, document, _h: document.update(document={}) if request.url.path.endswith("/execution") else None,
+        "in_a_document",
+    ),
+    "a process that is none": (
+        lambda _r, document, _h: document.update(type="about:blank") if isinstance(document, dict) else None,
+        "nothing",
     ),
     "the ETag never changes": (lambda _r, _d, headers: headers.update(etag='"r1"'), "the_life_of_a_feature"),
 }  # fmt: skip

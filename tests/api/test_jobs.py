@@ -132,7 +132,7 @@ def test_an_owner_has_so_many_open_jobs(served: tuple[City, httpx.Client]) -> No
 
 def slow(city: City, owner: str | None = None) -> jobs.Job:
     """Queue a job whose process waits for a lock that the test holds."""
-    asked = {"inputs": {"scope": ["p1"]}, "wanted": [], "raw": False, "form": "json"}
+    asked = {"inputs": {"scope": ["p1"]}, "form": "", "raw": True}
     with city.database.engine.begin() as connection:
         return jobs.submit(connection, "process", "district-inventory", asked, owner)
 
@@ -188,6 +188,47 @@ def test_a_job_outlives_its_server(city: City, until: Any) -> None:
     with working(city):
         until(lambda: state(city, job).status == "successful", "it is never done")
     assert state(city, job).begun == 2
+
+
+def test_jobs_are_listed_by_what_they_are(city: City, serving: Any) -> None:
+    ours = key(city, "*:read")
+    made = {
+        "quick": ("displacement", "successful", "2026-01-01T10:00:00Z", "2026-01-01T10:01:00Z", 5),
+        "slow": ("displacement", "failed", "2026-01-02T10:00:00Z", "2026-01-02T10:00:00Z", 90),
+        "never": ("district-inventory", "dismissed", "2026-01-03T10:00:00Z", None, None),
+    }
+    change = sa.text(
+        "UPDATE cim.job SET status = :status, created = :created, started = :started, "
+        "finished = coalesce(CAST(:started AS timestamptz), now()) + :seconds * interval '1 s' WHERE id = :id"
+    )
+    named, owner = {}, "key:" + ours["X-API-Key"].split("_")[1]
+    with serving(city.settings, city) as address, httpx.Client(base_url=address, timeout=300) as http:
+        with city.database.engine.begin() as connection:
+            for name, (process, status, created, started, seconds) in made.items():
+                job = jobs.submit(connection, "process", process, {}, owner)
+                connection.execute(
+                    change, {"id": job.id, "status": status, "created": created, "started": started, "seconds": seconds}
+                )
+                named[str(job.id)] = name
+        for asked, found in (
+            ({}, "never slow quick"),
+            ({"processID": "displacement"}, "slow quick"),
+            ({"processID": "nosuch,district-inventory"}, "never"),
+            ({"type": "process"}, "never slow quick"),
+            ({"status": "failed,dismissed"}, "never slow"),
+            ({"datetime": "2026-01-02T10:00:00Z"}, "slow"),
+            ({"datetime": "2026-01-02"}, "slow"),
+            ({"datetime": "2026-01-02/.."}, "never slow"),
+            ({"datetime": "../2026-01-02T09:59:59Z"}, "quick"),
+            ({"minDuration": 5}, "slow quick"),
+            ({"minDuration": 6}, "slow"),
+            ({"maxDuration": 89}, "quick"),
+            ({"minDuration": 5, "maxDuration": 90, "limit": 1}, "slow"),
+        ):
+            listed = http.get("/jobs", params=asked, headers=ours).json()["jobs"]
+            assert " ".join(named[one["jobID"]] for one in listed) == found, asked
+        for wrong in ({"status": "x"}, {"type": "x"}, {"datetime": "x"}, {"minDuration": "-1"}, {"maxDuration": "1.5"}):
+            assert http.get("/jobs", params=wrong, headers=ours).status_code == 400, wrong
 
 
 @pytest.mark.slow

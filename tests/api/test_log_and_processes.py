@@ -175,12 +175,22 @@ def test_outputs_and_qualified_inputs(district: tuple[City, httpx.Client]) -> No
     address = "/processes/density-indicators/execution"
     whole = http.post(address, json={"inputs": INPUTS}).json()
     qualified = {"scope": {"value": INPUTS["scope"]}, "reference_date": INPUTS["reference_date"]}
-    some = http.post(address, json={"inputs": qualified, "outputs": {"result": {}, "coverage": {}}}).json()
-    assert some == {name: whole[name] for name in ("result", "coverage")}
-    bare = http.post(address, json={"inputs": INPUTS, "outputs": {"result": {}}, "response": "raw"}).json()
-    assert bare == whole["result"]
-    refused = http.post(address, json={"inputs": INPUTS, "outputs": {"nosuch": {}}})
-    assert refused.status_code == 400
+    wanted = {"document": {"transmissionMode": "value", "format": {"mediaType": "application/json"}}}
+    bare = http.post(address, json={"inputs": qualified, "outputs": wanted, "response": "raw"})
+    assert (bare.headers["content-type"], bare.json()) == ("application/json", whole)
+    held = http.post(address, json={"inputs": INPUTS, "response": "document"})
+    assert (held.headers["content-type"], held.json()) == (
+        "application/json",
+        {"document": {"value": whole, "mediaType": "application/json"}},
+    )
+    for outputs in (
+        {"nosuch": {}},
+        {"document": []},
+        {"document": {"transmissionMode": "reference"}},
+        {"document": {"format": {"mediaType": "image/png"}}},
+        {"document": {"format": "text/csv"}},
+    ):
+        assert http.post(address, json={"inputs": INPUTS, "outputs": outputs}).status_code == 400, outputs
 
 
 def test_results_leave_in_the_format_asked_for(district: tuple[City, httpx.Client]) -> None:
@@ -194,11 +204,20 @@ def test_results_leave_in_the_format_asked_for(district: tuple[City, httpx.Clien
     book = http.post(address, json={"inputs": INPUTS}, headers={"accept": wished})
     assert (book.headers["content-type"], book.content[:2]) == (wished, b"PK")
     assert http.post(address, json={"inputs": INPUTS}, params={"f": "docx"}).status_code == 400
+    as_csv = {"inputs": INPUTS, "outputs": {"document": {"format": {"mediaType": "text/csv"}}}}
+    assert http.post(address, json=as_csv).content == table.content
+    held = http.post(address, json=as_csv | {"response": "document"}).json()["document"]
+    assert held == {"value": table.text, "encoding": "utf-8", "mediaType": "text/csv"}
     document = http.post(address, json={"inputs": INPUTS}).json()
-    asked = {"inputs": {"documents": [document], "format": "html"}, "outputs": {"result": {}}, "response": "raw"}
-    page = http.post("/processes/render-report/execution", json=asked)
+    report, asked = "/processes/render-report/execution", {"inputs": {"documents": [document], "format": "html"}}
+    page = http.post(report, json=asked)
     assert page.headers["content-type"].startswith("text/html")
     assert page.text.startswith("<!doctype html>")
+    sealed = http.post(report, json=asked, params={"f": "json"}).json()
+    assert sealed["result"]["content"] == page.text
+    assert sealed["assessment"]["process"]["id"] == "render-report"
+    held = http.post(report, json=asked | {"response": "document"}).json()["document"]
+    assert held == {"value": page.text, "encoding": "utf-8", "mediaType": "text/html"}
     verified = http.post("/processes/verify-assessment/execution", json={"inputs": {"document": document}}).json()
     assert verified["result"]["status"] == "valid"
 

@@ -23,6 +23,11 @@ class Format:
     suffix: str
     write: Callable[[Sequence[Material]], bytes]
 
+    @property
+    def is_text(self) -> bool:
+        """Whether its bytes are UTF-8."""
+        return self.media_type.startswith(("text/", "application/geo+json"))
+
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""A black-box checker of OGC API Features Parts 1 to 5: it knows the standards and an address, and follows links.
+"""A black-box checker of OGC API Features Parts 1 to 5 and Processes Part 1: it knows the standards and an address.
 
     python -m tests.api.conformance https://example.org/city
 

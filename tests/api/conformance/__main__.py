@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from jsonschema.exceptions import SchemaError, ValidationError
 
-from tests.api.conformance import part1, part2, part3, part4, part5  # noqa: F401 - each lists its assertions
+from tests.api.conformance import part1, part2, part3, part4, part5, processes  # noqa: F401 - each lists its own
 from tests.api.conformance.client import Api
 from tests.api.conformance.registry import ASSERTIONS, SPEC, Assertion, NotApplicable
 
