@@ -34,11 +34,6 @@ export class Proposal {
     return element("details", { class: "intervene" }, element("summary", {}, this.words.intervene), asked, fields, add);
   }
 
-  // Whether something is done to an object itself, and not built on it.
-  isOnBuilding(code) {
-    return this.interventions.some((one) => one.target === code && !MAKES.test(one.action));
-  }
-
   #said(action) {
     return this.words.actions[action] ?? action.replaceAll("_", " ");
   }

@@ -275,9 +275,7 @@ function show(answer, asked) {
   const save = element("a", { href: file, download: `${at("process").value}-${seal.tree_size}.json` }, words.save);
   const sealed = element("p", { class: "soft seal" }, `${words.sealed} ${seal.tree_size}, `, element("code", {}, seal.root.slice(0, 16)), "… ", save);
   const prints = element("p", { class: "prints" }, `${words.report} `, ...["html", "pdf", "xlsx"].map((format) => printed(format, asked)));
-  const counted = codesOf(answer.result), compared = asked.inputs.proposals?.flatMap((one) => one.interventions) ?? [];
-  const beyond = answer.coverage.targets_outside
-    ?? compared.map((one) => one.target).filter((code) => proposal.isOnBuilding(code) && !counted.has(code));
+  const beyond = answer.coverage.targets_outside ?? [];
   const missed = beyond.length ? [element("p", { class: "missed" }, `${words.outside}: ${beyond.join(", ")}`)] : [];
   at("answer").replaceChildren(prints, ...missed, draw(answer.result, words, (path) => why(path, asked)), sealed);
   map.light(codesOf(answer.result));

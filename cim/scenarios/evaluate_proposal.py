@@ -149,7 +149,7 @@ class EvaluateProposal(Scenario):
     """Compare proposals with the city as it is, and with each other."""
 
     name: ClassVar[str] = "evaluate-proposal"
-    version: ClassVar[str] = "1.2.0"
+    version: ClassVar[str] = "1.3.0"
     title: ClassVar[str] = "Proposal evaluation"
     title_zh: ClassVar[str] = "方案评估"
     description: ClassVar[str] = (
@@ -194,9 +194,10 @@ class EvaluateProposal(Scenario):
         if len(set(names)) != len(names):
             raise InvalidData(f"input proposals: two have one name: {', '.join(sorted(names))}")
         before, density = read_stock(state, self.membership), self._densities(state)
-        compared = []
+        compared, targets = [], set[str]()
         for item in items:
             made = _laid(state, item)
+            targets |= made.on.keys()
             through = state.through(made)
             after = read_stock(through, self.membership)
             ratios = _pairs(density, self._densities(through))
@@ -210,7 +211,11 @@ class EvaluateProposal(Scenario):
                     "objects": list(_objects(before, after, made)),
                 }
             )
-        coverage = {"scope": state.described(), "building": {"members": len(before)}}
+        coverage = {
+            "scope": state.described(),
+            "building": {"members": len(before)},
+            "targets_outside": sorted(targets - before.keys()),
+        }
         return Outcome({"proposals": compared}, coverage, lambda: self._why(state, items))
 
     def _why(self, state: State, items: Sequence[Mapping[str, Any]]) -> Iterator[Opened]:

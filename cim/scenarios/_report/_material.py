@@ -126,6 +126,7 @@ class Material:
     def outside(self) -> list[str]:
         """Targets of its proposals that are no existing buildings of the land: what is done to them is not counted."""
         found = set(self.document["coverage"].get("targets_outside", ()))
+        # Comparisons of before evaluate-proposal 1.3.0 do not say it.
         asked = self.seal["inputs"].get("proposals") or ()
         for item, answer in zip(asked, self.result.get("proposals", ()), strict=False):
             targets = {one["target"] for one in item["interventions"] if ACTIONS[one["action"]].on_building}

@@ -96,7 +96,9 @@ def test_what_a_proposal_does_elsewhere_is_not_passed_over(
         ("evaluate-proposal", {"proposals": [{"name": "a", **beyond}]}, True),
         ("evaluate-proposal", {"proposals": [{"name": "a", **there}]}, False),
     ):
-        page = render(unchanging, [ask(scenario, scope=[lot], **asked)], "html").decode()
+        document = ask(scenario, scope=[lot], **asked)
+        assert document["coverage"]["targets_outside"] == ([outside] if named else [])
+        page = render(unchanging, [document], "html").decode()
         assert (f"not counted: {outside}</p>" in page) is named
 
 
