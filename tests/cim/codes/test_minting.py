@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cim.city import City
+from cim.db import minting
 from cim.db.identifiers import Identifier
 from cim.errors import Conflict, InvalidCode, InvalidData, NotFound
 
@@ -79,3 +80,33 @@ def test_the_last_number_is_given_out_and_none_behind_it(city: City) -> None:
     assert (minted[0], minted[-1]) == (building(5, 1), building(5, 9998))
     with pytest.raises(Conflict, match="9998 is taken"):
         city.mint("cn-bdcdyh", PARCEL.format(5))
+
+
+@pytest.mark.parametrize(("parcel", "ends"), [(6, "commit"), (7, "rollback")])
+def test_a_code_that_another_session_has_written_and_not_committed_is_not_given(
+    city: City, parcel: int, ends: str
+) -> None:
+    """Whoever mints waits for that session, and gets the code only where it is not used after all."""
+    (first,) = city.mint("cn-bdcdyh", PARCEL.format(parcel))
+    with city.database.engine.connect() as other, ThreadPoolExecutor(1) as pool:
+        other.exec_driver_sql(f"INSERT INTO city.building (code) VALUES ('{building(parcel, 3)}')")
+        asked = pool.submit(city.mint, "cn-bdcdyh", PARCEL.format(parcel), 2)
+        with pytest.raises(TimeoutError):
+            asked.result(timeout=0.7)
+        # What it goes on to write does not wait for us.
+        other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
+        other.exec_driver_sql(f"INSERT INTO city.building (code) VALUES ('{building(parcel, 2)}')")
+        getattr(other, ends)()
+        minted = asked.result(timeout=10)
+    assert first == building(parcel, 1)
+    assert minted == [building(parcel, n) for n in ((4, 5) if ends == "commit" else (2, 3))]
+    city.sequence()
+    assert city.audit().ok
+
+
+def test_a_session_that_does_not_end_is_told(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minting, "_TURNS", 2)
+    with city.database.engine.connect() as other:
+        other.exec_driver_sql(f"INSERT INTO city.building (code) VALUES ('{building(8, 1)}')")
+        with pytest.raises(Conflict, match=f"open transaction has written codes behind .*, from {building(8, 1)} on"):
+            city.mint("cn-bdcdyh", PARCEL.format(8))
