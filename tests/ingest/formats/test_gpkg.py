@@ -65,3 +65,41 @@ def test_a_file_of_nothing_but_such_views_has_no_layer(tmp_path: Path, viewed: P
     )
     with pytest.raises(InvalidData, match="without any layer"):
         list(format_of(viewed).read(viewed, ReadOptions()))
+
+
+ENDLESS = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n AS fid FROM t"
+REGISTER = "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('endless', 'attributes', 'endless');"
+
+
+@pytest.mark.parametrize(
+    ("script", "asked", "message"),
+    [
+        (f"CREATE VIEW endless AS {ENDLESS} WHERE n < 0", None, "its view 'endless' does not come to an end"),
+        (f"CREATE VIEW endless AS {ENDLESS}; {REGISTER}", None, "its view 'endless' does not come to an end"),
+        (f"CREATE VIEW endless AS {ENDLESS}", "endless", "its view 'endless' does not come to an end"),
+        (
+            "ALTER TABLE gpkg_contents RENAME TO contents; CREATE VIEW gpkg_contents AS SELECT * FROM contents",
+            None,
+            "its gpkg_contents is a view, expected a table",
+        ),
+    ],
+)
+def test_a_view_without_end_is_refused_before_gdal_is_lost_in_it(
+    write: Write, square: Shape, tmp_path: Path, script: str, asked: str | None, message: str
+) -> None:
+    path = change(write(tmp_path / "building.gpkg", [{"name": "a"}], [square(0)]), script)
+    with pytest.raises(InvalidData, match=message):
+        list(format_of(path).read(path, ReadOptions(layer=asked)))
+
+
+def test_a_view_that_does_end_is_read_however_it_is_made(write: Write, square: Shape, tmp_path: Path) -> None:
+    counted = f"CREATE VIEW endless AS {ENDLESS.replace('FROM t)', 'FROM t WHERE n < 5)')}; {REGISTER}"
+    path = change(write(tmp_path / "building.gpkg", [{"name": "a"}], [square(0)]), counted)
+    layers = {layer.name: layer.table() for layer in format_of(path).read(path, ReadOptions())}
+    assert {name: table.num_rows for name, table in layers.items()} == {"building": 1, "endless": 5}
+
+
+def test_a_view_without_end_that_nobody_reads_is_left_out(write: Write, square: Shape, tmp_path: Path) -> None:
+    path = change(write(tmp_path / "building.gpkg", [{"name": "a"}], [square(0)]), f"CREATE VIEW endless AS {ENDLESS}")
+    (layer,) = format_of(path).read(path, ReadOptions())
+    assert (layer.name, layer.table().num_rows) == ("building", 1)
