@@ -97,7 +97,7 @@ def test_a_code_that_another_session_has_written_and_not_committed_is_not_given(
         other.exec_driver_sql("SET LOCAL lock_timeout = '5s'")
         other.exec_driver_sql(f"INSERT INTO city.building (code) VALUES ('{building(parcel, 2)}')")
         getattr(other, ends)()
-        minted = asked.result(timeout=10)
+        minted = asked.result(timeout=300)
     assert first == building(parcel, 1)
     assert minted == [building(parcel, n) for n in ((4, 5) if ends == "commit" else (2, 3))]
     city.sequence()
