@@ -7,12 +7,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import shapely
 
 import api.formats
 from cim import codes, scenarios
-from ingest.formats import formats
+from cim.errors import InvalidData
+from ingest.formats import ReadOptions, formats
 from ingest.statement import parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +27,9 @@ DOCS = [
     "docs/access.md",
     "docs/codes.md",
     "docs/deploy.md",
+    "docs/identity.md",
     "docs/jobs.md",
+    "docs/mapping.md",
     "docs/models.md",
     "sample_data/README.md",
     "schemas/README.md",
@@ -54,6 +59,21 @@ def test_the_code_in_the_readme_runs(sample_city: dict[str, str], tmp_path: Path
     assert len(commands(README)) > 5
     for command in commands(README):
         subprocess.run(["bash", "-ec", command], env=environment, cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_the_format_that_contributing_shows_reads_points_and_refuses_the_rest(tmp_path: Path) -> None:
+    (script,) = blocks((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), "python")
+    module: dict[str, Any] = {}
+    exec(script, module)
+    path = tmp_path / "lamps.lonlat"
+    path.write_text("117.0 39.5\n117.25 39.5\n", encoding="utf-8")
+    (layer,) = module["FORMAT"].read(path, ReadOptions())
+    assert layer.crs.equals("OGC:CRS84")
+    assert shapely.get_coordinates(shapely.from_wkb(layer.table()["geom"])).tolist() == [[117.0, 39.5], [117.25, 39.5]]
+    for damaged in (b"", b"\0" * 64, b"not a point\n", b"117.0 39.5\n117.2", "117 39\n".encode("utf-16")):
+        path.write_bytes(damaged)
+        with pytest.raises(InvalidData, match=r"lamps\.lonlat"):
+            list(module["FORMAT"].read(path, ReadOptions()))
 
 
 @pytest.mark.parametrize("name", DOCS)
