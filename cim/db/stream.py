@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Self
 
 import adbc_driver_manager as adbc
@@ -28,9 +29,12 @@ from cim.errors import DatabaseError, InvalidFilter
 BATCH_BYTES = 4 << 20
 # The server's memory for each is small; what is bounded is how many of its processors exports may take.
 MAX_AT_ONCE = 4
-TIMEOUT = 60.0  # seconds the server may work on one
+# Seconds one may take, the client's own among them: whoever takes nothing is gone after a minute, see `api.server`.
+TIMEOUT = 600.0
+BATCH_TIMEOUT = 60.0  # seconds the server may work on one batch
 _PATIENCE = 5.0
 _at_once = threading.BoundedSemaphore(MAX_AT_ONCE)
+_FAILED = (adbc.Error, pa.ArrowException, OSError)
 
 
 class Stream:
@@ -70,11 +74,13 @@ class Stream:
                 self.live = Live(size, bytes(root), ahead)
             self._cursor = self._connection.cursor()
             self._cursor.adbc_statement.set_options(**{StatementOptions.BATCH_SIZE_HINT_BYTES.value: str(BATCH_BYTES)})
-            self._cursor.execute(text)
-            self._batches: Any = self._cursor.fetch_record_batch()
-            self.schema: Any = self._batches.schema
-            self._first: Any = next(iter(self._batches), None)
-        except adbc.Error as error:
+            with self._watched():
+                self._cursor.execute(text)
+                reader = self._cursor._results.reader  # what `fetch_record_batch` gives knows no SQLSTATE of an error
+                self.schema: Any = reader.schema
+                self._batches: Any = iter(reader)
+                self._first: Any = next(self._batches, None)
+        except _FAILED as error:
             self.close()
             raise _told(error) from error
         except BaseException:
@@ -86,13 +92,27 @@ class Stream:
             with ThreadPoolExecutor(1) as ahead:
                 batch = self._first
                 while batch is not None:
-                    following = ahead.submit(next, self._batches, None)
+                    following = ahead.submit(self._read)
                     yield batch
                     batch = following.result()
-        except (adbc.Error, pa.ArrowException, OSError) as error:
+        except _FAILED as error:
             raise _told(error) from error
         finally:
             self.close()
+
+    def _read(self) -> Any:
+        with self._watched():
+            return next(self._batches, None)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """End the query where the server works on one batch for too long."""
+        watch = threading.Timer(BATCH_TIMEOUT, self._cursor.adbc_cancel)
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +143,8 @@ def _written(database: Database, statement: sa.Select[Any]) -> str:
 def _told(error: Exception) -> Exception:
     state = str(getattr(error, "sqlstate", "") or "")
     if state == "57014":
-        return DatabaseError(f"the export took longer than {TIMEOUT:g} s; ask for less: a smaller box, limit or filter")
+        longer = f"longer than {TIMEOUT:g} s, or {BATCH_TIMEOUT:g} s for a part"
+        return DatabaseError(f"the export took {longer}; ask for less: a smaller box, limit or filter")
     if state.startswith("22"):
         return InvalidFilter("a value is out of range")
     return DatabaseError(f"the export broke off: {error}; try again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -29,6 +30,7 @@ from api.site import Site, State
 from cim.city import City
 from cim.db.features import Selection, select_columns, select_features
 from cim.db.stream import Stream
+from cim.errors import DatabaseError
 from cim.settings import Settings
 
 ITEMS = "/collections/building/items"
@@ -197,6 +199,32 @@ def test_a_bulk_format_leaves_while_it_is_read(name: str, city: City, monkeypatc
         taken = [counted.taken for piece in chosen.write(layer) if piece]
     assert counted.taken > 10
     assert max(after - before for before, after in pairwise([0, *taken])) == 1  # none is held back
+
+
+@pytest.mark.parametrize("name", BULK)
+def test_what_only_its_rows_show_to_be_wrong_is_told_of_a_bulk_format_too(name: str, http: httpx.Client) -> None:
+    asked = {"f": name, "crs": STORAGE, "filter": "year_built ^ 300 > 1"}
+    answer = http.get(ITEMS, params=asked)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "a value is out of range")
+
+
+def test_the_server_may_not_work_on_a_part_for_long_and_a_client_may(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cim.db.stream.BATCH_BYTES", 100_000)
+    monkeypatch.setattr("cim.db.stream.BATCH_TIMEOUT", 1.0)
+    statement = select_columns(city.database, "building", Selection(), references(4548)[STORAGE].output, None, None)
+    began, read = time.monotonic(), 0
+    with Stream(city.database, statement) as stream:
+        for batch in stream:
+            read += batch.num_rows
+            if time.monotonic() < began + 1.5:
+                time.sleep(0.5)
+    with city.database.engine.connect() as connection:
+        assert read == connection.execute(sa.text("SELECT count(*) FROM city.building")).scalar_one()
+    endless = sa.select(sa.literal(1)).where(sa.func.pg_sleep(60).is_not(None))
+    with pytest.raises(DatabaseError, match="longer than 600 s, or 1 s for a part; ask for less"):
+        Stream(city.database, endless)
 
 
 def _box(content: bytes) -> list[float]:
