@@ -23,6 +23,7 @@ from cim.scenarios._state import State
 from cim.scenarios._why import WHY, Why
 
 MEMBERSHIPS = ("clip", "point_on_surface", "intersects")
+MOST_WHOLE = 2**53 - 1  # up to which every whole number is one in JSON, too
 SHOWN = 200  # characters of a refused value that a message repeats
 
 GEOJSON = {
@@ -294,7 +295,7 @@ def _validator(process: type[Process]) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return an input as JSON holds it: dates as text, tuples as lists, a shapely geometry as GeoJSON."""
+    """Return an input as JSON holds it: dates as text, tuples as lists, a shapely geometry as GeoJSON, 5.0 as 5."""
     match value:
         case datetime() | date():
             return value.isoformat()
@@ -305,6 +306,8 @@ def plain(value: Any) -> Any:
         case list() | tuple() | set() | frozenset():
             items = [plain(item) for item in value]
             return sorted(items) if isinstance(value, (set, frozenset)) else items
+        case float() if value.is_integer() and abs(value) <= MOST_WHOLE:  # JSON tells 5.0 and 5 apart no more than JCS
+            return int(value)
         case _:
             return value
 

@@ -324,6 +324,8 @@ def consent(rule: Rule, case: Case) -> Check:
         for kind, unit in (("owners", "{owner}"), ("area", "m2")):
             scale = SQUARE_CENTIMETRES if unit == "m2" else 1
             ratio = round(given[whose][kind] * scale), round(given[among][kind] * scale)
+            if ratio[0] > ratio[1]:
+                raise InvalidData(f"facts.consent: {kind} of {whose} is more than of {among}")
             bar = exact(rule.limit[limit])
             parts = [
                 Sum.fact(f"consent.{who}.{kind}", Fraction(part, scale), unit)

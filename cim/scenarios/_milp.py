@@ -68,6 +68,8 @@ def choose(problem: Problem, gap: float, nodes: int) -> Choice | None:
     ------
     CimError : the branches did not suffice for any choice.
     """
+    if not problem.benefit:  # of which the solver knows nothing
+        return Choice((), 0.0, {limit.name: 0.0 for limit in problem.limits})
     scale = float(max([1, *map(abs, problem.benefit)]))
     cost = -np.array(problem.benefit, dtype=np.float64) / scale
     equal = _equalities(problem)

@@ -39,7 +39,12 @@ RULES: Mapping[str, Checker] = MappingProxyType(
 
 WIDEST_ROAD = 300  # metres, the most that the dictionary lets a road be wide
 _NUMBER = {"type": ["number", "null"]}
-_VOTES = table({"owners": {"type": "integer", "minimum": 0}, "area": {"type": "number", "minimum": 0}})
+_VOTES = table(
+    {
+        "owners": {"type": "integer", "minimum": 0, "maximum": 10**9},
+        "area": {"type": "number", "minimum": 0, "maximum": 10**11},
+    }
+)
 FACTS = {
     "type": "object",
     "properties": {

@@ -39,7 +39,12 @@ MILLION = 1_000_000
 
 _TERMS = table(
     {
-        "cost": {"type": "number", "minimum": 0, "description": "yuan for a square metre of the building"},
+        "cost": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1_000_000,
+            "description": "yuan for a square metre of the building",
+        },
         "effect": {"type": "number", "minimum": 0, "maximum": 1, "description": "share of the need it removes"},
         "floor_ratio": {"type": "number", "minimum": 0, "maximum": 50, "description": "rebuild: new ÷ old floor area"},
         "rehoused": {"type": "number", "minimum": 0, "maximum": 1, "description": "share of households that come back"},

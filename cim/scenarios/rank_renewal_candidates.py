@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
-from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
+from cim.scenarios._base import MOST_WHOLE, Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import step
 from cim.scenarios._order import DISTANCE, MILLION, Nearness, nearness, times_first
 from cim.scenarios._rules import Rule, RulePack
@@ -185,7 +185,9 @@ class RankRenewalCandidates(Scenario):
     draws: int = parameter(
         {"type": "integer", "minimum": 0, "maximum": 10_000}, "抽样次数", "Draws of the weights.", default=1000
     )
-    seed: int = parameter({"type": "integer", "minimum": 0}, "随机种子", "Seed of the draws.", default=0)
+    seed: int = parameter(
+        {"type": "integer", "minimum": 0, "maximum": MOST_WHOLE}, "随机种子", "Seed of the draws.", default=0
+    )
 
     def compute(self, state: State) -> Outcome:
         """Score in the database, draw weights over the best of it, and find who stands together."""

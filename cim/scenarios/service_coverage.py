@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from cim.errors import InvalidData
 from cim.scenarios import _indicator as indicator
 from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
 from cim.scenarios._indicator import decimal, step
@@ -185,7 +186,7 @@ class ServiceCoverage(Scenario):
         default="network",
     )
     speed: float = parameter(
-        {"type": "number", "exclusiveMinimum": 0, "maximum": 30, "x-ogc-unit": "km/h"},
+        {"type": "number", "minimum": 0.1, "maximum": 30, "x-ogc-unit": "km/h"},
         "步行速度",
         "Speed that minutes are given at.",
         default=4.8,
@@ -209,6 +210,7 @@ class ServiceCoverage(Scenario):
         """Find every building's distance to the nearest facility of each kind, then count."""
         rings = self._rings(state.pack)
         kinds = self._facilities(state.pack)
+        self._check_kinds(state)
         stock = read_stock(state, self.membership, leaves=self.list_objects or bool(self.explain))
         places = self._places(state, kinds)
         counted = {code: row for code, row in stock.items() if row.counted}
@@ -242,6 +244,12 @@ class ServiceCoverage(Scenario):
             yield from _why(state.pack, counted, distances, rings)
 
         return Outcome(result, coverage, why)
+
+    def _check_kinds(self, state: State) -> None:
+        known = [*state.database.dictionary.codelists["facility_kind"].values, *kinds_of_parks(state.pack)]
+        for kind in self.kinds or ():
+            if kind not in known:
+                raise InvalidData(f"input kinds: {kind!r} is none; there are {', '.join(known)}")
 
     def _parks(self, pack: RulePack) -> list[str]:
         return [kind for kind in kinds_of_parks(pack) if self.kinds is None or kind in self.kinds]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cim.scenarios._base import Example, Outcome, Scenario, parameter, table
+from cim.scenarios._base import MOST_WHOLE, Example, Outcome, Scenario, parameter, table
 from cim.scenarios._constraints import NOT_ASSESSED, STATUSES, Case, Check, Checker, exact
 from cim.scenarios._indicator import DECIMALS, decimal, step
 from cim.scenarios._rules import Rule, RulePack
@@ -200,7 +200,9 @@ class ValueOfInformation(Scenario):
     draws: int = parameter(
         {"type": "integer", "minimum": 1, "maximum": 10_000}, "抽样次数", "Draws of what is unknown.", default=100
     )
-    seed: int = parameter({"type": "integer", "minimum": 0}, "随机种子", "Seed of the draws.", default=0)
+    seed: int = parameter(
+        {"type": "integer", "minimum": 0, "maximum": MOST_WHOLE}, "随机种子", "Seed of the draws.", default=0
+    )
 
     def reach(self, pack: RulePack) -> Mapping[str, int]:
         """Return what the ranking and the rules read beyond the scope."""

@@ -44,6 +44,21 @@ def test_twice_gives_the_same_bytes(database: Database, example: dict[str, Any],
 
 
 @Scenarios
+def test_a_whole_number_may_be_written_with_a_point(
+    database: Database, example: dict[str, Any], scenario_id: str
+) -> None:
+    def pointed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: pointed(item) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [pointed(item) for item in value]
+        return float(value) if type(value) is int else value
+
+    inputs = scenario(scenario_id).from_inputs(example).inputs()
+    assert canonical(run(database, scenario_id, pointed(inputs))) == canonical(run(database, scenario_id, inputs))
+
+
+@Scenarios
 def test_its_answer_is_verified_from_what_a_file_holds_of_it(
     database: Database, example: dict[str, Any], scenario_id: str
 ) -> None:

@@ -343,6 +343,13 @@ def test_consent_without_a_vote(check: Check) -> None:
     assert check("R15", facts={"consent": nobody})["status"] == "undefined"
 
 
+def test_no_more_owners_agree_than_there_are(check: Check) -> None:
+    with pytest.raises(InvalidData, match=r"facts\.consent: owners of in_favour is more than of participating"):
+        check("R15", facts={"consent": votes(600, 450, (200, 201))})
+    with pytest.raises(InvalidData, match=r"input facts\.consent\.participating\.area: 1e\+308 is greater than"):
+        check("R15", facts={"consent": votes(1e308, 450, (200, 150))})
+
+
 # ------------------------------------------------------------------------------------- R5-R8, the plan; R9; R12 to R14
 
 

@@ -68,6 +68,11 @@ def test_demolition_is_held_to_its_limit_of_the_existing(portfolio: Callable[...
     assert result["gap"] == 0
 
 
+def test_where_nothing_stands_nothing_is_done(portfolio: Callable[..., dict[str, Any]]) -> None:
+    result = portfolio()
+    assert (result["status"], result["objects"], result["benefit"]["value"]) == ("optimal", [], 0)
+
+
 def test_a_budget_holds_to_the_fen(portfolio: Callable[..., dict[str, Any]]) -> None:
     houses = [house(n) for n in range(1, 4)]
     assert actions(portfolio(*houses, budget=300_000)) == ["repair"] * 3

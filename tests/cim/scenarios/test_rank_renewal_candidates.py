@@ -302,6 +302,8 @@ def test_neighbours_make_a_cluster(city: Database) -> None:
 def test_weights_and_criteria_are_checked(city: Database) -> None:
     only_age = ask(city, 400, weights={"structure": 0, "danger": 0, "gas": 0})["ranking"]
     assert only_age[0]["score"]["value"] == 1
+    with pytest.raises(InvalidData, match="input seed: 1e\\+40 is greater than the maximum"):
+        ask(city, 400, seed=1e40)  # as a reader of JSON gives what is too long for an integer
     with pytest.raises(InvalidData, match="add up to nothing"):
         ask(city, 400, criteria=["age"], weights={"age": 0})
     with pytest.raises(InvalidData, match="no criterion energy that is switched on"):

@@ -11,6 +11,7 @@ import shapely
 import sqlalchemy as sa
 
 from cim.db.engine import Database
+from cim.errors import InvalidData
 from cim.scenarios import run
 from cim.scenarios._network import FAR, Network
 from cim.scenarios.service_coverage import _numbers
@@ -324,3 +325,10 @@ def test_distances_are_those_of_pgrouting(
 
 def measure(unit: str, value: int, low: int, high: int, *, n: int, n_known: int) -> dict[str, Any]:
     return {"value": value, "unit": unit, "n": n, "n_known": n_known, "low": low, "high": high}
+
+
+def test_what_nobody_can_be_served_by_is_refused(street: Database) -> None:
+    with pytest.raises(InvalidData, match=r"input kinds: 'nosuch' is none; there are .*kindergarten"):
+        coverage(street, kinds=["kindergarten", "nosuch"])
+    with pytest.raises(InvalidData, match=r"input speed: 1e-300 is less than the minimum of 0\.1"):
+        coverage(street, speed=1e-300)
