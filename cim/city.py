@@ -487,7 +487,7 @@ class City:
         with self.database.writing(actor, reason) as connection:
             return supersede(connection, self.database.dictionary, type_name, links, day=day, evidence=evidence)
 
-    def scenario(self, scenario_id: str, **inputs: Any) -> dict[str, Any]:
+    def scenario(self, scenario_id: str, /, **inputs: Any) -> dict[str, Any]:
         """Compute a scenario; the result carries its seal. `cim scenario list` names them."""
         return scenarios.run(self.database, scenario_id, inputs)
 

@@ -83,9 +83,12 @@ def run(
 ) -> None:
     """Compute a scenario and print its sealed result as JSON, or write it in another format."""
     form = _form(form, out) or "json"
-    values = dict(_input(item) for item in inputs or [])
+    given = [_input(item) for item in inputs or []]
     if as_of is not None:
-        values["as_of"] = state(as_of)
+        given.append(("as_of", state(as_of)))
+    values = dict(given)
+    if len(values) < len(given):
+        raise InvalidData('an input is given twice; a list is written as JSON: scope=\'["RD-EAST","RD-WEST"]\'')
     with open_city() as city:
         if as_of is None:
             city.sequence()

@@ -142,6 +142,8 @@ def _whole(name: str, found: Mapping[str, tuple[Path, Mapping[str, Any]]], above
         raise InvalidData(f"{path}: extends {base!r}, which is no rule pack; there are {', '.join(sorted(found))}")
     try:
         rules = {rule["id"]: rule for rule in _whole(base, found, (*above, name))["rules"]}
+        if len({rule["id"] for rule in document["rules"]}) < len(document["rules"]):
+            raise InvalidData(f"{path}: two rules carry one id")
         for rule in document["rules"]:
             # A text that says something else has not been translated.
             untold = {"text-zh": ""} if "text" in rule else {}

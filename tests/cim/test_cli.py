@@ -129,6 +129,8 @@ def test_a_scenario_shows_its_inputs_and_a_command_that_works(cim: Run) -> None:
         (["codes", "check", "cn-bdcdyh", "123"], 3, "cn-bdcdyh refuses '123'"),
         (["codes", "check", "nothing", "123"], 4, "no code scheme 'nothing'"),
         (["scenario", "run", "nothing"], 4, "no scenario 'nothing'"),
+        (["scenario", "run", "compare-districts", "scope=a", "scope=b"], 3, "an input is given twice"),
+        (["scenario", "run", "compare-districts", "scenario_id=a"], 3, "has no input scenario_id"),
         (["export", "building", "out.dwg"], 3, "expected a suffix"),
         (["frobnicate"], 2, "No such command"),
     ],

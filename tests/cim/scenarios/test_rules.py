@@ -157,6 +157,7 @@ def test_a_text_that_says_something_else_keeps_no_translation(tmp_path: Path) ->
         ({"extends": "ours"}, "in a circle"),
         ({"rules": [{"limit": 1}]}, "each with its id"),
         ({"rules": [{"id": "R1", "colour": "red"}]}, "differs in colour"),
+        ({"rules": [{"id": "R1", "enabled": False}, {"id": "R1", "enabled": True}]}, "two rules carry one id"),
     ],
 )
 def test_a_bad_extension_is_refused(tmp_path: Path, changes: dict[str, object], message: str) -> None:
