@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # So many steps of SQLite, some seconds, may be taken to look at a view: there are such as have no end.
 _MOST_STEPS = 100_000_000
+# What SQLite may hold in columns of these types (OGC 12-128r19, table 1), besides null.
+_WHOLE = dict.fromkeys(("BOOLEAN", "TINYINT", "SMALLINT", "MEDIUMINT", "INT", "INTEGER"), ("integer",))
+_STORED = _WHOLE | dict.fromkeys(("FLOAT", "DOUBLE", "REAL"), ("integer", "real"))
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
@@ -30,7 +33,8 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
     Raises
     ------
-    InvalidData : no GeoPackage, damaged, or with views that do not come to an end, in which GDAL would be lost.
+    InvalidData : no GeoPackage, damaged, or with views that do not come to an end, in which GDAL would be lost; or a
+        column holds what it is not declared for, which GDAL would take for 0, for the year 1970 or for nothing.
     """
     from ingest.formats._ogr import read_layers
     from ingest.gdal import check_signature
@@ -46,6 +50,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
         shutil.copy(path, opened)
         shutil.copy(log, scratch.path / log.name)
     views = _views(path, opened, options.layer)
+    _check_values(path, opened, options.layer)
     for layer in read_layers(path, options, "GeoPackage", signatures, opened=opened, unasked=views):
         if views and options.layer is None:
             named = ", ".join(sorted(views))
@@ -64,17 +69,8 @@ def _views(path: Path, opened: Path, asked: str | None) -> frozenset[str]:
     """
     import sqlalchemy as sa
 
-    mode = "ro" if opened.with_name(f"{opened.name}-wal").is_file() else "ro&immutable=1"
-    address = f"{opened.resolve().as_uri()}?mode={mode}"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(address, uri=True)
-        connection.set_progress_handler(lambda: 1, _MOST_STEPS)
-        return connection
-
-    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
     try:
-        with engine.connect() as connection:
+        with _engine(opened, _MOST_STEPS).connect() as connection:
             views = sa.inspect(connection).get_view_names()
             posing = [view for view in views if view.casefold().startswith("gpkg_")]
             if posing:
@@ -93,6 +89,67 @@ def _views(path: Path, opened: Path, asked: str | None) -> frozenset[str]:
     except sa.exc.DBAPIError:
         return frozenset()
     return frozenset(view for view in views if view.casefold() not in known)
+
+
+def _engine(opened: Path, most_steps: int = 0) -> sa.Engine:
+    """Return what reads a file by SQLite; statements of more steps are interrupted, 0 for none."""
+    import sqlalchemy as sa
+
+    mode = "ro" if opened.with_name(f"{opened.name}-wal").is_file() else "ro&immutable=1"
+    address = f"{opened.resolve().as_uri()}?mode={mode}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(address, uri=True)
+        connection.set_progress_handler((lambda: 1) if most_steps else None, most_steps)
+        return connection
+
+    return sa.create_engine("sqlite://", creator=connect, poolclass=sa.NullPool)
+
+
+def _check_values(path: Path, opened: Path, asked: str | None) -> None:
+    """Raise InvalidData where a table to be read holds a value that its column is not declared for: SQLite lets it."""
+    import sqlalchemy as sa
+
+    try:
+        with _engine(opened).connect() as connection:
+            for name in sa.inspect(connection).get_table_names():
+                if asked in (None, name) and not name.casefold().startswith(("gpkg_", "rtree_", "sqlite_")):
+                    wrong = _wrong_value(connection, name)
+                    if wrong is not None:
+                        raise InvalidData(f"{path}: layer {name!r}: {wrong}")
+    except sa.exc.DBAPIError:
+        return  # it is damaged, which reading it tells
+
+
+def _wrong_value(connection: sa.Connection, name: str) -> str | None:
+    """Say which column holds what it is not declared for, and what; None where none does."""
+    import sqlalchemy as sa
+
+    described = sa.func.pragma_table_info(name).table_valued("name", "type")
+    declared = {row.name: row.type.upper() for row in connection.execute(sa.select(described))}
+    shapes = sa.table("gpkg_geometry_columns", sa.column("table_name"), sa.column("column_name"))
+    shaped = connection.execute(sa.select(shapes.c.column_name).where(shapes.c.table_name == name)).scalar()
+    table = sa.table(name, *map(sa.column, declared))
+    wrong: dict[str, sa.ColumnElement[bool]] = {}
+    for column in table.columns:
+        kind = declared[column.name]
+        if column.name == shaped:
+            wrong[column.name] = sa.func.substr(column, 1, 2) != sa.cast(sa.literal(b"GP"), sa.LargeBinary)
+        elif kind in _STORED:
+            wrong[column.name] = sa.func.typeof(column).not_in((*_STORED[kind], "null"))
+        elif kind in ("DATE", "DATETIME"):
+            wrong[column.name] = column.not_like("____-__-__%") | (column.is_not(None) & sa.func.date(column).is_(None))
+    found = connection.execute(sa.select(*map(sa.func.max, wrong.values()))).one() if wrong else ()
+    for (column_name, is_wrong), is_found in zip(wrong.items(), found, strict=True):
+        if is_found and column_name == shaped:
+            return (
+                f"column {column_name!r} holds what is no geometry of a GeoPackage; save it anew from QGIS or ogr2ogr"
+            )
+        if is_found:
+            value = connection.execute(sa.select(table.c[column_name]).where(is_wrong).limit(1)).scalar_one()
+            kind = declared[column_name]
+            return f"column {column_name!r} is {kind}, but holds {value!r}; correct it, or make it a column of TEXT"
+    return None
 
 
 def _ends(connection: sa.Connection, statement: sa.Select[Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,34 @@ def test_a_view_without_end_that_nobody_reads_is_left_out(write: Write, square: 
     path = change(write(tmp_path / "building.gpkg", [{"name": "a"}], [square(0)]), f"CREATE VIEW endless AS {ENDLESS}")
     (layer,) = format_of(path).read(path, ReadOptions())
     assert (layer.name, layer.table().num_rows) == ("building", 1)
+
+
+@pytest.mark.parametrize(
+    ("change_to", "message"),
+    [
+        ("height = 'tall'", "layer 'building': column 'height' is .*, but holds 'tall'; correct it"),
+        ("storeys = 2.5", "layer 'building': column 'storeys' is .*, but holds 2.5; correct it"),
+        ("built = 'in spring'", "column 'built' is DATE, but holds 'in spring'; correct it"),
+        ("built = '1998-13-01'", "column 'built' is DATE, but holds '1998-13-01'; correct it"),
+        ("geom = x'0101000000'", "column 'geom' holds what is no geometry of a GeoPackage; save it anew"),
+    ],
+)
+def test_a_value_that_its_column_is_not_declared_for_is_told(
+    write: Write, square: Shape, tmp_path: Path, change_to: str, message: str
+) -> None:
+    """SQLite keeps any value in any column; read as declared, 'tall' would be 0, and spring the first day of 1970."""
+    records = [
+        {"name": "a", "height": 3.5, "storeys": 1},
+        {"name": "b", "height": 4.0, "storeys": 2},
+    ]
+    path = write(tmp_path / "building.gpkg", records, [square(0), square(50)])
+    with closing(sqlite3.connect(path)) as package:
+        triggers = [name for (name,) in package.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+    dated = "ALTER TABLE building ADD COLUMN built DATE; UPDATE building SET built = '1873-05-01' WHERE name = 'a';"
+    change(path, "".join(f'DROP TRIGGER "{name}";' for name in triggers) + dated)
+    (layer,) = format_of(path).read(path, ReadOptions())
+    assert layer.table().column("height").to_pylist() == [3.5, 4.0]
+    assert layer.table().column("built").to_pylist() == [date(1873, 5, 1), None]
+    change(path, f"UPDATE building SET {change_to} WHERE name = 'b'")
+    with pytest.raises(InvalidData, match=message):
+        list(format_of(path).read(path, ReadOptions()))
