@@ -140,7 +140,7 @@ def _in_folder(file: Path, folder: Path) -> Source | None:
         found = format_of(file)
     except CimError:
         return None
-    if found.claims is not None and not found.claims(file):
+    if not (found.claims(file) if found.claims else file.suffix.lower() != ".xml"):
         return None  # the ending alone means little: .xml is metadata more often than a city
     if not file.resolve().is_relative_to(folder.resolve()):
         return Source(file, None, InvalidData(f"{file}: is a link that leads out of {folder}; name its target itself"))

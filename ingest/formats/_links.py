@@ -17,7 +17,8 @@ from xml.parsers import expat
 from cim.errors import InvalidData
 
 _HREF = "http://www.w3.org/1999/xlink href"
-_GML = ("http://www.opengis.net/gml ", "http://www.opengis.net/gml/3.2 ")
+# The last is the address of its schemas, by which some files of Japan's call it.
+_GML = ("http://www.opengis.net/gml ", "http://www.opengis.net/gml/3.2 ", "http://schemas.opengis.net/gml/3.2.1 ")
 _IDS = tuple(f"{namespace}id" for namespace in _GML)
 _GEOMETRY = re.compile(
     r"(Oriented|Orientable|Composite)?(Point|Curve|Surface|Solid)|LineString|LinearRing|Polygon|Ring|PolyhedralSurface"
@@ -118,7 +119,7 @@ def _links(text: mmap) -> tuple[list[_Link], set[str]]:
     holders: set[str] = set()
 
     def begin(name: str, attributes: dict[str, str]) -> None:
-        if _is_geometry(name):
+        if is_geometry_name(name):
             holders.add(above[-1])
         above.append(name)
         href = attributes.get(_HREF)
@@ -146,7 +147,7 @@ def _shapes(text: mmap, wanted: set[str]) -> dict[str, _Place]:
 
     def begin(name: str, attributes: dict[str, str]) -> None:
         identity = next((attributes[key] for key in _IDS if key in attributes), None)
-        sought = identity in wanted and _is_geometry(name)
+        sought = identity in wanted and is_geometry_name(name)
         open_.append((identity if sought else None, parser.CurrentByteIndex if sought else 0))
 
     def end(_: str) -> None:
@@ -165,7 +166,8 @@ def _of_gml(name: str) -> str:
     return local if f"{namespace} " in _GML else ""
 
 
-def _is_geometry(name: str) -> bool:
+def is_geometry_name(name: str) -> bool:
+    """Tell whether an element of this name, its namespace before it, is geometry of GML."""
     return _GEOMETRY.fullmatch(_of_gml(name)) is not None
 
 

@@ -91,3 +91,62 @@ def test_links_that_multiply_without_end_are_refused(tmp_path: Path) -> None:
     bottom = SQUARE.replace('"p"', '"l0"')
     with pytest.raises(InvalidData, match="its links make it more than 16 times as large"):
         read(tmp_path / "a.gml", ("l", f"<f:g>{bottom}</f:g>"), *((f"f{n}", level(n)) for n in range(1, 10)))
+
+
+KSJ = """<?xml version="1.0" encoding="UTF-8"?>
+<ksj:Dataset gml:id="D" xmlns:ksj="http://nlftp.mlit.go.jp/ksj/schemas/ksj-app" xmlns:gml="{gml}"
+    xmlns:xlink="http://www.w3.org/1999/xlink">
+  <gml:description>国土数値情報</gml:description>
+  <gml:boundedBy><gml:EnvelopeWithTimePeriod srsName="{system}" frame="GC / JST">
+    <gml:lowerCorner>20.0 123.0</gml:lowerCorner><gml:upperCorner>46.0 154.0</gml:upperCorner>
+  </gml:EnvelopeWithTimePeriod></gml:boundedBy>
+  <gml:Curve gml:id="c1"><gml:segments><gml:LineStringSegment>
+    <gml:posList>
+35.70 139.70
+35.70 139.72
+35.71 139.72
+35.70 139.70
+    </gml:posList>
+  </gml:LineStringSegment></gml:segments></gml:Curve>
+  <gml:Surface gml:id="s1"><gml:patches><gml:PolygonPatch><gml:exterior><gml:Ring>
+    <gml:curveMember xlink:href="#c1"/>
+  </gml:Ring></gml:exterior></gml:PolygonPatch></gml:patches></gml:Surface>
+  <gml:Point gml:id="p1"><gml:pos>35.5 139.5</gml:pos></gml:Point>
+  <ksj:AdministrativeBoundary gml:id="a1">
+    <ksj:bounds xlink:href="#s1"/><ksj:cityName>新宿区</ksj:cityName><ksj:countyName/>
+    <ksj:administrativeAreaCode codeSpace="AdministrativeAreaCode.xml">01104</ksj:administrativeAreaCode>
+  </ksj:AdministrativeBoundary>
+  <ksj:Office gml:id="o1"><ksj:position xlink:href="#p1"/><ksj:name>区役所</ksj:name></ksj:Office>
+</ksj:Dataset>"""
+
+
+@pytest.mark.parametrize(
+    ("gml", "system", "code"),
+    [
+        ("http://www.opengis.net/gml/3.2", "JGD2011 / (B, L)", 6668),
+        ("http://schemas.opengis.net/gml/3.2.1", "JGD2000 / (B, L)", 4612),
+    ],
+)
+def test_ksj_puts_its_features_beside_their_geometry(tmp_path: Path, gml: str, system: str, code: int) -> None:
+    """Latitude comes first, as the system has it; x, y is what a layer gives."""
+    path = tmp_path / "N03-13.xml"
+    path.write_text(KSJ.format(gml=gml, system=system), encoding="utf-8")
+    layers = {layer.name: layer for layer in format_of(path).read(path, ReadOptions())}
+    assert set(layers) == {"AdministrativeBoundary", "Office"}
+    (ward,) = layers["AdministrativeBoundary"].table().to_pylist()
+    (office,) = layers["Office"].table().to_pylist()
+    assert (ward["_source_id"], ward["cityName"], ward["administrativeAreaCode"]) == ("a1", "新宿区", "01104")
+    assert shapely.from_wkb(ward["geom"]).equals(shapely.Polygon([(139.7, 35.7), (139.72, 35.7), (139.72, 35.71)]))
+    assert shapely.from_wkb(office["geom"]).coords[0] == (139.5, 35.5)
+    assert [layer.crs and layer.crs.to_epsg() for layer in layers.values()] == [code, code]
+    assert [layer.warnings for layer in layers.values()] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("system", "message"), [("WGS84 / (B, L)", "states the system 'WGS84"), ("", "states the sys")]
+)
+def test_ksj_in_a_system_that_is_not_known_says_a_way_out(tmp_path: Path, system: str, message: str) -> None:
+    path = tmp_path / "N03-13.xml"
+    path.write_text(KSJ.format(gml="http://www.opengis.net/gml/3.2", system=system), encoding="utf-8")
+    with pytest.raises(InvalidData, match=f"{message}.*take the Shapefile or GeoJSON"):
+        list(format_of(path).read(path, ReadOptions()))
