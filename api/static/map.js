@@ -45,8 +45,12 @@ class CityMap {
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
+  get fitting() { // pixels per metre
+    return 0.85 * Math.min(this.width / this.span[0], this.height / this.span[1]);
+  }
+
   fit() {
-    this.scale = 0.85 * Math.min(this.width / this.span[0], this.height / this.span[1]); // pixels per metre
+    this.scale = this.fitting;
     this.offset = [0, 0];
     this.draw();
   }
@@ -169,7 +173,11 @@ class CityMap {
       if (factor) this.zoom(factor);
       if (event.key === "0") this.fit();
     });
-    addEventListener("resize", () => { this.resize(); this.draw(); });
+    addEventListener("resize", () => {
+      const before = this.fitting;
+      this.resize();
+      this.zoom(this.fitting / before); // what was seen still is, as where a phone is turned
+    });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 }

@@ -250,6 +250,35 @@ def test_a_browser_draws_the_map_and_follows_it(browser: Any, base: str, http: h
     assert trouble(browser, base) == []
 
 
+def test_a_page_keeps_to_a_phone_and_its_map_to_what_was_seen(browser: Any, base: str) -> None:
+    beyond = """
+        [["main > *", 16], [".ask *, .told td", 36]].flatMap(([those, margin]) => [...document.querySelectorAll(those)]
+          .filter((one) => one.getBoundingClientRect().right > innerWidth - margin).map((one) => one.outerHTML))
+    """
+    edges = """
+        (() => { const canvas = document.querySelector("figure.map canvas"), { width, height } = canvas;
+          const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+          const painted = (x) => [...Array(height).keys()].filter((y) => data[4 * (y * width + x) + 3]).length;
+          return [1, width - 2].map(painted);
+        })()
+    """
+    metrics = {"height": 800, "deviceScaleFactor": 1, "mobile": False}
+    try:
+        for path in (f"{ITEMS}?limit=1000&", "/processes/district-inventory?", "/collections/building?"):
+            browser.call("Emulation.setDeviceMetricsOverride", width=1280, **metrics)
+            browser.open(f"{base}{path}f=html")
+            if path.startswith(ITEMS):
+                browser.run(DRAWN)
+            browser.call("Emulation.setDeviceMetricsOverride", width=390, **metrics)
+            browser.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            assert browser.run(beyond) == [], path
+            if path.startswith(ITEMS):
+                assert browser.run(edges) == [0, 0]
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+    assert trouble(browser, base) == []
+
+
 def test_a_form_leaves_out_what_was_left_empty(browser: Any, base: str) -> None:
     browser.open(f"{base}{ITEMS}?f=html")
     browser.run(DRAWN)
