@@ -84,13 +84,15 @@ class _References:
             if status != HTTPStatus.SEE_OTHER:
                 break
             address = urljoin(address, headers["location"])
+        media = headers.get("content-type", "").partition(";")[0]
+        document = orjson.loads(body) if media == JSON or media.endswith("+json") else None
         if status != HTTPStatus.OK:
-            told = orjson.loads(body).get("detail", "") if "json" in headers.get("content-type", "") else ""
+            told = document["detail"] if isinstance(document, dict) else ""
             raise InvalidData(f"{what}: {href[:200]} answers {status}: {told}")
-        if "json" not in headers["content-type"]:
-            raise InvalidData(f"{what}: {href[:200]} is {headers['content-type']}, and must be JSON")
+        if document is None:
+            raise InvalidData(f"{what}: {href[:200]} is {media}, and must be JSON")
         path = urlsplit(address.removeprefix(self._base)).path
-        return self._taken(f"{what}: {href[:200]}", path, headers, orjson.loads(body))
+        return self._taken(f"{what}: {href[:200]}", path, headers, document)
 
     def _taken(self, what: str, path: str, headers: Headers, document: Any) -> Any:
         if _NAMED.fullmatch(path):

@@ -247,9 +247,15 @@ def _scope(state: State, scope: str | Sequence[str] | Mapping[str, Any], scope_c
             )
     districts = _districts(connection, size, codes)
     if districts is None:
+        named = ", ".join(map(repr, codes[:10]))
+        found = (
+            f"no renewal district or division {named}"
+            if len(codes) == 1
+            else f"{named} are neither all renewal districts nor all divisions"
+        )
         raise NotFound(
-            f"no renewal district or division {', '.join(map(repr, codes[:10]))} at tree size {at}; a scope is the "
-            "code of one, a list of codes of such or of parcels, or a GeoJSON polygon"
+            f"{found} at tree size {at}; a scope is the code of a renewal district or a division, a list of codes of "
+            "districts, of divisions or of parcels, a GeoJSON polygon, or a box"
         )
     return districts
 

@@ -153,7 +153,8 @@ def test_nothing_else_is_read(opened: Opened) -> None:
     for href in ("/collections/parcel/items/nosuch", "/collections/parcel/../../etc/passwd", "/nosuch", ITEM + "?f=x"):
         refused(http, {"href": href}, "answers 4")
     refused(http, {"href": "/collections/facility/items/school"}, "answers 403")  # not the caller's to read
-    refused(http, {"href": "/metrics"}, "must be JSON")
+    for href in ("/metrics", *(f"/collections/parcel/items?f={form}" for form in ("geojsonseq", "parquet", "html"))):
+        refused(http, {"href": href}, "must be JSON")
     refused(http, {"href": ITEM + "?crs=http://www.opengis.net/def/crs/EPSG/0/4548"}, "leave crs out")
     refused(http, {"href": ITEM}, "leave it out", scope_crs="EPSG:4548")
     refused(http, {"href": "/conformance"}, "input scope")

@@ -115,8 +115,12 @@ def test_divisions_are_compared_too_and_one_alone(districts: Database) -> None:
     ("scope", "error", "message"),
     [
         ([P1], InvalidData, f"{P1} are no districts but parcels"),
-        ([FIRST, DIVISION], NotFound, "no renewal district or division '130629001', 'RD-TEST-01' at tree size"),
-        ([FIRST, "RD-NOWHERE"], NotFound, "no renewal district or division 'RD-NOWHERE', 'RD-TEST-01'"),
+        (
+            [FIRST, DIVISION],
+            NotFound,
+            "'130629001', 'RD-TEST-01' are neither all renewal districts nor all divisions at tree size",
+        ),
+        ([FIRST, "RD-NOWHERE"], NotFound, "'RD-NOWHERE', 'RD-TEST-01' are neither all renewal districts nor"),
         ([FIRST, P1], NotFound, "no parcel RD-TEST-01 at tree size"),
     ],
 )
