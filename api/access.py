@@ -114,7 +114,7 @@ class Access:
         if credentials.startswith("cim_"):
             grant = await self._grant(credentials)
             if grant is None:
-                raise _unknown("the key is unknown, revoked or over")
+                raise _unknown("the key is unknown, revoked or expired")
             caller = self._limited(f"key:{grant.id}", grant.name, grant.scopes, grant.divisions)
             return replace(caller, grant=grant)
         if self._issuer is None:

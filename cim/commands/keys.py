@@ -18,7 +18,9 @@ def add(
     name: Annotated[str, typer.Argument(help="Who uses it; the audit names it.")],
     scope: Annotated[list[str], typer.Option(help="What it allows, as building:write or *:read; repeat for more.")],
     division: Annotated[list[str] | None, typer.Option(help="Limit it to a division and all below it.")] = None,
-    expires: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day from which it is over.")] = None,
+    expires: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day (UTC) at whose beginning it expires.")
+    ] = None,
     quota: Annotated[str | None, typer.Option(help="Requests it may send in a period, as 10000/day.")] = None,
     as_json: AsJson = False,
 ) -> None:

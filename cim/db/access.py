@@ -204,7 +204,7 @@ def add_key(
 
 
 def find_key(connection: sa.Connection, text: str) -> Grant | None:
-    """Return what a key allows; None where it is unknown, wrong, revoked or over."""
+    """Return what a key allows; None where it is unknown, wrong, revoked or expired."""
     parsed = _KEY.fullmatch(text)
     if parsed is None:
         return None
