@@ -23,8 +23,11 @@ class Buildings(Protocol):
     def near(self, x: float, y: float, radius: float) -> dict[str, shapely.MultiPolygon]:
         """Return surveyed footprints within `radius` metres of a point, the nearest first."""
 
-    def like(self, area: float, perimeter: float) -> dict[str, shapely.MultiPolygon]:
-        """Return surveyed footprints whose area (m²) and perimeter (m) are within a twentieth, the closest first."""
+    def like(self, area: float, perimeter: float, share: float) -> dict[str, shapely.MultiPolygon]:
+        """Return surveyed footprints of such an area (m²) and perimeter (m), the closest first.
+
+        `share` is how much the smaller of two areas, or perimeters, must be of the larger, 0 to 1.
+        """
 
 
 class KnownBuildings:
@@ -43,9 +46,12 @@ class KnownBuildings:
         """Return surveyed footprints within `radius` metres of a point, the nearest first."""
         return self._ask("ingest/footprints_near", x=x, y=y, radius=radius, most=_MOST)
 
-    def like(self, area: float, perimeter: float) -> dict[str, shapely.MultiPolygon]:
-        """Return surveyed footprints whose area (m²) and perimeter (m) are within a twentieth, the closest first."""
-        return self._ask("ingest/footprints_like", area=area, perimeter=perimeter, most=_MOST)
+    def like(self, area: float, perimeter: float, share: float) -> dict[str, shapely.MultiPolygon]:
+        """Return surveyed footprints of such an area (m²) and perimeter (m), the closest first.
+
+        `share` is how much the smaller of two areas, or perimeters, must be of the larger, 0 to 1.
+        """
+        return self._ask("ingest/footprints_like", area=area, perimeter=perimeter, share=share, most=_MOST)
 
     def _ask(self, name: str, **parameters: object) -> dict[str, shapely.MultiPolygon]:
         if self.turn is not None:

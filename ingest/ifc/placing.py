@@ -256,10 +256,12 @@ def _matched(
         candidates = around.city.near(middle.x, middle.y, _REACH * hint.accuracy)
         wanted, where = OVERLAP_NEAR, "near the site's latitude and longitude"
     else:
-        candidates = around.city.like(outline.area, outline.length)
         wanted, where = OVERLAP_ANYWHERE, "of the city"
+        candidates = around.city.like(outline.area, outline.length, wanted - LEAD)
     angle = _angle_of(north)
-    fits = {code: fit(outline, shape, angle) for code, shape in candidates.items() if _alike(outline, shape)}
+    # Areas alone bound the overlap from above, and what overlaps less than that says nothing against the best.
+    alike = (code for code, shape in candidates.items() if _share(outline.area, shape.area) >= wanted - LEAD)
+    fits = {code: fit(outline, candidates[code], angle) for code in alike}
     ranked = sorted(fits, key=lambda code: -fits[code].overlap)
     if not ranked or fits[ranked[0]].overlap < wanted:
         return None
@@ -302,9 +304,9 @@ def _angle_of(north: Direction) -> float:
     return math.atan2(north[0], north[1])
 
 
-def _alike(outline: shapely.MultiPolygon, other: shapely.MultiPolygon) -> bool:
-    # Areas alone bound the overlap from above.
-    return bool(min(outline.area, other.area) >= 0.8 * max(outline.area, other.area))
+def _share(one: float, other: float) -> float:
+    """Return how much the smaller of two areas is of the larger."""
+    return min(one, other) / max(one, other)
 
 
 def _is_far(record: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from shapely.affinity import rotate, translate
 from cim import crs
 from cim.db.engine import Database
 from cim.errors import InvalidData
+from ingest.city import KnownBuildings
 from ingest.formats import ReadOptions
 from ingest.formats.ifc import read
 from ingest.pipeline import Options, ingest
@@ -89,6 +90,32 @@ def test_a_hint_leads_to_the_building_the_model_fits(surveyed: Database, corner:
     assert overlap(shapely.from_wkb(row.geom), SURVEYED) > 0.99
     said = " ".join(report.files[0].layers[0].warnings)
     assert f"laid on building {CODE} near the site's latitude" in said
+
+
+@pytest.mark.parametrize(
+    ("site", "depths"),
+    [
+        ({"RefLatitude": (39, 2, 19, 0), "RefLongitude": (116, 5, 58, 0)}, (8.8, 7.9)),  # overlaps of 0.88 and 0.79
+        ({}, (10.0, 9.2)),  # of 1 and 0.92
+    ],
+)
+def test_a_model_that_fits_two_buildings_nearly_as_well_is_laid_on_neither(
+    database: Database, builder: Callable[..., Any], tmp_path: Path, site: dict[str, Any], depths: tuple[float, float]
+) -> None:
+    model = builder(unit=1.0)
+    model.shell(model.storey(model.building(model.site(**site)), "EG", 0.0), 0, 0, 0, 12, 10, 3)
+    path = model.write(tmp_path / "m.ifc")
+    methods = []
+    for number, depth in enumerate(depths):
+        shape = shapely.box(422_000, 4_323_000 + 30 * number, 422_012, 4_323_000 + 30 * number + depth)
+        code = f"{CODE[:-5]}{number + 1}0000"
+        feature = {"type": "Feature", "properties": {"code": code}, "geometry": shapely.geometry.mapping(shape)}
+        layer = tmp_path / "building.geojson"
+        layer.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
+        ingest(database, [layer], Options(assume_crs=crs.parse("EPSG:4548")))
+        building = next(iter(read(path, ReadOptions(srid=4548, buildings=KnownBuildings(database.engine)))))
+        methods += building.table()["georeference_method"].to_pylist()
+    assert methods == ["building_outline", "site_lat_lon" if site else None]
 
 
 def test_the_operator_names_the_building(surveyed: Database, corner: Any, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 SELECT code, ST_AsBinary(geom) AS geom
 FROM city.building
 WHERE model_file IS NULL
-  AND ST_Area(geom) BETWEEN :area * 0.95 AND :area * 1.05
-  AND ST_Perimeter(geom) BETWEEN :perimeter * 0.95 AND :perimeter * 1.05
+  AND ST_Area(geom) BETWEEN :area * CAST(:share AS float8) AND :area / CAST(:share AS float8)
+  AND ST_Perimeter(geom) BETWEEN :perimeter * CAST(:share AS float8) AND :perimeter / CAST(:share AS float8)
 ORDER BY abs(ST_Area(geom) - :area), code
 LIMIT :most;
