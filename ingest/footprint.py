@@ -39,6 +39,11 @@ FOOT = 0.2
 # metres.
 SLAB_REACH = 0.5
 ROOF_FROM = 1.8
+# Of what slab and roof both cover, the cuts enclose at least so much where there are walls (design): looked up on the
+# grid, which is cheap, and then measured.
+_SUSPECT, _OPEN = 0.6, 0.5
+# Of its plan, so much stands on a storey's floor where walls begin there (design).
+_STANDING = 0.5
 # Gaps up to twice this wide are closed: joints of curtain walls, hollows between panels. Metres.
 CLOSING = 0.15
 # Parts thinner than twice this, or smaller than MIN_AREA (m²), are noise of modelling.
@@ -123,9 +128,9 @@ class Fabric:
         slab, roof = self._slab(floor) & near, self._above(floor) & near
         # Where walls leave gaps too wide to close, the cut encloses next to nothing; slab and roof still tell.
         seen = np.logical_and(self._cover(slab), self._cover(roof)).sum() * self._grid.step**2
-        if outline.area < 0.6 * seen:
+        if outline.area < _SUSPECT * seen:
             roofed = shapely.intersection(self.projection(slab), self.projection(roof), grid_size=GRID)
-            if outline.area < 0.5 * roofed.area:
+            if outline.area < _OPEN * roofed.area:
                 outline = shapely.union_all([outline, roofed], grid_size=GRID)
         return Plan(self._tidy(outline, near), float(self._cover(near).sum() * self._grid.step**2))
 
@@ -137,7 +142,7 @@ class Fabric:
         outline = self.plan(floor, top).outline
         near = self._near(floor, top)
         standing = shapely.intersection(outline, self._tidy(self._cut(floor, (FOOT,), near), near), grid_size=GRID)
-        if standing.area < 0.5 * outline.area or standing.area > outline.area - MIN_AREA:
+        if standing.area < _STANDING * outline.area or standing.area > outline.area - MIN_AREA:
             return outline
         return self._tidy(standing, near)
 

@@ -32,13 +32,16 @@ from ingest.values import convert, text_of
 SAMPLE = 20_000
 _VALUES = 40
 _CHECKED = 2_000
-# Share of the values that must fit for a name to be believed, and of codes for a field to hold them.
-_FITTING = 0.6
+# Share of the values that must fit for a name to be believed, where it is the column's very name, and where their unit
+# is guessed; and of codes for a field to hold them (design, as all that follow).
+_FITTING, _FITTING_NAMED, _FITTING_GUESSED = 0.6, 0.2, 0.95
 _CODES = 0.8
 # Share of the records that a field must name.
 _NAMED = 0.98
 # Marks of names that are equal, that contain each other, and the least that is proposed.
 _EQUAL, _CONTAINS = 1.0, 0.6
+# What the name of a layer says of its type, that of the file beside it, and each field that is named like a column.
+_BY_NAME, _BY_FILE, _BY_FIELD = 2.0, 0.9, 0.75
 _UNIT = re.compile(r"[\[(（_ ]([^\[\](（）)_ ]+)[\])）]?$")
 _PLAIN = re.compile(r"[\W_]+")
 
@@ -154,7 +157,7 @@ def _marks(sample: _Sample, path: Path, feature_type: FeatureType) -> _Marks:
         return _NOT_AT_ALL
     spoken = _synonyms()["types"].get(feature_type.name, ())
     names = [feature_type.name, feature_type.title, feature_type.title_zh, *spoken]
-    named = max(_alike(sample.layer.name, names), 0.9 * _alike(path.stem, names))
+    named = max(_alike(sample.layer.name, names), _BY_FILE * _alike(path.stem, names))
     filled = [f for f in sample.fields if sample.table.column(f).null_count < sample.table.num_rows]
     columns = [
         score
@@ -162,7 +165,7 @@ def _marks(sample: _Sample, path: Path, feature_type: FeatureType) -> _Marks:
         if (score := max((_alike(f, _names_of(prop, feature_type)) for f in filled), default=0.0)) >= _EQUAL
     ]
     share = len(columns) / len(feature_type.properties)
-    return _Marks(2 * named + 0.75 * sum(columns), bool(spoken), feature_type.geometry_required, share)
+    return _Marks(_BY_NAME * named + _BY_FIELD * sum(columns), bool(spoken), feature_type.geometry_required, share)
 
 
 def _code(sample: _Sample, feature_type: FeatureType, used: set[str]) -> str:
@@ -267,7 +270,7 @@ def _fitted(values: Any, name: str, prop: Property, dictionary: Dictionary, scor
         faults = Faults(len(texts))
         converted = convert(values, prop, Column(name, unit=unit), dictionary, faults)
         share = 1 - len(faults) / filled
-        if share >= (_FITTING if unit in (None, stated) else 0.95):
+        if share >= (_FITTING if unit in (None, stated) else _FITTING_GUESSED):
             guessed = "" if unit is None else f"; {unit} {'by its name' if unit == stated else 'by its values'}"
             return Proposal(prop.name, name, score * share, _range(converted, share) + guessed, unit)
     return None
@@ -286,7 +289,7 @@ def _translated(texts: Any, name: str, prop: Property, dictionary: Dictionary, s
     own = {text for text in counts if text in codelist or text.casefold() in titles}
     table = {text: known[text.casefold()] for text in ranked if text not in own and text.casefold() in known}
     fits = sum(counts[text] for text in counts if text in own or text in table) / sum(counts.values())
-    if fits < (_FITTING if score < _EQUAL else 0.2) or len(table) > _VALUES:
+    if fits < (_FITTING if score < _EQUAL else _FITTING_NAMED) or len(table) > _VALUES:
         return None
     left = {text: counts[text] for text in ranked if text not in own and text not in table}
     why = f"{fits:.0%} of the values translate into {codelist.name}"

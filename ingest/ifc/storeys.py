@@ -24,6 +24,8 @@ HEAD_ROOM = 1.8
 GROUND_TOLERANCE = 0.5
 # Least area that a floor without rooms, doors, windows or stairs must enclose, m².
 LEAST_AREA = 4.0
+# What of the level above still counts as the storey's: its slab, metres.
+_SLAB = 0.3
 _SIGNS_OF_USE = ("IfcDoor", "IfcWindow", "IfcStair", "IfcStairFlight")
 
 
@@ -109,7 +111,7 @@ def _draft(level: Level, top: float | None, fabric: Fabric | None) -> tuple[Floo
     height = min(ends) - level.elevation if ends else None
     outline = None
     if height is not None and height >= HEAD_ROOM and fabric is not None:
-        below = np.inf if level.following is None else level.following + 0.3
+        below = np.inf if level.following is None else level.following + _SLAB
         found = fabric.storey(level.elevation, below)
         outline = None if found.is_empty else found
     enclosing = outline is not None and outline.area >= LEAST_AREA
