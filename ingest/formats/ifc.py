@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyproj
 import shapely
 
 from cim import codes, crs
@@ -171,7 +172,8 @@ def _layers(path: Path, options: ReadOptions) -> Iterator[Layer]:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     try:
         placed = placing.place(answer, _circumstances(path, options))
-        outlines = {kind: _place(answer[kind], placed.placements) for kind in _INDOORS}
+        system = _system_of(placed.placements, options)
+        outlines = {kind: _place(answer[kind], placed.placements, system) for kind in _INDOORS}
         of_lines, said_of_lines = placing.place_lines(answer, placed, _circumstances(path, options))
         outlines |= {kind: _place_lines(answer[kind], of_lines, options) for kind in placing.LINES}
     except (CrsError, InvalidData) as error:
@@ -182,7 +184,6 @@ def _layers(path: Path, options: ReadOptions) -> Iterator[Layer]:
         _describe_body(record, placement, options)
     official, code_warnings = _codes(records, placed.codes)
     warnings = [*answer["warnings"], *dict.fromkeys((*placed.warnings, *said_of_lines)), *code_warnings]
-    system = next((placement.crs for placement in placed.placements if placement is not None), None)
     for feature_type in COLUMNS:
         kind = f"{feature_type}s"
         table = _table(feature_type, answer[kind], outlines[kind], digest, answer["schema"])
@@ -209,13 +210,25 @@ def _name_file(answer: dict[str, Any], stem: str) -> None:
             record["parent"] = None if record["parent"] is None else f"{stem}/{record['parent']}"
 
 
-def _place(records: list[dict[str, Any]], placements: list[Placement | None]) -> list[bytes | None]:
+def _system_of(placements: list[Placement | None], options: ReadOptions) -> pyproj.CRS | None:
+    """Return the CRS for the outlines of a model: that of its placements, the storage CRS where they have several."""
+    systems = [placement.crs for placement in placements if placement is not None]
+    if options.srid is not None and not all(crs.same(systems[0], system) for system in systems):
+        return crs.parse(options.srid)
+    return systems[0] if systems else None
+
+
+def _place(
+    records: list[dict[str, Any]], placements: list[Placement | None], system: pyproj.CRS | None
+) -> list[bytes | None]:
+    """Place records, in `system`, as the buildings are that they belong to."""
     placed: list[bytes | None] = [None] * len(records)
     for index, placement in enumerate(placements):
         members = [i for i, record in enumerate(records) if record["building"] == index and record["outline"]]
-        if placement is None or not members:
+        if placement is None or system is None or not members:
             continue
-        shapes = placement.place([shapely.from_wkb(records[i]["outline"]) for i in members])
+        shapes = np.array(placement.place([shapely.from_wkb(records[i]["outline"]) for i in members]))
+        shapes = crs.transform(shapes, placement.crs, system)
         for i, wkb in zip(members, shapely.to_wkb(shapes, byte_order=1, flavor="iso"), strict=True):
             placed[i] = wkb
     return placed

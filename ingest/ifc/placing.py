@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pyproj
@@ -191,18 +193,22 @@ def _contradictions(sites: Sequence[Any], placed: Sequence[Any], system: pyproj.
 
 def _hinted(answer: Mapping[str, Any], far: Sequence[bool], north: Direction, around: Circumstances) -> Placed:
     """Place buildings by the degrees of their sites, and by buildings of the city that they fit."""
-    result = Placed([], [], [])
-    said: list[str] = []
     outside: list[Geodetic] = []
+    asked: list[partial[tuple[Placement | None, str | None, str]]] = []
     for record, site, is_far in zip(answer["buildings"], answer["sites"], far, strict=True):
         point = None if site is None else Geodetic(**(site | {"origin": tuple(site["origin"])}))
         if point is not None and around.storage and not crs.covers(around.storage, point.longitude, point.latitude):
             outside.append(point)
             point = None
-        placement, code, warning = _place_one(record, point, north, around, is_far=is_far)
-        result.placements.append(placement)
-        result.codes.append(code)
-        said.append(warning)
+        asked.append(partial(_place_one, record, point, north, is_far=is_far))
+    found = [place_one(around) for place_one in asked]
+    # No two buildings are one: which of them it is that fits, nobody can tell.
+    laid_on = Counter(code for _, code, _ in found)
+    found = [
+        one if one[1] is None or laid_on[one[1]] == 1 else place_one(replace(around, city=None))
+        for one, place_one in zip(found, asked, strict=True)
+    ]
+    said = [warning for _, _, warning in found]
     if outside and around.storage:
         more = f", and those of {len(outside) - 1} more buildings," if len(outside) > 1 else ""
         said.insert(
@@ -210,8 +216,8 @@ def _hinted(answer: Mapping[str, Any], far: Sequence[bool], north: Direction, ar
             f"the site's longitude {outside[0].longitude:.4f} and latitude {outside[0].latitude:.4f}{more} lie outside"
             f" the area of {crs.name(around.storage)} and are not used",
         )
-    result.warnings = list(dict.fromkeys(warning for warning in said if warning))
-    return result
+    warnings = list(dict.fromkeys(warning for warning in said if warning))
+    return Placed([placement for placement, _, _ in found], [code for _, code, _ in found], warnings)
 
 
 def _place_one(

@@ -92,6 +92,47 @@ def test_a_hint_leads_to_the_building_the_model_fits(surveyed: Database, corner:
     assert f"laid on building {CODE} near the site's latitude" in said
 
 
+def test_buildings_of_a_model_that_are_placed_in_different_ways_all_arrive(
+    database: Database, builder: Callable[..., Any], tmp_path: Path
+) -> None:
+    # The first is known to the city; the second, 28 m east of it, is new, and lies where the site says: 180 m off.
+    outline = survey(database, tmp_path, CODE, shapely.box(422_000, 4_323_000, 422_012, 4_323_010))
+    model = builder(unit=1.0)
+    site = model.site(RefLatitude=(39, 2, 19, 0), RefLongitude=(116, 5, 58, 0))
+    for x, width, depth in ((0, 12, 10), (40, 30, 20)):
+        model.shell(model.storey(model.building(site), "EG", 0.0), x, 0, 0, width, depth, 3)
+    report = ingest(database, [model.write(tmp_path / "m.ifc")])
+    assert report.total()["rejected"] == 0, report
+    fitted, hinted = sorted(buildings(database), key=lambda row: row.method)
+    assert (fitted.method, hinted.method) == ("building_outline", "site_lat_lon")
+    assert overlap(shapely.from_wkb(fitted.geom), outline) > 0.99
+    assert shapely.from_wkb(hinted.geom).area == pytest.approx(600, rel=0.001)
+    assert shapely.from_wkb(hinted.geom).distance(outline) < 200
+
+
+def test_two_buildings_of_a_model_are_not_laid_on_one(
+    database: Database, builder: Callable[..., Any], tmp_path: Path
+) -> None:
+    survey(database, tmp_path, CODE, shapely.box(422_000, 4_323_000, 422_012, 4_323_010))
+    model = builder(unit=1.0)
+    site = model.site(RefLatitude=(39, 2, 19, 0), RefLongitude=(116, 5, 58, 0))
+    for x in (0, 40):
+        model.shell(model.storey(model.building(site), "EG", 0.0), x, 0, 0, 12, 10, 3)
+    report = ingest(database, [model.write(tmp_path / "m.ifc")])
+    assert report.total()["rejected"] == 0, report
+    assert [row.method for row in buildings(database)] == ["site_lat_lon"] * 2
+
+
+def survey(database: Database, folder: Path, code: str, shape: Any) -> Any:
+    """Take a surveyed building into the city; answer its outline."""
+    path = folder / "building.geojson"
+    feature = {"type": "Feature", "properties": {"code": code}, "geometry": shapely.geometry.mapping(shape)}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
+    report = ingest(database, [path], Options(assume_crs=crs.parse("EPSG:4548")))
+    assert report.total()["inserted"] == 1, report
+    return shape
+
+
 @pytest.mark.parametrize(
     ("site", "depths"),
     [
@@ -108,11 +149,7 @@ def test_a_model_that_fits_two_buildings_nearly_as_well_is_laid_on_neither(
     methods = []
     for number, depth in enumerate(depths):
         shape = shapely.box(422_000, 4_323_000 + 30 * number, 422_012, 4_323_000 + 30 * number + depth)
-        code = f"{CODE[:-5]}{number + 1}0000"
-        feature = {"type": "Feature", "properties": {"code": code}, "geometry": shapely.geometry.mapping(shape)}
-        layer = tmp_path / "building.geojson"
-        layer.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-        ingest(database, [layer], Options(assume_crs=crs.parse("EPSG:4548")))
+        survey(database, tmp_path, f"{CODE[:-5]}{number + 1}0000", shape)
         building = next(iter(read(path, ReadOptions(srid=4548, buildings=KnownBuildings(database.engine)))))
         methods += building.table()["georeference_method"].to_pylist()
     assert methods == ["building_outline", "site_lat_lon" if site else None]
