@@ -23,7 +23,7 @@ import shapely
 from cim import crs
 from cim.db.engine import Database
 from cim.db.script import query
-from cim.errors import InvalidData
+from cim.errors import InvalidData, NotFound
 from ingest.formats import Layer
 from ingest.formats._base import FEATURE_ID, GEOMETRY
 from ingest.values import text_of
@@ -53,8 +53,18 @@ class RejectedRecord:
 
 
 def rejects_of(database: Database, dataset: str | None = None, layer: str | None = None) -> list[RejectedRecord]:
-    """Return rejected records in the order they came, of one file (by name or digest) and one layer if asked for."""
+    """Return rejected records in the order they came, of one file (by name or digest) and one layer if asked for.
+
+    Raises
+    ------
+    NotFound : no such file was ever taken in.
+    """
     with database.engine.connect() as connection:
+        if (
+            dataset is not None
+            and not connection.execute(query("ingest/knows_dataset"), {"dataset": dataset}).scalar_one()
+        ):
+            raise NotFound(f"no file {dataset!r} was taken in; name it as `cim rejects` does, or by its SHA-256")
         rows = connection.execute(query("ingest/list_rejects"), {"dataset": dataset, "layer": layer})
         return [RejectedRecord(r.id, r.name, r.dataset, r.layer, r.source_id, r.reason, r.record, r.at) for r in rows]
 

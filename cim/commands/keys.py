@@ -29,6 +29,7 @@ def add(
 
     until = None if expires is None else expires.replace(tzinfo=UTC)
     with open_city() as city, city.database.writing(None, None) as connection:
+        access.check_types(city.database.dictionary, scope)
         key = access.add_key(connection, name, scope, division or [], until, quota)
     if as_json:
         said = {"name": name, "scopes": sorted(scope), "divisions": division, "expires": until, "quota": quota}

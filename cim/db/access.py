@@ -18,7 +18,7 @@ from limits import RateLimitItem, parse_many
 
 from cim.db.engine import Database, told
 from cim.db.script import query
-from cim.dictionary import FeatureType
+from cim.dictionary import Dictionary, FeatureType
 from cim.errors import DatabaseError, InvalidData, NotFound
 from cim.log.entry import parse_body
 
@@ -130,6 +130,19 @@ def check_scopes(scopes: Sequence[str]) -> frozenset[str]:
                 f"with a verb of {', '.join(VERBS)}"
             )
     return frozenset(scopes)
+
+
+def check_types(dictionary: Dictionary, scopes: Sequence[str]) -> None:
+    """Check that scopes name feature types there are: one that does not would allow nothing, without a word.
+
+    Raises
+    ------
+    InvalidData : one names another type.
+    """
+    known = {*dictionary.types, "processes", "*"}
+    for scope in scopes:
+        if scope.partition(":")[0] not in known:
+            raise InvalidData(f"{scope!r} names no feature type; there are {', '.join(dictionary.types)}")
 
 
 def check_divisions(divisions: Sequence[str]) -> tuple[str, ...]:

@@ -146,6 +146,10 @@ class Process(ABC):
         unknown = sorted(given.keys() - schema["properties"].keys())
         if unknown:
             raise InvalidData(f"{cls.name} has no input {', '.join(unknown)}; it has {', '.join(schema['properties'])}")
+        for name in schema["required"]:
+            if name not in given:
+                meant = next(f.metadata["description"] for f in fields(cls) if f.name == name)
+                raise InvalidData(f"{cls.name} needs the input {name}: {meant}")
         outline = {name: _proposal.outlined(value) for name, value in given.items()}
         if not _validator(cls).is_valid(outline):
             from jsonschema.exceptions import best_match  # slow to load, and most commands compute nothing

@@ -517,6 +517,8 @@ def test_keys_on_the_command_line(settings: Settings, monkeypatch: pytest.Monkey
         assert done.exit_code == 0, done.output
         return done.output
 
+    with pytest.raises(InvalidData, match="'pipes:write' names no feature type; there are division, parcel"):
+        cim("add", "Water works", "--scope", "pipes:write")
     made = cim("add", "Water works", "--scope", "pipe:write", "--scope", "pipe:read", "--expires", "2999-01-01").strip()
     number = made.split("_")[1]
     (listed,) = json.loads(cim("list", "--json"))

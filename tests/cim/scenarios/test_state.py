@@ -244,7 +244,7 @@ def test_parcels_by_code_are_their_union(unchanging: Database) -> None:
 @pytest.mark.parametrize(
     ("inputs", "error", "message"),
     [
-        ({}, InvalidData, "'scope' is a required property"),
+        ({}, InvalidData, "needs the input scope: The land it is about"),
         ({"scope": DISTRICT, "colour": 1}, InvalidData, "has no input colour; it has scope, "),
         ({"scope": 7.5}, InvalidData, "input scope: .*got 7.5"),
         ({"scope": 130638097000}, NotFound, "no renewal district or division '130638097000'"),
