@@ -73,7 +73,10 @@ class _References:
     async def _read(self, what: str, href: Any) -> Any:
         if not isinstance(href, str) or not _ADDRESS.fullmatch(href):
             raise InvalidData(f"{what}: href must be an address in ASCII, got {str(href)[:60]!r}")
-        address = urljoin(f"{self._base}/", href)
+        try:
+            address = urljoin(f"{self._base}/", href)
+        except ValueError as error:
+            raise InvalidData(f"{what}: href {href[:200]} is no address: {error}") from None
         for _ in range(2):  # another identifier of an object leads to its code
             if not address.startswith(f"{self._base}/"):
                 raise InvalidData(f"{what}: only what this city serves is read, below {self._base}/; got {href[:200]}")
@@ -87,7 +90,7 @@ class _References:
         media = headers.get("content-type", "").partition(";")[0]
         document = orjson.loads(body) if media == JSON or media.endswith("+json") else None
         if status != HTTPStatus.OK:
-            told = document["detail"] if isinstance(document, dict) else ""
+            told = document.get("detail", "") if isinstance(document, dict) else ""
             raise InvalidData(f"{what}: {href[:200]} answers {status}: {told}")
         if document is None:
             raise InvalidData(f"{what}: {href[:200]} is {media}, and must be JSON")

@@ -158,6 +158,7 @@ def test_nothing_else_is_read(opened: Opened) -> None:
     refused(http, {"href": ITEM + "?crs=http://www.opengis.net/def/crs/EPSG/0/4548"}, "leave crs out")
     refused(http, {"href": ITEM}, "leave it out", scope_crs="EPSG:4548")
     refused(http, {"href": "/conformance"}, "input scope")
+    refused(http, {"href": "http://[/x.json"}, "is no address")
     refused(http, {"href": "/项目"}, "in ASCII")
     refused(http, {"href": 7}, "in ASCII")
     refused(http, [{"href": ITEM}] * 51, "more than 50 references")
