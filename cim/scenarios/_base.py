@@ -84,7 +84,8 @@ class Outcome:
 class Process(ABC):
     """Base of everything that is run by its id: its fields are its inputs; its module ends in SCENARIO.
 
-    Class attributes: `name` (process id), `version` (raised whenever the same inputs give other bytes), `title`,
+    Class attributes: `name` (process id), `version` (raised whenever the same inputs give other bytes; a subclass with
+    an earlier one keeps what was sealed by that verifiable), `title`,
     `title_zh`, `description`, `description_zh`, `reads` (feature types it reads), `queries` (those it runs, where not
     only the one of its name), `libraries` (Python packages whose version may change a result), `outputs` (JSON Schema
     of the result, with units), `rendered` (whether answers come in the formats of reports, too) and `example`.
@@ -106,6 +107,11 @@ class Process(ABC):
     @abstractmethod
     def execute(self, database: Database, *, use_live: bool = True) -> dict[str, Any]:
         """Return the document: `result`, and `assessment` that names the state it holds for."""
+
+    @classmethod
+    def of_version(cls, version: str) -> type[Process]:
+        """Return the process as it was in an earlier version, if that is kept; else as it is."""
+        return next((earlier for earlier in cls.__subclasses__() if earlier.version == version), cls)
 
     @classmethod
     def document_schema(cls) -> dict[str, Any]:

@@ -261,6 +261,18 @@ class EvaluateProposal(Scenario):
         return densities(next(row for row in rows if row.extent == "gross"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Before13(EvaluateProposal):
+    """As it was when it did not name the targets off its land."""
+
+    version: ClassVar[str] = "1.2.0"
+
+    def compute(self, state: State) -> Outcome:
+        outcome = super().compute(state)
+        del outcome.coverage["targets_outside"]
+        return outcome
+
+
 def _laid(state: State, item: Mapping[str, Any]) -> Made:
     """Return a proposal of the input laid over a state."""
     document = {name: value for name, value in item.items() if name != "name"}

@@ -161,7 +161,7 @@ class VerifyAssessment(Process):
         sealed = self.document["assessment"]
         with snapshot(database) as connection:
             now = resolve(connection, None, database.settings.log_dir)
-            known = scenarios().get(sealed["process"]["id"])
+            known = _known(sealed)
             versions = software(connection, known.libraries if known else ())
             claims = [*_digests(self.document), *_city(database, connection, sealed)]
             asked = _asked(sealed)
@@ -218,8 +218,7 @@ def _city(database: Database, connection: sa.Connection, sealed: Mapping[str, An
 
 def _context(database: Database, sealed: Mapping[str, Any], versions: Mapping[str, str]) -> list[Check]:
     """Compare what it was computed with: process, rules and the software that clips."""
-    process = sealed["process"]
-    known = scenarios().get(process["id"])
+    process, known = sealed["process"], _known(sealed)
     folder = database.settings.dictionary
     here = rule_packs(*([folder] if folder else []))
     packs = {name: sealed[name] for name in ("rule_pack", "compared_with") if sealed[name] is not None}
@@ -236,9 +235,15 @@ def _context(database: Database, sealed: Mapping[str, Any], versions: Mapping[st
     ]
 
 
+def _known(sealed: Mapping[str, Any]) -> type[Process] | None:
+    """Return the process that it was sealed by, in that version if it is kept."""
+    known = scenarios().get(sealed["process"]["id"])
+    return known and known.of_version(sealed["process"]["version"])
+
+
 def _asked(sealed: Mapping[str, Any]) -> Scenario | None:
     """Return the scenario with the sealed inputs; None where there is none that takes them."""
-    known = scenarios().get(sealed["process"]["id"])
+    known = _known(sealed)
     if known is None or not issubclass(known, Scenario):
         return None
     try:

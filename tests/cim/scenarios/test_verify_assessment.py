@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -75,6 +76,18 @@ def test_what_was_altered_is_invalid(
     part[last] = value
     result = verify(unchanging, document)
     assert (result["status"], failed(result)) == ("invalid", expected)
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.2.0", "valid"), ("1.1.0", "undecided")])
+def test_a_comparison_of_an_earlier_version_still_verifies(unchanging: Database, version: str, status: str) -> None:
+    gone = {"name": "a", "interventions": [{"target": f"{P1}F00010000", "action": "demolish"}]}
+    document = run(unchanging, "evaluate-proposal", {**INPUTS, "scope": [P2], "proposals": [gone]})
+    assert document["coverage"].pop("targets_outside") == [f"{P1}F00010000"]  # which 1.2.0 did not say
+    sealed = document["assessment"]
+    sealed["process"]["version"] = version
+    answer = canonical({name: document[name] for name in ("result", "coverage")})
+    sealed["result_hash"] = hashlib.sha256(answer).hexdigest()
+    assert verify(unchanging, document)["status"] == status
 
 
 def test_a_result_of_other_rules_is_undecided(unchanging: Database) -> None:
