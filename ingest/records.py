@@ -27,7 +27,7 @@ from ingest.context import Context, lineage_of
 from ingest.familiar import Met, digests, fields_of, shaped, traits_of
 from ingest.faults import Faults, Mask
 from ingest.formats import Layer
-from ingest.formats._base import BATCH, GEOMETRY, PARENT_SOURCE_ID, RESERVED
+from ingest.formats._base import BATCH, FEATURE_ID, GEOMETRY, PARENT_SOURCE_ID, RESERVED
 from ingest.identify import Codes
 from ingest.mapping import LayerMapping, Value
 from ingest.misplaced import looks
@@ -175,6 +175,7 @@ class Preparation:
     def _prepare_all(self, records: Records) -> Prepared:
         table = records.table
         faults = Faults(table.num_rows)
+        faults.add(_empty(table), "holds nothing: no field has a value, and there is no geometry")
         ids = identify.source_ids(table, self.identifier, self.layer, self.context.path, faults)
         columns = self._columns(table, faults)
         attributes = {f.column: attribute_of(table.column(f.key), f.key, faults) for f in self.fields}
@@ -487,6 +488,15 @@ class Preparation:
             Rejected(ids[row] or str(records.numbers[row] + 1), reason, as_feature(record, system), about[row])
             for (row, reason), record in zip(reasons, plain, strict=True)
         ]
+
+
+def _empty(table: pa.Table) -> Mask:
+    """Tell which records hold nothing but their number, as lines of commas and cells that were cleared."""
+    empty = np.ones(table.num_rows, bool)
+    for name in table.column_names:
+        if name != FEATURE_ID:
+            empty &= table.column(name).is_null().to_numpy()
+    return empty
 
 
 def _check_size(rows: pa.Table, faults: Faults) -> None:

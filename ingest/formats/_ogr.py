@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyproj
 
 from cim import crs
@@ -21,6 +22,9 @@ from ingest.gdal import apart, check_signature, confined, heard, pyogrio
 # Names pyogrio gives to geometry and feature number where the file has none of its own.
 _UNNAMED_GEOMETRY = "wkb_geometry"
 _UNNAMED_FID = "OGC_FID"
+# From here on a double does not hold every whole number.
+_ROUNDED = 2.0**53
+_LARGEST = pa.array([2**63 - 1, -(2**63)], pa.int64())
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,8 @@ def _items(source: _Source, name: str) -> Iterator[_Item]:
                     break
                 _check_text(read)
                 batch = _ours(read, places, schema)
+                if source.title.startswith("GeoJSON"):
+                    said.extend(_altered(batch))
         yield from said
 
 
@@ -193,6 +199,19 @@ def _check_text(batch: pa.RecordBatch) -> None:
     for column in batch.columns:
         if pa.types.is_string(column.type):
             column.validate(full=True)
+
+
+def _altered(batch: pa.RecordBatch) -> Iterator[str]:
+    """Say which columns hold numbers of more digits than GDAL keeps of JSON: it rounds them, or takes the largest."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_floating(column.type):
+            altered = pc.greater_equal(pc.abs(column), _ROUNDED)
+        elif pa.types.is_int64(column.type):
+            altered = pc.is_in(column, _LARGEST)
+        else:
+            continue
+        if pc.any(altered).as_py():
+            yield f"numbers of {name!r} have more digits than are kept, and came altered: write them as text"
 
 
 def _places(schema: pa.Schema, meta: Mapping[str, Any]) -> dict[str, int | None]:

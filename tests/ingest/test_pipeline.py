@@ -171,6 +171,32 @@ def test_rejects_are_kept_as_they_came_and_counted(
         rejects_of(database, dataset="other.geojson")
 
 
+def test_a_record_of_nothing_is_no_object(database: Database, tmp_path: Path, rows: Rows) -> None:
+    """A line of commas, as spreadsheets leave behind."""
+    path = tmp_path / "building.csv"
+    path.write_text(f"code,name,x,y\n{BUILDING},a,,\n,,,\n,b,,\n", encoding="utf-8")
+    report = ingest(database, [path])
+    assert counts(report) == {"read": 3, "inserted": 2, "rejected": 1}
+    (reject,) = rejects_of(database)
+    assert (reject.source_id, reject.reason) == ("2", "holds nothing: no field has a value, and there is no geometry")
+    assert [row["name"] for row in rows("building", "name")] == ["a", "b"]
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".geojsonl"])
+def test_digits_that_geojson_loses_are_told(database: Database, tmp_path: Path, suffix: str) -> None:
+    features = [
+        {"type": "Feature", "properties": {"long": 20_000_000_000_000_000_001, "short": 1.5}, "geometry": None},
+        {"type": "Feature", "properties": {"long": 2, "short": 2.5}, "geometry": None},
+    ]
+    path = tmp_path / f"building{suffix}"
+    whole = json.dumps({"type": "FeatureCollection", "features": features})
+    path.write_text(whole if suffix == ".geojson" else "\n".join(map(json.dumps, features)), encoding="utf-8")
+    ((layer,),) = [file.layers for file in ingest(database, [path]).files]
+    assert [said for said in layer.warnings if "altered" in said] == [
+        "numbers of 'long' have more digits than are kept, and came altered: write them as text"
+    ]
+
+
 def test_mended_rejects_replace_the_old_ones(database: Database, tmp_path: Path, write: Write, square: Shape) -> None:
     path = write(tmp_path / "building.geojson", [{"code": BUILDING, "height": -1}], [square()])
     ingest(database, [path])
