@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -48,17 +49,19 @@ def read_layers(
     *,
     opened: Path | None = None,
     unasked: Collection[str] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Layer]:
     """Yield every layer of the file but those `unasked`, or the one that `options.layer` names.
 
-    `opened` is the copy of the file to open.
+    `opened` is the copy of the file to open, `settings` are those of GDAL.
 
     Raises
     ------
     InvalidData : not a file of this format, damaged, text in another encoding, without the layer asked for.
     """
     check_signature(path, signatures, title)
-    yield from _Source(path, opened or path, title, encoding, aside=not confined()).layers(options.layer, unasked)
+    source = _Source(path, opened or path, title, encoding, dict(settings), aside=not confined())
+    yield from source.layers(options.layer, unasked)
 
 
 def read_layers_apart(
@@ -195,10 +198,18 @@ def _refusing(path: Path, name: str, title: str, encoding: str | None) -> Iterat
 
 
 def _check_text(batch: pa.RecordBatch) -> None:
-    """Raise pa.ArrowInvalid where a column of text is not UTF-8: GDAL hands on what a file wrongly calls so."""
+    """Raise pa.ArrowInvalid where a column of text is not UTF-8: GDAL hands on what a file wrongly calls so.
+
+    Raise ValueError where one of bytes is garbled.
+    """
     for column in batch.columns:
         if pa.types.is_string(column.type):
             column.validate(full=True)
+        elif pa.types.is_binary(column.type):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                raise ValueError(f"GDAL garbles its geometry: {error}") from None
 
 
 def _altered(batch: pa.RecordBatch) -> Iterator[str]:
