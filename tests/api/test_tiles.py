@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 from typing import Any
 
 import httpx
@@ -92,6 +94,77 @@ def test_corners_lie_where_the_projection_has_them(http: httpx.Client, city: Cit
                 compared[exact] += 1
     assert compared[True] > 10
     assert zoom < 14 or compared[False] > 1000
+
+
+@pytest.mark.parametrize("zoom", [14, 16])
+def test_areas_are_valid_and_wind_as_the_specification_has_it(zoom: int, own: tuple[City, httpx.Client]) -> None:
+    """Of any corners and size: what is sure to be valid is drawn as it is, and all else made so by PostGIS."""
+    city, http = own
+    chosen = random.Random(3)
+    shapes = []
+    for number in range(400):
+        x, y, size = 500_000 + number % 20 * 40, 4_318_000 + number // 20 * 40, chosen.uniform(3, 30)
+        turns = sorted(chosen.uniform(0, 2 * math.pi) for _ in range(chosen.randint(3, 12)))
+        ring = [(x + size * chosen.uniform(0.1, 0.6) * math.cos(turn), y + size * math.sin(turn)) for turn in turns]
+        shape = shapely.MultiPolygon([shapely.Polygon(ring[:: chosen.choice([1, -1])])])
+        if shape.is_valid:
+            shapes.append({"code": f"shape-{number}", "geom": f"SRID=4548;{shape.wkt}"})
+    with city.database.engine.begin() as connection:
+        connection.execute(sa.insert(city.database.table("building")), shapes)
+    city.sequence()
+    column = {14: 1, 16: 2}[zoom]
+    drawn = 0
+    for down, right in itertools.product(range(column + 1), repeat=2):
+        level, row, at = tile_of(zoom, 117.0005 + 0.0055 * right, 38.999 - 0.0043 * down)
+        answer = http.get(f"{TILES}/{level}/{row}/{at}")
+        if answer.status_code != 200:  # nothing lies there
+            continue
+        options = {"y_coord_down": True}
+        for feature in mapbox_vector_tile.decode(answer.content, default_options=options)["building"]["features"]:
+            area = shapely.geometry.shape(feature["geometry"])
+            for part in shapely.get_parts(area):
+                assert part.is_valid
+                assert part.exterior.is_ccw  # a positive area by the surveyor's formula
+                assert not any(hole.is_ccw for hole in part.interiors)
+            drawn += 1
+    assert drawn > 300
+
+
+def test_what_is_surely_simple_is_simple(city: City) -> None:
+    """Against GEOS, of thousands of rings of whole numbers; and what buildings look like is found to be so."""
+    chosen = random.Random(4)
+    rings = []
+    for _ in range(6_000):
+        turns, size = sorted(chosen.uniform(0, 2 * math.pi) for _ in range(chosen.randint(3, 9))), chosen.uniform(1, 12)
+        away = [size * chosen.uniform(0.5, 1) for _ in turns]
+        corners = [(round(r * math.cos(t)), round(r * math.sin(t))) for r, t in zip(away, turns, strict=True)]
+        if chosen.random() < 0.3:
+            chosen.shuffle(corners)
+        rings.append([one for one, before in zip(corners, [corners[-1], *corners], strict=False) if one != before])
+    plain = {
+        "square": [(0, 0), (9, 0), (9, 9), (0, 9)],
+        "house": [(0, 0), (12, 5), (8, 15), (-4, 10)],
+        "round": [(0, 4), (4, 0), (10, 0), (14, 4), (14, 10), (10, 14), (4, 14), (0, 10)],
+    }
+    wrong = {
+        "bow": [(0, 0), (9, 9), (9, 0), (0, 9)],
+        "spike": [(0, 0), (9, 0), (9, 9), (9, 12), (9, 9), (0, 9)],
+        "touching": [(0, 0), (10, 0), (10, 10), (5, 0), (0, 10)],
+        "none": [(0, 0), (5, 0), (9, 0)],
+    }
+    shapes = [shapely.Polygon(ring) for ring in [*plain.values(), *wrong.values(), *rings] if len(ring) > 2]
+    holed = shapely.box(0, 0, 9, 9).difference(shapely.box(3, 3, 4, 4))
+    many = shapely.MultiPolygon([shapely.box(0, 0, 9, 9), shapely.box(20, 0, 21, 1)])
+    text = sa.text("SELECT cim.surely_simple(g) FROM unnest(CAST(:wkb AS bytea[])) WITH ORDINALITY AS w (b, n), "
+                   "ST_GeomFromWKB(w.b) g ORDER BY w.n")  # fmt: skip
+    with city.database.engine.connect() as connection:
+        told = connection.execute(text, {"wkb": list(shapely.to_wkb([*shapes, holed, many]))}).scalars().all()
+    assert told[: len(plain)] == [True] * len(plain)
+    assert told[-2:] == [False, False]
+    valid = shapely.is_valid(shapes)
+    assert not any(one and not true for one, true in zip(told, valid, strict=False))
+    assert sum(valid) > 1000 < sum(~valid)
+    assert sum(told) > 500
 
 
 def test_what_each_object_has_of_its_own_comes_from_level_15_on(http: httpx.Client) -> None:
