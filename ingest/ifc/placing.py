@@ -208,6 +208,12 @@ def _hinted(answer: Mapping[str, Any], far: Sequence[bool], north: Direction, ar
         one if one[1] is None or laid_on[one[1]] == 1 else place_one(replace(around, city=None))
         for one, place_one in zip(found, asked, strict=True)
     ]
+    fitted = [(placement.accuracy or 0.0, code, placement) for placement, code, _ in found if placement and code]
+    if fitted:
+        # The model says where the others are to it, and better than a hint does.
+        _, code, best = min(fitted, key=lambda one: one[:2])
+        beside = best, None, f"placed as the model has them to the one laid on building {code}; confirm it"
+        found = [one if one[1] or is_far else beside for one, is_far in zip(found, far, strict=True)]
     said = [warning for _, _, warning in found]
     if outside and around.storage:
         more = f", and those of {len(outside) - 1} more buildings," if len(outside) > 1 else ""

@@ -92,22 +92,36 @@ def test_a_hint_leads_to_the_building_the_model_fits(surveyed: Database, corner:
     assert f"laid on building {CODE} near the site's latitude" in said
 
 
-def test_buildings_of_a_model_that_are_placed_in_different_ways_all_arrive(
+def test_buildings_lie_as_the_model_has_them_to_the_one_that_the_city_knows(
     database: Database, builder: Callable[..., Any], tmp_path: Path
 ) -> None:
-    # The first is known to the city; the second, 28 m east of it, is new, and lies where the site says: 180 m off.
-    outline = survey(database, tmp_path, CODE, shapely.box(422_000, 4_323_000, 422_012, 4_323_010))
+    known = survey(database, tmp_path, CODE, shapely.box(422_000, 4_323_000, 422_012, 4_323_010))
     model = builder(unit=1.0)
-    site = model.site(RefLatitude=(39, 2, 19, 0), RefLongitude=(116, 5, 58, 0))
+    site = model.site(RefLatitude=(39, 2, 19, 0), RefLongitude=(116, 5, 58, 0))  # 180 m off
     for x, width, depth in ((0, 12, 10), (40, 30, 20)):
         model.shell(model.storey(model.building(site), "EG", 0.0), x, 0, 0, width, depth, 3)
     report = ingest(database, [model.write(tmp_path / "m.ifc")])
     assert report.total()["rejected"] == 0, report
-    fitted, hinted = sorted(buildings(database), key=lambda row: row.method)
-    assert (fitted.method, hinted.method) == ("building_outline", "site_lat_lon")
-    assert overlap(shapely.from_wkb(fitted.geom), outline) > 0.99
-    assert shapely.from_wkb(hinted.geom).area == pytest.approx(600, rel=0.001)
-    assert shapely.from_wkb(hinted.geom).distance(outline) < 200
+    first, second = (shapely.from_wkb(row.geom) for row in sorted(buildings(database), key=lambda row: row.code))
+    assert overlap(first, known) > 0.99
+    assert overlap(second, shapely.box(422_040, 4_323_000, 422_070, 4_323_020)) > 0.99
+    assert {row.method for row in buildings(database)} == {"building_outline"}
+
+
+def test_buildings_that_are_placed_in_different_ways_come_in_one_system(
+    builder: Callable[..., Any], tmp_path: Path
+) -> None:
+    # One has coordinates of the city's map, near the degrees of the site; the other is at the model's origin.
+    model = builder(unit=1.0)
+    site = model.site(RefLatitude=(39, 2, 19, 0), RefLongitude=(116, 5, 58, 0))
+    for x, y in ((422_000, 4_323_000), (0, 0)):
+        model.shell(model.storey(model.building(site), "EG", 0.0), x, y, 0, 12, 10, 3)
+    layer = next(iter(read(model.write(tmp_path / "m.ifc"), ReadOptions(srid=4548))))
+    assert layer.table()["georeference_method"].to_pylist() == ["local_coordinates", "site_lat_lon"]
+    mapped, hinted = shapely.from_wkb(layer.table()["geom"].to_pylist())
+    assert mapped.bounds == pytest.approx((422_000, 4_323_000, 422_012, 4_323_010), abs=1e-6)
+    assert hinted.distance(mapped) < 200
+    assert hinted.area == pytest.approx(120, rel=0.001)
 
 
 def test_two_buildings_of_a_model_are_not_laid_on_one(
