@@ -23,6 +23,7 @@ from ingest.gdal import apart, check_signature, confined, heard, pyogrio
 # Names pyogrio gives to geometry and feature number where the file has none of its own.
 _UNNAMED_GEOMETRY = "wkb_geometry"
 _UNNAMED_FID = "OGC_FID"
+_ZONE = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 # From here on a double does not hold every whole number.
 _ROUNDED = 2.0**53
 _LARGEST = pa.array([2**63 - 1, -(2**63)], pa.int64())
@@ -150,6 +151,7 @@ def _items(source: _Source, name: str) -> Iterator[_Item]:
                 return_fids=True,
                 use_pyarrow=True,
                 batch_size=BATCH,
+                datetime_as_string=source.title == "FlatGeobuf" and _has_zones(source, name),
                 # As an option of this file: `encoding` is one of the thread, and stays where another ends the stream.
                 **({} if source.encoding is None else {"ENCODING": source.encoding}),
             )
@@ -171,6 +173,19 @@ def _items(source: _Source, name: str) -> Iterator[_Item]:
                 if source.title.startswith("GeoJSON"):
                     said.extend(_altered(batch))
         yield from said
+
+
+def _has_zones(source: _Source, name: str) -> bool:
+    """Tell whether instants of a FlatGeobuf state their time zone, which GDAL leaves out where they are not text."""
+    gdal = pyogrio()
+    info = gdal.read_info(source.opened, layer=name)
+    instants = [field for field, kind in zip(info["fields"], info["ogr_types"], strict=True) if kind == "OFTDateTime"]
+    if not instants:
+        return False
+    only = {"columns": instants, "read_geometry": False, "datetime_as_string": True, "use_pyarrow": True}
+    with gdal.open_arrow(source.opened, layer=name, **only) as (_, reader):
+        columns = (column for batch in reader for column in batch.columns)
+        return any(pc.any(pc.match_substring_regex(column, _ZONE)).as_py() for column in columns)
 
 
 @contextmanager
