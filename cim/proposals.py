@@ -262,8 +262,8 @@ class Proposals:
 
         Raises
         ------
-        InvalidData : no permit. Conflict : it is no draft any more, or there are conflicts with the city as it is now;
-        `rebase` names them.
+        InvalidData : no permit, or a day before a building was there. Conflict : it is no draft any more, or there are
+        conflicts with the city as it is now; `rebase` names them.
         """
         if not permit.strip():
             raise InvalidData("a merge needs the number of the permit: it is recorded for good")
@@ -370,7 +370,18 @@ class Proposals:
                 values["year_renovated"] = effective_on.year
             self._replace(connection, kind, before, values)
             changed[kind].append(code)
+        self._check_day(connection, changed.get("building", ()), effective_on)
         return Merge(dict(changed), dict(added))
+
+    def _check_day(self, connection: sa.Connection, codes: Sequence[str], effective_on: date) -> None:
+        """Refuse a day before a building that changes was there: a slip of the pen would be recorded for good."""
+        building = self.database.table("building").c
+        early = sa.or_(building.valid_from > effective_on, building.year_built > effective_on.year)
+        found = sa.select(building.code).where(building.code.in_(codes), early).order_by(building.code)
+        if (code := connection.execute(found).scalar()) is not None:
+            raise InvalidData(
+                f"effective_on {effective_on} lies before {code} was there, by its year built or valid_from"
+            )
 
 
 def _rows_of(made: Made) -> dict[tuple[str, str], Mapping[str, Any]]:

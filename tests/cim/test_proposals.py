@@ -319,6 +319,17 @@ def test_a_merge_needs_the_city_it_was_drawn_up_on(city: City) -> None:
     assert len(city.features("building")) == 3
 
 
+def test_a_merge_does_not_end_what_had_not_begun(city: City) -> None:
+    edit(city, OLD, valid_from=date(1999, 5, 1), year_built=1998)
+    code = draw_up(city, {"target": OLD, "action": "demolish"})
+    for day in (date(1997, 12, 31), date(1999, 4, 30)):
+        with pytest.raises(InvalidData, match=f"effective_on {day} lies before {OLD} was there"):
+            city.proposals.merge(code, permit="7", effective_on=day)
+    assert city.proposals.get(code)["proposal_status"] == "draft"
+    assert len(city.history(OLD)) == 2  # made, and edited
+    city.proposals.merge(code, permit="7", effective_on=date(1999, 5, 1))
+
+
 def test_a_withdrawn_one_stays_readable(city: City) -> None:
     code = draw_up(city)
     with pytest.raises(InvalidData, match="needs a reason"):
