@@ -24,15 +24,9 @@ DOCS = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    "docs/access.md",
-    "docs/codes.md",
-    "docs/deploy.md",
-    "docs/identity.md",
-    "docs/jobs.md",
-    "docs/mapping.md",
-    "docs/models.md",
     "sample_data/README.md",
     "schemas/README.md",
+    *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))),
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
