@@ -14,7 +14,7 @@ from cim.errors import CrsError, InvalidData
 
 # A CRS by link, of the specification of 2008, which GDAL goes and fetches. Letters that are escaped, as no writer of
 # JSON does, may spell the same.
-_SUSPECT = re.compile(rb'"type"\s*:\s*"(?:link|url)"|\\u00[46][1-9a-f]|\\u00[57][0-9a]', re.IGNORECASE)
+_SUSPECT = re.compile(rb'"type"\s*:\s*"(?:link|url)"|\\u00[46][1-9a-f]|\\u00[57][0-9a]')
 # A CRS as the specification of 2008 has it: an object with one inside.
 _SYSTEM = re.compile(rb'"crs"\s*:\s*(\{(?:[^{}]|\{[^{}]*\})*\})')
 # What GDAL looks up; of any other name it makes WGS 84, and says nothing.
@@ -93,7 +93,9 @@ def _check_system(path: Path, text: bytes) -> None:
 
 def suspect(text: bytes) -> bool:
     """Tell whether a text needs a closer look."""
-    return _SUSPECT.search(text) is not None
+    lower = text.lower()
+    # The pattern alone stops at every quotation mark, and takes twice as long.
+    return any(word in lower for word in (b'"link"', b'"url"', b"\\u00")) and _SUSPECT.search(lower) is not None
 
 
 def refuse_links(path: Path, text: bytes) -> None:

@@ -228,8 +228,15 @@ def _check_text(batch: pa.RecordBatch) -> None:
 
 
 def _altered(batch: pa.RecordBatch) -> Iterator[str]:
-    """Say which columns hold numbers of more digits than GDAL keeps of JSON: it rounds them, or takes the largest."""
+    """Say which columns hold what GDAL does not keep of JSON.
+
+    Numbers of more digits are rounded, or become the largest; half a character (a lone surrogate) becomes U+FFFD.
+    """
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_string(column.type):
+            if pc.any(pc.match_substring(column, "\ufffd")).as_py():
+                yield f"text of {name!r} holds U+FFFD, which stands for a character that was lost: look at its source"
+            continue
         if pa.types.is_floating(column.type):
             altered = pc.greater_equal(pc.abs(column), _ROUNDED)
         elif pa.types.is_int64(column.type):

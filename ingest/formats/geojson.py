@@ -14,12 +14,14 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
 
     Coordinates are degrees of WGS 84 (RFC 7946) unless the file has the `crs` member of the 2008 specification,
     which must name a CRS: one by link is refused, since GDAL would fetch it, and so is a name that nobody knows.
+    Attributes are the `properties`; what features say beside them is told in the warnings.
 
     Raises
     ------
     InvalidData : the CRS is one of those, or a text holds U+0000.
     """
     from ingest.formats._json import check_known, check_no_link, check_no_nul
+    from ingest.formats._members import left_out_of
     from ingest.formats._ogr import read_layers
 
     check_signature(path, (b"{",), "GeoJSON")
@@ -27,7 +29,9 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     check_no_nul(path)
     if options.assume_crs is None:
         check_known(path)
-    yield from read_layers(path, options, "GeoJSON", (b"{",))
+    for layer in read_layers(path, options, "GeoJSON", (b"{",)):
+        layer.warnings.extend(left_out_of(path))
+        yield layer
 
 
 FORMAT = Format(

@@ -11,6 +11,7 @@ import orjson
 from cim.errors import InvalidData
 from ingest.formats._base import Format, Layer, ReadOptions
 from ingest.formats._json import check_no_nul, refuse_links, suspect
+from ingest.formats._members import LeftOut
 from ingest.gdal import check_signature
 
 _SEPARATOR = b"\x1e"
@@ -21,6 +22,8 @@ _TITLE = "GeoJSON text sequence"
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     """Yield the one layer of a sequence, named like the file, in degrees of WGS 84 (RFC 8142 with RFC 7946).
 
+    Attributes are the `properties`; what features say beside them is told in the warnings.
+
     Raises
     ------
     InvalidData : a line that is no JSON, which GDAL would leave out, states its CRS by a link, or holds U+0000.
@@ -28,12 +31,16 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     from ingest.formats._ogr import read_layers
 
     check_signature(path, _SIGNATURES, _TITLE)
-    _check_records(path)
+    left = _checked(path)
     check_no_nul(path)
-    yield from read_layers(path, options, _TITLE, _SIGNATURES)
+    for layer in read_layers(path, options, _TITLE, _SIGNATURES):
+        layer.warnings.extend(left.said())
+        yield layer
 
 
-def _check_records(path: Path) -> None:
+def _checked(path: Path) -> LeftOut:
+    """Refuse a file with a text that is no JSON or has a link; return what will be left out of the others."""
+    left = LeftOut()
     with path.open("rb") as file:
         separated = file.read(1) == _SEPARATOR
         file.seek(0)
@@ -41,12 +48,15 @@ def _check_records(path: Path) -> None:
             if not text.strip():
                 continue
             try:
-                orjson.loads(text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text)
+                plain = text.removeprefix(b"\xef\xbb\xbf") if number == 1 else text
+                orjson.loads(plain)
+                left.look(plain.decode().lstrip())
                 if suspect(text):
                     refuse_links(path, text)
             except orjson.JSONDecodeError as error:
                 kind = "record" if separated else "line"
                 raise InvalidData(f"{path}: is no sound {_TITLE}: {kind} {number} is no JSON: {error}") from error
+    return left
 
 
 def _split(file: IO[bytes]) -> Iterator[bytes]:
