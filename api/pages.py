@@ -98,16 +98,16 @@ class Words:
         return f"{self.title(prop)} [{unit(prop.unit)}]" if prop.unit else self.title(prop)
 
     def cell(self, request: Request, prop: Property, value: Any) -> Cell:
-        """Return a value as a cell: values of codelists by their label, codes of other objects as links."""
+        """Return a value as a cell: values of codelists by their label, links to other objects as such."""
         if value is None:
             return Cell("")
         if prop.codelist is not None:
             found = self._dictionary.codelists[prop.codelist].values.get(value)
             if found is not None:
                 return Cell(found.title_zh if self.language == "zh" and found.title_zh else found.title, str(value))
-        if prop.references is not None:
-            place = ("collections", prop.references, "items", str(value))
-            return Cell(str(value), href=url(request, *place, query=state_asked(request)))
+        if prop.references is not None and isinstance(value, dict):
+            place = ("collections", prop.references, "items", value["title"])
+            return Cell(value["title"], href=url(request, *place, query=state_asked(request)))
         if isinstance(value, bool):
             return Cell(self("yes") if value else self("no"))
         if isinstance(value, (dict, list)):
@@ -129,12 +129,17 @@ def changed(
     """Return the public properties and attributes that differ between two bodies: label, before, after."""
     found = []
     for prop in feature_type.public_properties:
-        was, is_ = before.get(prop.name), after.get(prop.name)
+        was, is_ = (_linked(prop, body.get(prop.name)) for body in (before, after))
         if was != is_:
             found.append((words.label(prop), words.cell(request, prop, was), words.cell(request, prop, is_)))
     said, says = (body.get("attributes") or {} for body in (before, after))
     keys = [key for key in sorted(said.keys() | says.keys()) if said.get(key) != says.get(key)]
     return found + [(key, Cell(plain(said.get(key))), Cell(plain(says.get(key)))) for key in keys]
+
+
+def _linked(prop: Property, value: Any) -> Any:
+    """Return a reference as a link: what it once named may be gone, and its code yet lead to what took over."""
+    return {"title": value} if prop.references is not None and value is not None else value
 
 
 def unit(ucum: str | None) -> str:

@@ -58,7 +58,8 @@ def output_of(
     ------
     InvalidFilter : there is no public property of a wanted name, whether or not anything is to leave.
     """
-    if _FORMS.isdisjoint(asked):
+    page = "html" in chosen.media_type
+    if _FORMS.isdisjoint(asked) and not page:
         return output.output
     published(feature_type, asked.get("properties"))
     zoom = asked.get("zoom-level")
@@ -68,8 +69,8 @@ def output_of(
         geometry=not asked.get("skipGeometry", False),
         tolerance=None if zoom is None else PIXEL_AT_0 / 2**zoom,
     )
-    profile = profile_of(chosen, asked)
-    if profile not in _REFERENCES or "html" in chosen.media_type:  # pages make their links themselves
+    profile = "rel-as-link" if page else profile_of(chosen, asked)
+    if profile not in _REFERENCES:
         return found
     return replace(found, references=_REFERENCES[profile], base=base_of(request))
 

@@ -325,7 +325,9 @@ async def item(request: Request, type_name: str, code: str) -> Response:
         return await _elsewhere(request, site, type_name, code, when)
     state = pinned or State.live(found.live)
     plain = leaving == output.output and profile is None
-    parts = "" if plain else sha256(repr((leaving, profile)).encode()).hexdigest()[:8]
+    # Whether what it refers to is there, its revision does not tell.
+    linked = b"" if leaving.references == "key" else found.feature
+    parts = "" if plain else sha256(repr((leaving, profile, linked)).encode()).hexdigest()[:8]
     etag = etag_of(found.rev, output, feature_type, "" if chosen.name == formats.DEFAULT else chosen.name, parts)
     headers = {**state.headers, "ETag": etag, "Content-Crs": f"<{output.uri}>", "Vary": "Accept"}
     headers |= chosen.headers

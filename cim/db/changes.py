@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from cim.db import geojson
 from cim.db.engine import Database
 from cim.db.geojson import Output
+from cim.db.sources import held_in
 from cim.db.spatial import GEOMETRY, check_path
 from cim.dictionary import FeatureType
 
@@ -61,7 +62,7 @@ def select_changes(
     check_path(output.srid, database.settings.srid)
     count = sa.bindparam("limit", limit, sa.Integer)
     page = _page(database, feature_type, since, end).limit(count + 1).subquery("page")
-    properties = geojson.properties(page, feature_type, output)
+    properties = geojson.properties(page, feature_type, output, held_in(database, end))
     change = sa.select(*(page.c[f"change {name}"].label(name) for name in _SAID)).correlate(page).lateral("change")
     feature = geojson.feature(page, properties, feature_type, output, database.settings.srid)
     text = sa.func.concat(

@@ -13,15 +13,16 @@ from typing import Any
 
 import shapely
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from cim.crs import Bounds
 from cim.db import geojson, sorting
 from cim.db.engine import Database
 from cim.db.filters import Encoding, compile_filter, equal
-from cim.db.geojson import Output
+from cim.db.geojson import Held, Output
 from cim.db.literals import box, check_bounds
 from cim.db.sorting import Key
+from cim.db.sources import held_in, ordered, source_of
 from cim.db.spatial import Shape, check_path, from_wkb, place, postgis, relation, srid_of, transformed
 from cim.db.tables import SCHEMA
 from cim.dictionary import FeatureType
@@ -55,20 +56,6 @@ class Selection:
     equal: Mapping[str, str] = field(default_factory=dict)
     period: tuple[date | None, date | None] | None = None
     order: tuple[Key, ...] = ()
-
-
-def source_of(database: Database, type_name: str, tree_size: int | None, branch: str | None = None) -> sa.FromClause:
-    """Return the type's objects as a FROM clause: the live table, or what reads a tree size, or through a branch."""
-    table = database.table(type_name)
-    if tree_size is None and branch is None:
-        return table.alias("o")
-    functions = getattr(sa.func, SCHEMA)
-    size = sa.bindparam("tree_size", tree_size, sa.BigInteger)
-    if branch is None:
-        called = getattr(functions, f"{type_name}_logged")(size)
-    else:
-        called = getattr(functions, f"{type_name}_in")(size, sa.cast(sa.bindparam("branch", branch, sa.Text), JSONB))
-    return called.table_valued(*(sa.column(c.name, c.type) for c in table.c)).alias("o")  # type: ignore[no-any-return]
 
 
 def select_rows(
@@ -110,7 +97,7 @@ def select_rows(
     if feature_type.geometry is not None:
         columns.append(postgis("ST_AsBinary", source.c.geom, type_=sa.LargeBinary()).label("geom"))
     chosen = sa.select(*columns).where(*conditions(database, feature_type, source, selection))
-    return chosen.order_by(_ordered(source)).limit(limit)
+    return chosen.order_by(ordered(source)).limit(limit)
 
 
 def select_page(
@@ -166,9 +153,10 @@ def select_item(
     NotFound : no such type. CrsError : the output CRS cannot be reached.
     """
     source = source_of(database, type_name, tree_size, branch)
-    wanted = _ordered(source) == sa.bindparam("code", code, sa.Text)
+    wanted = ordered(source) == sa.bindparam("code", code, sa.Text)
     found = _found(database, type_name, source, wanted)
-    return _finished(database, type_name, found, output).add_columns(found.c.rev)
+    finished = _finished(database, type_name, found, output, held_in(database, tree_size, branch))
+    return finished.add_columns(found.c.rev)
 
 
 def select_named(
@@ -186,9 +174,10 @@ def select_named(
     As `select_item`.
     """
     source = source_of(database, type_name, tree_size, branch)
-    wanted = _ordered(source) == sa.any_(sa.bindparam("codes", list(codes), ARRAY(sa.Text)))
+    wanted = ordered(source) == sa.any_(sa.bindparam("codes", list(codes), ARRAY(sa.Text)))
     found = _found(database, type_name, source, wanted)
-    return _finished(database, type_name, found, output).add_columns(_revision(found).label("revision"))
+    finished = _finished(database, type_name, found, output, held_in(database, tree_size, branch))
+    return finished.add_columns(_revision(found).label("revision"))
 
 
 def _found(database: Database, type_name: str, source: sa.FromClause, wanted: sa.ColumnElement[bool]) -> sa.Subquery:
@@ -196,10 +185,10 @@ def _found(database: Database, type_name: str, source: sa.FromClause, wanted: sa
     return sa.select(*columns, source.c.rev).where(wanted).subquery("found")
 
 
-def _finished(database: Database, type_name: str, found: sa.Subquery, output: Output) -> sa.Select[Any]:
+def _finished(database: Database, type_name: str, found: sa.Subquery, output: Output, held: Held) -> sa.Select[Any]:
     feature_type = database.dictionary.type(type_name)
     check_path(output.srid, database.settings.srid)
-    properties = geojson.properties(found, feature_type, output)
+    properties = geojson.properties(found, feature_type, output, held)
     text = geojson.feature(found, properties, feature_type, output, database.settings.srid)
     return sa.select(geojson.sent(text).label("feature")).select_from(found.join(properties, sa.true()))
 
@@ -225,7 +214,9 @@ def select_features(
     """
     feature_type = database.dictionary.type(type_name)
     rows = _wanted(database, feature_type, selection, limit, after).subquery("rows")
-    properties = geojson.properties(rows, feature_type, output)
+    properties = geojson.properties(
+        rows, feature_type, output, held_in(database, selection.tree_size, selection.branch)
+    )
     text = geojson.feature(rows, properties, feature_type, output, database.settings.srid)
     chosen = sa.select(text.label("feature")).select_from(rows.join(properties, sa.true()))
     return chosen.order_by(*_order(rows, feature_type, selection.order))
@@ -264,7 +255,7 @@ def _wanted(
 
 def _order(source: sa.FromClause, feature_type: FeatureType, keys: tuple[Key, ...]) -> list[sa.ColumnElement[Any]]:
     sorting.check(feature_type, keys)
-    return sorting.ordering(source, feature_type, keys) if keys else [_ordered(source)]
+    return sorting.ordering(source, feature_type, keys) if keys else [ordered(source)]
 
 
 def _beyond(
@@ -272,7 +263,7 @@ def _beyond(
 ) -> sa.ColumnElement[bool]:
     if keys:
         return sorting.beyond(source, feature_type, keys, after)
-    return _ordered(source) > sa.bindparam("after", after, sa.Text)
+    return ordered(source) > sa.bindparam("after", after, sa.Text)
 
 
 def select_count(database: Database, type_name: str, selection: Selection) -> sa.Select[Any]:
@@ -415,12 +406,3 @@ def _valid(
 
 # A label no dictionary can take: a property's name is an identifier.
 _ROW = "row number"
-
-
-def _ordered(source: sa.FromClause) -> sa.ColumnElement[str]:
-    """Code in code-point order, which is that of its indexes: asked in another, a state of the log is read as a whole.
-
-    A function's column has the database's collation, the table's has "C" already.
-    """
-    column = source.c.code
-    return column if isinstance(source, sa.Alias) and isinstance(source.element, sa.Table) else sa.collate(column, "C")

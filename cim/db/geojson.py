@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from cim.errors import InvalidFilter
 DECIMALS_DEGREES = 9
 DECIMALS_METRES = 3
 References = Literal["key", "uri", "link"]
+# Says of a type, and the code of an object of it, whether that object is there in the state that is read.
+Held = Callable[[str, sa.ColumnElement[Any]], sa.ColumnElement[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Output:
     properties : names of the public properties wanted, in the order of the dictionary; None for all
     geometry : whether it is wanted
     tolerance : how far a simplified geometry may stray, in metres of the storage CRS; None leaves it as it is
-    references : how GeoJSON names other objects: by their code, their address, or an object with address and title
+    references : how GeoJSON names other objects: by their code, their address, or an object with address and title;
+        one that is not there by its code always
     base : address that the collections lie below; the same statement serves with any
     """
 
@@ -64,25 +68,26 @@ def columns(source: sa.FromClause, feature_type: FeatureType) -> list[sa.ColumnE
     return [*(source.c[name] for name in published(feature_type)), *geometry]
 
 
-def properties(rows: sa.Subquery, feature_type: FeatureType, output: Output) -> LateralFromClause:
+def properties(rows: sa.Subquery, feature_type: FeatureType, output: Output, held: Held) -> LateralFromClause:
     """Return the wanted properties of each row as something that `to_json` takes."""
     names = published(feature_type, output.properties)
     found: list[sa.ColumnElement[Any]] = [rows.c[name] for name in names]
     if output.references != "key":
         targets = {prop.name: prop.references for prop in feature_type.public_properties if prop.references is not None}
-        found = [_reference(rows.c[n], targets[n], output).label(n) if n in targets else rows.c[n] for n in names]
+        found = [_reference(rows.c[n], targets[n], output, held).label(n) if n in targets else rows.c[n] for n in names]
     return sa.select(*found).correlate(rows).lateral("properties")
 
 
-def _reference(code: sa.ColumnElement[Any], target: str, output: Output) -> sa.ColumnElement[Any]:
-    """Return the reference to an object of another type as its address, or as a link; null where there is none."""
+def _reference(code: sa.ColumnElement[Any], target: str, output: Output, held: Held) -> sa.ColumnElement[Any]:
+    """Return the reference to an object as its address, or as a link; as the code where it would lead to nothing."""
     base = sa.bindparam("base", output.base, sa.Text)
     items = sa.literal(f"/collections/{target}/items/", sa.Text)
     address = base.concat(items).concat(sa.func.cim.uri_segment(code, type_=sa.Text))
     if output.references == "uri":
-        return address
+        return sa.case((held(target, code), address), else_=code)
     key, value = (sa.literal(name, sa.Text) for name in ("href", "title"))
-    return sa.case((code.is_not(None), sa.func.json_build_object(key, address, value, code, type_=JSON)))
+    link = sa.func.json_build_object(key, address, value, code, type_=JSON)
+    return sa.case((held(target, code), link), else_=sa.func.to_json(code, type_=JSON))
 
 
 def outgoing(

@@ -168,10 +168,12 @@ class Reader:
     ) -> None:
         """Add features to the finished ones: as they were kept, else as the database has them by now.
 
-        A revision never changes, so what was kept of it is what the database would write. Rows of a branch are none.
+        A revision never changes, so what was kept of it is what the database would write. Rows of a branch are none,
+        and whether what one refers to is there is no part of it.
         """
         size, branch = selection.tree_size, selection.branch
-        kept = sha256(repr((type_name, size is None, output)).encode()).digest() if branch is None else None
+        alone = branch is None and output.references == "key"
+        kept = sha256(repr((type_name, size is None, output)).encode()).digest() if alone else None
         missing = []
         for revision in revisions:
             known = None if kept is None else self._kept.get((kept, revision))

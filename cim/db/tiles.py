@@ -21,8 +21,9 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cim.crs import Bounds
 from cim.db.engine import Database
-from cim.db.features import Selection, conditions, source_of
+from cim.db.features import Selection, conditions
 from cim.db.geojson import published
+from cim.db.sources import source_of
 from cim.db.spatial import GEOMETRY, around, check_path, place_of_box, postgis, transformed
 from cim.dictionary import FeatureType
 from cim.errors import NotFound

@@ -24,11 +24,14 @@ ODD = ":/?#[]@!$&'()*+,;=%25 \"<>é塔\U0001f3e2-._~"
 def referring(
     clone: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, serving: Any
 ) -> Iterator[httpx.Client]:
-    """A city of units that belong to a plain building, to one of an odd code, and to none."""
+    """A city of units that belong to a plain building, to one of an odd code, to none, and to one still to come."""
     with City(Settings(home=tmp_path_factory.mktemp("profiles"), database_url=clone())) as city:
         with city.database.engine.begin() as connection:
             connection.execute(sa.insert(city.database.table("building")), [{"code": "b-1"}, {"code": ODD}])
-            units = [("u-1", "b-1"), ("u-2", ODD), ("u-3", None)]
+            connection.execute(
+                sa.text("SELECT set_config('cim.dataset', repeat('0', 64), true)")
+            )  # as a load of a file
+            units = [("u-1", "b-1"), ("u-2", ODD), ("u-3", None), ("u-4", "b-9")]
             connection.execute(
                 sa.insert(city.database.table("unit")), [{"code": c, "building_code": b} for c, b in units]
             )
@@ -43,15 +46,15 @@ def named(http: httpx.Client, **asked: Any) -> list[Any]:
     return [one["properties"]["building_code"] for one in answer.json()["features"]]
 
 
-@pytest.mark.parametrize("state", [{}, {"as-of": 6}])
+@pytest.mark.parametrize("state", [{}, {"as-of": 7}])
 def test_references_as_wanted(referring: httpx.Client, state: dict[str, Any]) -> None:
     buildings = f"{str(referring.base_url).rstrip('/')}/collections/building/items/"
-    addresses = [buildings + "b-1", buildings + quote(ODD, safe=""), None]
-    assert named(referring, **state) == named(referring, profile="rel-as-key", **state) == ["b-1", ODD, None]
+    addresses = [buildings + "b-1", buildings + quote(ODD, safe=""), None, "b-9"]
+    assert named(referring, **state) == named(referring, profile="rel-as-key", **state) == ["b-1", ODD, None, "b-9"]
     assert named(referring, profile="rel-as-uri", **state) == addresses
     assert named(referring, profile=f"{PROFILES}rel-as-uri", **state) == addresses
     assert named(referring, profile="rel-as-link", f="jsonfg", **state) == [
-        {"href": addresses[0], "title": "b-1"}, {"href": addresses[1], "title": ODD}, None
+        {"href": addresses[0], "title": "b-1"}, {"href": addresses[1], "title": ODD}, None, "b-9"
     ]  # fmt: skip
     for address in addresses[:2]:
         assert referring.get(str(address)).status_code == 200
@@ -72,6 +75,9 @@ def test_tables_hold_codes_and_pages_links(referring: httpx.Client) -> None:
     assert "http" not in table.text
     page = referring.get(UNITS, params={"profile": "rel-as-key", "f": "html"})
     assert "/collections/building/items/b-1" in page.text
+    assert "/collections/building/items/b-9" not in page.text
+    assert "/collections/building/items/b-1" in referring.get(f"{UNITS}/u-1", params={"f": "html"}).text
+    assert "<dd>b-9</dd>" in referring.get(f"{UNITS}/u-4", params={"f": "html"}).text
 
 
 def test_an_item_of_each_profile_has_a_tag_of_its_own(referring: httpx.Client) -> None:
@@ -106,3 +112,30 @@ def test_codelists_as_wanted(referring: httpx.Client, what: str) -> None:
     assert spelt_out["type"] == "string"
     assert not {"enum", "x-ogc-codelistUri"} & spelt_out.keys()
     assert plain.json()["$id"] == inline.json()["$id"]
+
+
+def test_a_reference_becomes_a_link_when_what_it_names_is_there(
+    clone: Callable[[], str], tmp_path_factory: pytest.TempPathFactory, serving: Any
+) -> None:
+    """Nothing of the unit changes meanwhile: neither a kept feature nor an ETag may tell what was."""
+    with City(Settings(home=tmp_path_factory.mktemp("awaited"), database_url=clone())) as city:
+        with city.database.engine.begin() as connection:
+            connection.execute(
+                sa.text("SELECT set_config('cim.dataset', repeat('0', 64), true)")
+            )  # as a load of a file
+            connection.execute(sa.insert(city.database.table("unit")), [{"code": "u-1", "building_code": "b-1"}])
+        before = city.sequence().size
+        with serving(city.settings, city) as address, httpx.Client(base_url=address, timeout=300) as http:
+            asked = {"profile": "rel-as-uri"}
+            tag = http.get(f"{UNITS}/u-1", params=asked).headers["etag"]
+            assert named(http, **asked) == ["b-1"]
+            with city.database.engine.begin() as connection:
+                connection.execute(sa.insert(city.database.table("building")), [{"code": "b-1"}])
+            there = f"{address.rstrip('/')}/collections/building/items/b-1"
+            assert named(http, **asked) == [there]
+            answer = http.get(f"{UNITS}/u-1", params=asked, headers={"If-None-Match": tag})
+            assert answer.status_code == 200
+            assert answer.json()["properties"]["building_code"] == there
+            city.sequence()
+            assert named(http, **asked, **{"as-of": before}) == ["b-1"]
+            assert named(http, **asked, **{"as-of": before + 1}) == [there]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from jsonschema import Draft202012Validator
 
@@ -135,7 +136,8 @@ def profile_parameter(api: Api) -> None:
 def reference_profiles(api: Api) -> None:
     tried = 0
     for one in api.collections:
-        for name in _references(api, one):
+        for name, said in _references(api, one).items():
+            place = next(api.items(other) for other in api.collections if other["id"] == said["x-ogc-collectionId"])
             features = api.get(api.items(one), GEOJSON, limit=100, profile="rel-as-key")["features"]
             keys = {f["id"]: f["properties"].get(name) for f in features if f["properties"].get(name) is not None}
             need(all(isinstance(key, (str, int)) for key in keys.values()), f"{one['id']}.{name}: a key that is none")
@@ -145,9 +147,14 @@ def reference_profiles(api: Api) -> None:
                 shown = {f["id"]: f["properties"].get(name) for f in page["features"]}
                 for feature in list(keys)[:3]:
                     tried += 1
-                    value = shown[feature]["href"] if profile == "rel-as-link" else shown[feature]
+                    key, value = keys[feature], shown[feature]
+                    if value == key:  # which no address can be: an object that is not there
+                        found = api.ask(f"{place}/{quote(str(key), safe='')}")
+                        need(found.status_code == 404, f"{one['id']}.{name}: {key} is there, and no link leads to it")
+                        continue
+                    value = value["href"] if profile == "rel-as-link" else value
                     there = api.get(value, GEOJSON)
-                    need(there["id"] == keys[feature], f"{value} leads to {there['id']}, not {keys[feature]}")
+                    need(there["id"] == key, f"{value} leads to {there['id']}, not {key}")
     if not tried:
         raise NotApplicable("no feature refers to another")
 

@@ -13,8 +13,8 @@ from sqlalchemy.dialects import postgresql
 
 from cim.db.cql2_text import parse
 from cim.db.engine import Database
-from cim.db.features import source_of
 from cim.db.filters import compile_filter
+from cim.db.sources import source_of
 from cim.db.values import queryables
 from cim.errors import InvalidFilter
 
