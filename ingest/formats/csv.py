@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,23 +18,11 @@ from cim import crs
 from cim.errors import InvalidData
 from ingest.encoding import codec_of, detect
 from ingest.formats._base import BATCH, GEOMETRY, Format, Layer, ReadOptions, check_only_layer, free_name, head
+from ingest.formats._points import binary, pair_of, points
 from ingest.formats._text import typed
 
-# What columns of geometry are called, letter case aside; east before north. Chinese surveying calls north X: a pair
-# named by axes alone is taken as the rest of the world means it, and lies outside the city where that is wrong.
+# What columns of geometry are called, letter case aside.
 _SHAPE = ("wkt", "geom", "geometry", "the_geom", "wkt_geom", "_wkt_geom", "shape")
-_PAIRS = (
-    ("longitude", "latitude"),
-    ("lon", "lat"),
-    ("lng", "lat"),
-    ("long", "lat"),
-    ("经度", "纬度"),
-    ("easting", "northing"),
-    ("东坐标", "北坐标"),
-    ("x", "y"),
-    ("x坐标", "y坐标"),
-    ("point_x", "point_y"),
-)
 _DELIMITERS = (",", ";", "\t", "|")
 _SAMPLE = 1 << 20
 # A record is read in one piece: larger ones than this are refused.
@@ -114,8 +101,7 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     table, remarks = _opened(path, options.encoding)
     lower = [name.lower() for name in table.names]
     shape = next((lower.index(name) for name in _SHAPE if name in lower), None)
-    found = ((lower.index(x), lower.index(y)) for x, y in _PAIRS if x in lower and y in lower)
-    pair = next(found, None) if shape is None else None
+    pair = pair_of(table.names) if shape is None else None
     names: dict[str, int] = {}
     for place, name in enumerate(table.names):
         if place not in (shape, *(pair or ())):
@@ -205,7 +191,7 @@ def _from_wkt(texts: pa.Array) -> pa.Array:
             shapes = shapely.from_wkt(values, on_invalid="ignore")
     except NotImplementedError:  # a curve somewhere
         shapes = np.array([_one_shape(value) for value in values], dtype=object)
-    return _binary(shapes, values)
+    return binary(shapes, values)
 
 
 def _one_shape(text: str | None) -> object:
@@ -218,32 +204,14 @@ def _one_shape(text: str | None) -> object:
 
 
 def _from_pair(x: pa.Array, y: pa.Array, delimiter: str) -> pa.Array:
-    """Return ISO WKB of points, none where both are missing; what is no pair of numbers comes as its own bytes.
-
-    A comma before the decimals is one where commas do not part the columns.
-    """
-    import shapely
-
-    numbers = []
-    for column in (x, y):
-        pointed = column if delimiter == "," else pc.replace_substring_regex(column, _DECIMAL_COMMA, r"\1.\2")
-        plain = pc.utf8_trim_whitespace(pc.if_else(pc.match_substring_regex(pointed, _NUMBER), pointed, None))
-        numbers.append(plain.cast(pa.float64()).to_numpy(zero_copy_only=False))
-    points = shapely.points(*numbers)
-    points[np.isnan(numbers[0]) | np.isnan(numbers[1])] = None
-    texts = pc.binary_join_element_wise(x, y, " ", null_handling="replace", null_replacement="?")
-    values = pc.if_else(pc.and_(x.is_null(), y.is_null()), None, texts).to_numpy(zero_copy_only=False)
-    return _binary(points, values)
+    """Return points; a comma before the decimals is one where commas do not part the columns."""
+    return points((_numbers(x, delimiter), _numbers(y, delimiter)), (x, y))
 
 
-def _binary(shapes: Any, texts: Any) -> pa.Array:
-    """Return ISO WKB, where there is no shape the bytes of its text, null where that is missing too."""
-    import shapely
-
-    binary = shapely.to_wkb(shapes, flavor="iso", byte_order=1)
-    for row in np.flatnonzero(shapely.is_missing(shapes)):
-        binary[row] = None if texts[row] is None else texts[row].encode().ljust(5)
-    return pa.array(binary, pa.binary())
+def _numbers(column: pa.Array, delimiter: str) -> pa.Array:
+    pointed = column if delimiter == "," else pc.replace_substring_regex(column, _DECIMAL_COMMA, r"\1.\2")
+    plain = pc.if_else(pc.match_substring_regex(pointed, _NUMBER), pointed, None)
+    return pc.utf8_trim_whitespace(plain).cast(pa.float64())
 
 
 def _first_srid(table: _Table, shape: int) -> int | None:

@@ -15,6 +15,7 @@ import pyproj
 from cim import crs
 from cim.errors import InvalidData
 from ingest.formats._base import BATCH, GEOMETRY, Format, Layer, ReadOptions, check_only_layer, free_name
+from ingest.formats._points import pair_of, points
 from ingest.gdal import check_signature
 
 # Encodings of GeoParquet 1.1 other than WKB, which are those of GeoArrow, and how deep their lists are nested.
@@ -22,8 +23,10 @@ _NATIVE = {"point": 0, "linestring": 1, "multipoint": 1, "polygon": 2, "multilin
 
 
 def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
-    """Yield the one layer of a Parquet file, named like the file; without metadata of GeoParquet it has no geometry.
+    """Yield the one layer of a Parquet file, named like the file.
 
+    Without metadata of GeoParquet its geometry are points where two columns of numbers are called like coordinates, as
+    in CSV, in a CRS that is unknown; else it has none.
     The primary geometry column is read, in WKB or in one of the native encodings; others are attributes, as
     hexadecimal WKB. Without a CRS the coordinates are degrees of WGS 84 (specification 1.1), unless it is null.
 
@@ -44,9 +47,10 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
     primary: str | None = None if geo is None else geo["primary_column"]
     column: Mapping[str, Any] = {} if geo is None else geo["columns"][primary]
     bounds = _covering(column)
+    pair = None if geo is not None else _pair(schema)
     names: dict[str, str] = {}
     for name in schema.names:
-        if name != primary and name not in bounds:
+        if name != primary and name not in bounds and name not in (pair or ()):
             names[free_name(name, names)] = name
     ours = pa.schema([(ours, _plain(schema.field(name).type)) for ours, name in names.items()])
     ours = ours.append(pa.field(GEOMETRY, pa.binary()))
@@ -57,8 +61,12 @@ def read(path: Path, options: ReadOptions) -> Iterator[Layer]:
             with pq.ParquetFile(path) as opened:
                 for batch in opened.iter_batches(BATCH):
                     arrays = [batch.column(name).cast(ours.field(n).type) for n, name in names.items()]
-                    shapes = None if primary is None else _wkb(path, batch.column(primary), encoding)
-                    arrays.append(pa.nulls(batch.num_rows, pa.binary()) if shapes is None else shapes)
+                    if primary is not None:
+                        arrays.append(_wkb(path, batch.column(primary), encoding))
+                    elif pair is not None:
+                        arrays.append(_points(*map(batch.column, pair)))
+                    else:
+                        arrays.append(pa.nulls(batch.num_rows, pa.binary()))
                     yield pa.RecordBatch.from_arrays(arrays, schema=ours)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InvalidData(f"{path}: is no sound Parquet file: {error}") from error
@@ -81,6 +89,22 @@ def _metadata(path: Path, schema: pa.Schema) -> dict[str, Any] | None:
         raise InvalidData(f"{path}: its metadata names a geometry column {primary!r}, which the table does not have")
     checked: dict[str, Any] = geo
     return checked
+
+
+def _pair(schema: pa.Schema) -> tuple[str, str] | None:
+    """Return the names of two columns of numbers that are called like coordinates, None where there are none."""
+    numbers = [
+        field.name
+        for field in schema
+        if pa.types.is_floating(field.type) or pa.types.is_integer(field.type) or pa.types.is_decimal(field.type)
+    ]
+    places = pair_of(numbers)
+    return None if places is None else (numbers[places[0]], numbers[places[1]])
+
+
+def _points(x: pa.Array, y: pa.Array) -> pa.Array:
+    x, y = (pc.if_else(pc.is_nan(column), None, column) for column in (x.cast(pa.float64()), y.cast(pa.float64())))
+    return points((x, y), (x.cast(pa.string()), y.cast(pa.string())))
 
 
 def _covering(column: Mapping[str, Any]) -> set[str]:

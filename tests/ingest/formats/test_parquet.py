@@ -60,3 +60,19 @@ def test_native_encodings_are_read(tmp_path: Path, encoding: str, axes: str) -> 
         assert (one.geom_type, one.has_z) == (expected.geom_type, axes == "xyz")
         assert shapely.force_2d(one).equals_exact(expected)
         assert set(shapely.get_coordinates(one, include_z=True)[:, 2]) == {7.0} or axes == "xy"
+
+
+def test_two_columns_of_coordinates_are_points_where_there_is_no_metadata(tmp_path: Path) -> None:
+    east = pa.array([116.5, float("nan"), None, 116.25])
+    table = pa.table({"n": list("abcd"), "LON": east, "Lat": pa.array([39, None, None, None], pa.int32())})
+    path = tmp_path / "plain.parquet"
+    pq.write_table(table, path)
+    (layer,) = format_of(path).read(path, ReadOptions())
+    read = layer.table()
+    assert (layer.crs, read.column_names) == (None, ["n", "geom"])
+    place, *others = read.column("geom").to_pylist()
+    assert shapely.from_wkb(place).coords[:] == [(116.5, 39.0)]
+    assert others == [None, None, b"116.25 ?"]  # no shape: a fault of this record
+    pq.write_table(table.set_column(1, "LON", pa.array(list("wxyz"))), path)
+    (layer,) = format_of(path).read(path, ReadOptions())
+    assert layer.table().to_pylist()[0] == {"n": "a", "LON": "w", "Lat": 39, "geom": None}
