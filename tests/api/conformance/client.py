@@ -17,6 +17,7 @@ SCHEMA = "application/schema+json"
 REL = "http://www.opengis.net/def/rel/ogc/1.0/"
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 FEW = 200  # features of a collection that samples are chosen from
+_HYPHENED = {"bbox_crs": "bbox-crs", "filter_crs": "filter-crs", "filter_lang": "filter-lang"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ class Api:
         return response.json()
 
     def ask(self, address: str, headers: Mapping[str, str] | None = None, /, **parameters: Any) -> httpx.Response:
-        """Send a GET; parameters go on to those of the address, underscores as hyphens."""
+        """Send a GET; parameters go on to those of the address."""
         parts = urlsplit(address)
-        given = {name.replace("_", "-"): value for name, value in parameters.items()}
+        # A property of the collection may have an underscore of its own.
+        given = {_HYPHENED.get(name, name): value for name, value in parameters.items()}
         query = urlencode({**dict(parse_qsl(parts.query, keep_blank_values=True)), **given})
         return self.http.get(urlunsplit(parts._replace(query=query)), headers=headers)
 
