@@ -1,7 +1,7 @@
 """The conformance classes that hold, and nothing else: clients decide by them what to send.
 
 Not claimed though near, of OGC API Processes: `ogc-process-description`, whose schemas are those of OpenAPI 3.0 and
-have no units, where ours are JSON Schema; and `html`, since jobs have no pages.
+have no units, where ours are JSON Schema; and `html`, since results of jobs stay in the form that was asked for.
 """
 
 from __future__ import annotations

@@ -221,9 +221,9 @@ def _process_paths() -> dict[str, Any]:
 
 def _proposal_paths(*, writing: bool) -> dict[str, Any]:
     code, json_only = [_path("code")], [parameters.F_JSON.document]
-    against = [*code, proposals.AGAINST.document, *json_only]
+    against, both = [*code, proposals.AGAINST.document, *json_only], [parameters.F_JSON_OR_HTML.document]
     paths = {
-        "/proposals": _get("Processes", "getProposals", "Recorded proposals", json_only, {JSON: OBJECT}),
+        "/proposals": _get("Processes", "getProposals", "Recorded proposals", both, {JSON: OBJECT, HTML: TEXT}),
         "/proposals/{code}": _get("Processes", "getProposal", "A proposal", [*code, *json_only], {JSON: OBJECT}),
         "/proposals/{code}/diff": _get("Processes", "diffProposal", "What it changes", against, {JSON: OBJECT}),
     }
@@ -247,10 +247,10 @@ def _proposal_paths(*, writing: bool) -> dict[str, Any]:
 
 
 def _job_paths() -> dict[str, Any]:
-    json_only = [parameters.F_JSON.document]
+    both, listing = [parameters.F_JSON_OR_HTML.document], [p.document for p in jobs.LISTING]
     number: list[Mapping[str, Any]] = [_path("jobId")]
     status, results = {JSON: ref("statusInfo")}, {JSON: OBJECT, _OCTETS: _BINARY}
-    one = _get("Processes", "getStatus", "Status of a job", [*number, *json_only], status)
+    one = _get("Processes", "getStatus", "Status of a job", [*number, *both], {**status, HTML: TEXT})
     one["delete"] = _operation("Processes", "dismiss", "End a job, or forget its results", number, status)
     # A failed job answers as the process would have.
     given = _get("Processes", "getResult", "Results of a job", number, results)
@@ -261,7 +261,7 @@ def _job_paths() -> dict[str, Any]:
     del upload["responses"]["200"]
     upload["responses"]["201"] = _created("The job")
     return {
-        "/jobs": _get("Processes", "getJobs", "The caller's jobs", [p.document for p in jobs.LISTING], {JSON: OBJECT}),
+        "/jobs": _get("Processes", "getJobs", "The caller's jobs", listing, {JSON: OBJECT, HTML: TEXT}),
         "/jobs/{jobId}": one,
         "/jobs/{jobId}/results": given,
         "/ingest": {"post": upload},

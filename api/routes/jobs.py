@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import uuid
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import links, parameters
+from api import pages, parameters
 from api.access import Caller, caller_of
 from api.body import check_declared
 from api.errors import EXCEPTIONS, problem
@@ -50,7 +51,7 @@ STATUS = parameters.several("status", "Only jobs that are so.", *get_args(Status
 CREATED = Parameter("datetime", {"type": "string"}, "Only jobs made then, or from start to end.", parameters.instants)
 SHORTEST = parameters.seconds("minDuration", "Only jobs that ran, or have run so far, for so many seconds at least.")
 LONGEST = parameters.seconds("maxDuration", "Only jobs that ran, or have run so far, for so many seconds at most.")
-LISTING = (TYPE_OF_JOB, PROCESS, STATUS, CREATED, SHORTEST, LONGEST, parameters.MOST, parameters.F_JSON)
+LISTING = (TYPE_OF_JOB, PROCESS, STATUS, CREATED, SHORTEST, LONGEST, parameters.MOST, parameters.F_JSON_OR_HTML)
 INGEST = (NAME, MAPPING, TYPE, CRS, ASSUME_CRS, MODE)
 
 
@@ -79,7 +80,7 @@ async def submit(
 
 @router.route("/jobs", READ)
 def listed(request: Request) -> Response:
-    """List the caller's jobs, newest first. Those of everybody are not: whoever has the id may look at one."""
+    """List the caller's jobs, newest first, as JSON or as a page. Those of everybody are not: the id opens them."""
     asked = parameters.read(request, LISTING)
     owner, found = caller_of(request).subject, []
     if owner is not None:
@@ -94,15 +95,19 @@ def listed(request: Request) -> Response:
                 created=asked.get("datetime", (None, None)),
                 seconds=(asked.get("minDuration"), asked.get("maxDuration")),
             )
-    own = [link("self", links.here(request), JSON, "Jobs")]
-    return json_response({"jobs": [_status(request, job) for job in found], "links": own}, _NO_STORE)
+    form, shown = pages.form_of(request, asked), [_status(request, job) for job in found]
+    own = pages.self_and_other(request, form, "Jobs")
+    return _page(request, "Jobs", shown, own) if form == "html" else _told({"jobs": shown, "links": own})
 
 
 @router.route("/jobs/{job_id}", READ)
 def status(request: Request, job_id: str) -> Response:
-    """Say how far a job is."""
-    parameters.read(request, [parameters.F_JSON])
-    return json_response(_status(request, _found(request, job_id)), _NO_STORE)
+    """Say how far a job is, as JSON or as a page."""
+    form = pages.form_of(request, parameters.read(request, [parameters.F_JSON_OR_HTML]))
+    shown = _status(request, _found(request, job_id))
+    return (
+        _page(request, "Job", [shown], pages.self_and_other(request, form, "Job")) if form == "html" else _told(shown)
+    )
 
 
 @router.route("/jobs/{job_id}/results", READ)
@@ -224,6 +229,22 @@ def _check_format(path: Path) -> None:
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
+_TIMES = ("created", "started", "finished")
+
+
+def _told(document: Mapping[str, Any]) -> Response:
+    return json_response(document, {**_NO_STORE, "Vary": "Accept"})
+
+
+def _page(request: Request, title: str, shown: list[dict[str, Any]], own: list[dict[str, str]]) -> Response:
+    site = site_of(request)
+    title = pages.words_of(request, site)(title)
+    rows = [dict.fromkeys(("message", *_TIMES)) | job for job in shown]
+    page = pages.render(request, site, "jobs.html", title=title, jobs=rows, times=_TIMES, links=own)
+    page.headers.update(_NO_STORE)
+    return page
+
+
 def _found(request: Request, text: str) -> Job:
     """Return a job of the caller's, or one of everybody's.
 
@@ -247,7 +268,7 @@ def _status(request: Request, job: Job) -> dict[str, Any]:
     if job.status == "successful":
         results = "http://www.opengis.net/def/rel/ogc/1.0/results"
         own.append(link(results, url(request, "jobs", str(job.id), "results"), JSON, "Results"))
-    times = {"created": job.created, "started": job.started, "finished": job.finished}
+    times = {name: getattr(job, name) for name in _TIMES}
     document = {
         "processID": job.process,
         "type": "process",

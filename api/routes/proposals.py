@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import links, parameters
+from api import pages, parameters
 from api.access import caller_of
 from api.body import read_json
 from api.inputs import check_vertices
@@ -67,12 +67,17 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
 
 @router.route("/proposals", READ)
 def listed(request: Request) -> Response:
-    """List the recorded proposals, by code."""
-    parameters.read(request, [parameters.F_JSON])
+    """List the recorded proposals, by code, as JSON or as a page."""
+    form = pages.form_of(request, parameters.read(request, [parameters.F_JSON_OR_HTML]))
     site = _readable(request, SAID_IN)
-    found = [one | {"links": _links(request, one["code"])} for one in _proposals(site).records()]
-    own = [link("self", links.here(request), JSON, "Proposals")]
-    return json_response({"proposals": found, "links": own}, _NO_CACHE)
+    found = _proposals(site).records()
+    own = pages.self_and_other(request, form, "Proposals")
+    if form == "html":
+        title = pages.words_of(request, site)("Recorded proposals")
+        columns = pages.columns(site.city.database.dictionary.type("proposal"), found)
+        return pages.render(request, site, "proposals.html", title=title, proposals=found, columns=columns, links=own)
+    described = [one | {"links": _links(request, one["code"])} for one in found]
+    return json_response({"proposals": described, "links": own}, {**_NO_CACHE, "Vary": "Accept"})
 
 
 @router.route("/proposals/{code}", READ)

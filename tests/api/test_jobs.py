@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from lxml import html
 
 from cim.city import City
 from cim.db import access, jobs
@@ -115,6 +116,29 @@ def test_jobs_are_their_owners(served: tuple[City, httpx.Client]) -> None:
         *[[later["jobID"], job["jobID"]]] * 2,
     ]
     ended(http, later, ours)
+
+
+def test_jobs_have_pages(served: tuple[City, httpx.Client]) -> None:
+    city, http = served
+    ours = key(city, "*:read")
+    good, bad = (
+        http.post(EXECUTE, json={"inputs": {"scope": [scope]}}, headers={**ASYNC, **ours}).json()["jobID"]
+        for scope in ("p1", "nosuch")
+    )
+    message = [ended(http, {"jobID": one}, ours) for one in (good, bad)][1]["message"]
+    browser = {"Accept": "text/html", "Accept-Language": "zh"}
+    for path, rows in (("/jobs", [("失败", message), ("成功", "")]), (f"/jobs/{good}", [("成功", "")])):
+        page = http.get(path, headers={**browser, **ours})
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["cache-control"] == "private, no-store"
+        shown = html.fromstring(page.text)
+        cells = [[cell.text_content() for cell in row.xpath("td")] for row in shown.xpath("//tbody/tr")]
+        assert [(cell[2], cell[3]) for cell in cells] == rows
+        results = [address for address in shown.xpath("//td/a/@href") if address.endswith("/results")]
+        assert results == [f"{str(http.base_url).rstrip('/')}/jobs/{good}/results"]
+        assert http.get(f"{path}?f=json", headers=browser | ours).headers["content-type"] == "application/json"
+    assert http.get(f"/jobs/{good}", headers=browser).status_code == 404
+    assert good not in http.get("/jobs", headers=browser).text
 
 
 def test_an_owner_has_so_many_open_jobs(served: tuple[City, httpx.Client]) -> None:

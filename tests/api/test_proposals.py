@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from lxml import html
 
 from cim.city import City
 from cim.db import access
@@ -77,6 +78,13 @@ def test_from_the_draft_to_the_permit(writable: Opened) -> None:
     onto = http.get(f"/proposals/{other}").json()["base_tree_size"]
     compared = {"inputs": {"scope": [PARCEL], "proposals": [code, other], "as_of": onto}}
     assert http.post("/processes/evaluate-proposal/execution", json=compared).status_code == 200
+
+    shown = html.fromstring(http.get("/proposals", headers={"Accept": "text/html"}).text)
+    assert {row.xpath("string(td[1])") for row in shown.xpath("//tbody/tr")} >= {code, other}
+    assert "Lift alone" in shown.xpath("string(//tbody)")
+    leads = [address for address in shown.xpath("//td/a/@href") if other in address]
+    assert len(leads) == 3
+    assert [http.get(address).status_code for address in leads] == [200] * 3
 
     # The city goes on: the target is another, and that is named.
     with city.database.engine.begin() as connection:
