@@ -37,6 +37,10 @@ _MAX_BYTES = 64 * 1024**2
 
 # WKB numbers kinds like GEOS from the polygon on; what follows the collection are curves and surfaces.
 _COLLECTION = 7
+_MULTI_SURFACE = 12
+
+# Of a text, so much is shown in a reason.
+_SHOWN = 60
 
 
 OnInvalid = Literal["fix", "reject", "raise"]
@@ -84,15 +88,16 @@ class Placed:
 class Cleaned:
     """Geometries in the storage system, None where the record has none or has a fault; which were repaired.
 
-    `heights` are those of the corners as `ingest.heights` has them, `measured` tells which came with measures, `zones`
-    the zone number that was put before the eastings, less than zero where it was taken off, 0 where nothing was done.
-    `remarks` are sentences for the report on these.
+    `heights` are those of the corners as `ingest.heights` has them, `measured` tells which came with measures, `curved`
+    as curves, `zones` the zone number that was put before the eastings, less than zero where it was taken off, 0 where
+    nothing was done. `remarks` are sentences for the report on these.
     """
 
     geometries: Geometries
     repaired: Mask
     heights: pa.Array
     measured: Mask
+    curved: Mask
     zones: npt.NDArray[np.int64]
     remarks: list[str] = field(default_factory=list)
 
@@ -105,7 +110,9 @@ class Cleaned:
     def nothing(cls, count: int) -> Cleaned:
         """Return that of records without geometry."""
         none = np.zeros(count, bool)
-        return cls(np.full(count, None, object), none, pa.nulls(count, pa.string()), none, np.zeros(count, np.int64))
+        return cls(
+            np.full(count, None, object), none, pa.nulls(count, pa.string()), none, none, np.zeros(count, np.int64)
+        )
 
 
 def clean(
@@ -142,7 +149,7 @@ def clean(
     InvalidData : there is invalid geometry, and `repair` says to raise.
     """
     placed = placed or Placed()
-    geometries, closed = _read(column, linearise, faults)
+    geometries, closed, curved = _read(column, linearise, faults)
     if closed.any() and repair.on_invalid != "fix":
         _refuse(geometries, closed, repair, faults, placed, "has a ring that is not closed")
     heights, measured = corner_heights(geometries, crs.vertical(source)), shapely.has_m(geometries)
@@ -162,12 +169,12 @@ def clean(
     placed.records += len(column)
     heights = pc.if_else(pa.array(shapely.is_missing(geometries)), pa.scalar(None, pa.string()), heights)
     high, numbered = heights.null_count < len(heights), numbers.tolist()
-    remarks = remarks_of(high, bool(measured.any()), numbered, source)
-    return Cleaned(geometries, repaired, heights, measured, numbers, remarks)
+    remarks = remarks_of(high, bool(measured.any()), bool(curved.any()), numbered, source)
+    return Cleaned(geometries, repaired, heights, measured, curved, numbers, remarks)
 
 
-def remarks_of(high: bool, measured: bool, numbers: Iterable[int], source: pyproj.CRS) -> list[str]:
-    """Return what is to be said where some records came with heights, with measures, with such zone numbers."""
+def remarks_of(high: bool, measured: bool, curved: bool, numbers: Iterable[int], source: pyproj.CRS) -> list[str]:
+    """Return what is to be said where some records came with heights, measures, as curves, with such zone numbers."""
     remarks: list[str] = []
     if high:
         vertical = crs.vertical(source)
@@ -176,6 +183,8 @@ def remarks_of(high: bool, measured: bool, numbers: Iterable[int], source: pypro
         remarks.append(f"heights of corners are kept untouched as {FIELD.key} in attributes: {kept}; {stated}")
     if measured:
         remarks.append("measures of corners are not stored, the plan is")
+    if curved:
+        remarks.append("curves are stored as lines of straight pieces, 32 to a quarter of a circle")
     for number in sorted(set(numbers) - {0}):
         found = zones.zone(abs(number))
         if number > 0:
@@ -189,8 +198,8 @@ def remarks_of(high: bool, measured: bool, numbers: Iterable[int], source: pypro
     return list(dict.fromkeys(remarks))
 
 
-def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tuple[Geometries, Mask]:
-    """Return flat shapes, None where there is none or no reading it, and which had an open ring that was closed."""
+def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tuple[Geometries, Mask, Mask]:
+    """Return flat shapes, None where there is none or no reading it, which had an open ring, and which were curves."""
     kinds = _wkb_kinds(column)
     binary = column.to_numpy().astype(object)
     size = pc.fill_null(pc.binary_length(column), 0).to_numpy()
@@ -205,9 +214,16 @@ def _read(column: pa.ChunkedArray, linearise: Linearise, faults: Faults) -> tupl
             geometries[unread] = shapely.from_wkb(column.to_numpy()[unread], on_invalid="fix")
         closed = unread & ~shapely.is_missing(geometries)
         unread &= ~closed
-    faults.add(unread, "geom: is damaged or of a kind that cannot be stored")
+    faults.add(unread, lambda row: f"geom: is damaged or of a kind that cannot be stored{_got(column[row].as_py())}")
     geometries[shapely.is_empty(geometries)] = None
-    return _finite(geometries, faults), closed
+    curved = (kinds > _COLLECTION) & (kinds <= _MULTI_SURFACE) & ~shapely.is_missing(geometries)
+    return _finite(geometries, faults), closed, curved
+
+
+def _got(value: bytes) -> str:
+    """Return how a reason shows what formats of text give where they found no shape; binary is not shown."""
+    text = value.decode(errors="replace").rstrip()
+    return f", got {text[:_SHOWN]!r}" if text.isprintable() else ""
 
 
 def _finite(geometries: Geometries, faults: Faults) -> Geometries:

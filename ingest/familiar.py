@@ -34,9 +34,10 @@ from ingest.formats._base import FEATURE_ID, GEOMETRY
 from ingest.mapping import LayerMapping, Value
 
 # Part of the basis: raise it when the same record gives another row, or other traits.
-_REVISION = 4
+_REVISION = 5
 # Traits, to be added up. Above them lies the zone number of `ingest.clean.Cleaned`, so much more than nothing.
-_SHAPED, _REPAIRED, _MINTED, _NAMELESS, _PROVISIONAL, _HIGH, _MEASURED = _BITS = tuple(1 << bit for bit in range(7))
+_BITS = tuple(1 << bit for bit in range(8))
+_SHAPED, _REPAIRED, _MINTED, _NAMELESS, _PROVISIONAL, _HIGH, _MEASURED, _CURVED = _BITS
 _ZONE, _ZERO = 8, 128
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
@@ -129,9 +130,9 @@ def traits_of(
 ) -> Integers:
     """Return what reports count of records, as one number each; of the records cleaned, they are those at `places`."""
     named = pc.starts_with(codes, provisional.PREFIX).to_numpy(zero_copy_only=False)
-    ours = (mask[places] for mask in (cleaned.repaired, cleaned.high, cleaned.measured))
-    repaired, high, measured = ours
-    masks = (shaped, repaired, minted, nameless, named, high, measured)
+    ours = (mask[places] for mask in (cleaned.repaired, cleaned.high, cleaned.measured, cleaned.curved))
+    repaired, high, measured, curved = ours
+    masks = (shaped, repaired, minted, nameless, named, high, measured, curved)
     traits = (cleaned.zones[places] + _ZERO) << _ZONE
     for bit, mask in zip(_BITS, masks, strict=True):
         traits += mask.astype(np.int64) * bit
@@ -150,16 +151,17 @@ class Met:
     provisional: int = 0
     high: int = 0
     measured: int = 0
+    curved: int = 0
     zones: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, traits: Integers) -> Met:
         """Count."""
-        shaped, repaired, minted, nameless, provisional, high, measured = (
+        shaped, repaired, minted, nameless, provisional, high, measured, curved = (
             int((traits & bit > 0).sum()) for bit in _BITS
         )
         zones = frozenset((np.unique(traits >> _ZONE) - _ZERO).tolist())
-        return cls(len(traits), shaped, repaired, minted, nameless, provisional, high, measured, zones)
+        return cls(len(traits), shaped, repaired, minted, nameless, provisional, high, measured, curved, zones)
 
 
 NONE_MET = Met()

@@ -381,7 +381,8 @@ class Preparation:
         zones = {*cleaned.zones.tolist(), *met.zones}
         high = bool(met.high or cleaned.high.any())
         measured = bool(met.measured or cleaned.measured.any())
-        remarks = remarks_of(high, measured, zones, self._system)
+        curved = bool(met.curved or cleaned.curved.any())
+        remarks = remarks_of(high, measured, curved, zones, self._system)
         if high and heights.FIELD not in self.carried.attributes:
             remarks[0] = f"heights of corners are not stored: the layer has a field {heights.FIELD.key} of its own"
         self.said += [remark for remark in remarks if remark not in self.said]

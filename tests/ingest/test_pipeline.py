@@ -411,7 +411,9 @@ def test_curves_become_lines(database: Database, tmp_path: Path, write: Write, s
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE road SET geom = ?", (b"GP\0\x01" + struct.pack("<i", 4548) + curve,))
     connection.close()
-    ingest(database, [path])
+    for force in (False, True):  # as new, and as known from before
+        ((layer,),) = [file.layers for file in ingest(database, [path], Options(force=force)).files]
+        assert "curves are stored as lines of straight pieces, 32 to a quarter of a circle" in layer.warnings
     (found,) = rows("road", "geom")
     line = shapely.from_wkt(found["geom"])
     assert line.length == pytest.approx(10 * math.pi, rel=1e-3)

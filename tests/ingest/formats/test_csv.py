@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 import shapely
 
+from cim import crs
+from cim.db.engine import Database
 from cim.errors import InvalidData
+from ingest import Options, ingest
 from ingest.formats import ReadOptions
 from ingest.formats.csv import read
+from ingest.rejects import rejects_of
 
 
 def table(path: Path, text: str) -> list[dict[str, object]]:
@@ -63,3 +67,12 @@ def test_shapes_of_several_systems_in_one_column_are_refused(tmp_path: Path) -> 
     path.write_text("n,wkt\na,POINT(1 2)\nb,SRID=4548;POINT(3 4)\n")
     with pytest.raises(InvalidData, match="SRID none and another 4548"):
         [layer.table() for layer in read(path, ReadOptions())]
+
+
+def test_coordinates_that_are_no_numbers_are_shown(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "facility.csv"
+    path.write_text("name,lon,lat\na,116°06.5,39\n", encoding="utf-8")
+    ((layer,),) = [file.layers for file in ingest(database, [path], Options(crs=crs.parse(4490))).files]
+    assert (layer.read, layer.rejected) == (1, 1)
+    (reject,) = rejects_of(database)
+    assert reject.reason == "geom: is damaged or of a kind that cannot be stored, got '116°06.5 39'"
