@@ -105,9 +105,9 @@ def status(request: Request, job_id: str) -> Response:
     """Say how far a job is, as JSON or as a page."""
     form = pages.form_of(request, parameters.read(request, [parameters.F_JSON_OR_HTML]))
     shown = _status(request, _found(request, job_id))
-    return (
-        _page(request, "Job", [shown], pages.self_and_other(request, form, "Job")) if form == "html" else _told(shown)
-    )
+    if form == "html":
+        return _page(request, "Job", [shown], pages.self_and_other(request, form, "Job"))
+    return _told(shown)
 
 
 @router.route("/jobs/{job_id}/results", READ)
@@ -227,8 +227,6 @@ def _check_format(path: Path) -> None:
 # ---------------------------------------------------------------------- one job
 
 _NO_STORE = {"Cache-Control": "no-store"}
-
-
 _TIMES = ("created", "started", "finished")
 
 

@@ -224,9 +224,8 @@ def _drawn(
         few = postgis("ST_NPoints", chosen.c.geom, type_=sa.Integer()) <= _FEW
         steps = postgis("ST_SnapToGrid", _affine(chosen.c.geom, plane, "steps"), 1)
         placed = placed.add_columns(sa.case((sa.and_(_inside(chosen.c.geom, plane), few), steps)).label("on grid"))
-    objects = placed.offset(0).subquery(
-        "objects"
-    )  # without OFFSET what is on the grid is made wherever it is looked at
+    # Without OFFSET what is on the grid is made wherever it is looked at.
+    objects = placed.offset(0).subquery("objects")
     flat, exact = _affine(objects.c.geom, objects, "plane"), transformed(objects.c.geom, SRID)
     anyhow = drawn(sa.case((_inside(objects.c.geom, objects), flat), else_=exact))
     if not areas:
